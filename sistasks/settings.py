@@ -1,0 +1,289 @@
+"""Every variable that a person may set: one frozen dataclass, one place.
+
+A value comes from the command line (`doit test nodes=3`), else from the environment, else from
+`[tool.sistasks]` in the pyproject.toml of the current directory, else from the default here.
+Unknown names and bad values are refused with one sentence before anything happens.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import platform
+import re
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sistasks.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ARCHITECTURES: Final = ("x86_64", "arm64", "arm", "riscv64")
+MIB: Final = 1 << 20
+_MACHINE_NAMES: Final = {"amd64": "x86_64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm"}
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_FALSE: Final = frozenset({"0", "false", "no", "off"})
+
+
+def host_arch() -> str:
+    """This machine's architecture in our words (`arm64`, not `aarch64`)."""
+    machine = platform.machine().lower()
+    return _MACHINE_NAMES.get(machine, machine)
+
+
+def host_cpus() -> int:
+    """Processors that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def host_memory() -> int:
+    """The host's memory in bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def show_size(size: int) -> str:
+    """A size in bytes as a person types it: `256M`."""
+    for unit, factor in (("G", 1 << 30), ("M", MIB), ("K", 1 << 10)):
+        if size >= factor and size % factor == 0:
+            return f"{size // factor}{unit}"
+    return f"{size // MIB}M" if size >= MIB else str(size)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a variable's text becomes a value, and how its range reads in help and in refusals."""
+
+    parse: Callable[[str], Any]
+    range: str
+
+
+class _Refused(ValueError):
+    """The text is no value of this kind."""
+
+
+def whole(low: int, high: int) -> Kind:
+    """A whole number within low and high, both included."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}", text) or not low <= int(text) <= high:
+            raise _Refused
+        return int(text)
+
+    return Kind(parse, f"a whole number from {low} to {high}")
+
+
+def number(low: float, high: float) -> Kind:
+    """A number within low and high, both included."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise _Refused from None
+        if not low <= value <= high:
+            raise _Refused
+        return value
+
+    return Kind(parse, f"a number from {low:g} to {high:g}")
+
+
+def size(low: int, high: int) -> Kind:
+    """A size such as 256M or 1G (plain numbers are MiB, as in QEMU's -m)."""
+
+    def parse(text: str) -> int:
+        match = re.fullmatch(r"([0-9]{1,12})([KMG]?)(?:i?B)?", text, re.IGNORECASE)
+        if match is None:
+            raise _Refused
+        factor = {"": MIB, "K": 1 << 10, "M": MIB, "G": 1 << 30}[match[2].upper()]
+        value = int(match[1]) * factor
+        if not low <= value <= high or value % MIB:
+            raise _Refused
+        return value
+
+    return Kind(parse, f"a size from {show_size(low)} to {high // MIB}M (this machine's memory), in whole M")
+
+
+def choice(*names: str) -> Kind:
+    """One of the names."""
+
+    def parse(text: str) -> str:
+        if text not in names:
+            raise _Refused
+        return text
+
+    return Kind(parse, "one of " + ", ".join(names))
+
+
+def _parse_yes(text: str) -> bool:
+    if text.lower() in _TRUE:
+        return True
+    if text.lower() in _FALSE:
+        return False
+    raise _Refused
+
+
+def _parse_text(text: str) -> str:
+    if not text.strip() or "\0" in text:
+        raise _Refused
+    return text.strip()
+
+
+YES_NO: Final = Kind(_parse_yes, "yes or no")
+TEXT: Final = Kind(_parse_text, "a name or a path")
+PATH: Final = Kind(lambda text: Path(_parse_text(text)).expanduser(), "a path")
+
+
+def _variable(default: Any, kind: Kind, help_text: str, *, env: str = "", shown: str = "") -> Any:
+    return field(
+        default=default,
+        metadata={"kind": kind, "help": help_text, "env": env, "shown": shown},
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a person may set; the field's metadata holds kind, help, environment name."""
+
+    nodes: int = _variable(10, whole(1, 1000), "how many nodes", env="SIS_TEST_NODES")
+    timeout: float = _variable(
+        300.0, number(0.1, 86400), "seconds that a node may take; three times as long under emulation",
+        env="SIS_TEST_TIMEOUT",
+    )
+    memory: int = _variable(256 * MIB, size(16 * MIB, host_memory()), "memory of a node", shown="256M")
+    cpus: int = _variable(
+        min(4, host_cpus()), whole(1, host_cpus()), "processors of a node; 1 under the virtual clock",
+        shown="4, at most the host's",
+    )
+    output: Path = _variable(Path("target/testing"), PATH, "where logs, results and build products go")
+    verbose: bool = _variable(False, YES_NO, "say more", env="SIS_VERBOSE")
+    quiet: bool = _variable(False, YES_NO, "say only results and failures", env="SIS_QUIET")
+    iterations: int = _variable(1000, whole(10, 1_000_000), "samples of each test on each node")
+    arch: str = _variable(host_arch(), choice(*ARCHITECTURES), "architecture of the nodes", shown="the host's")
+    kernel: str = _variable("debian", TEXT, "the kernel under test: debian, host or the path of an image")
+    boot: str = _variable("auto", choice("auto", "uefi", "direct"), "how nodes and templates boot")
+    accel: str = _variable("auto", choice("auto", "tcg", "kvm", "hvf"), "QEMU's accelerator")
+    clock: str = _variable(
+        "auto", choice("auto", "virtual", "wall"), "virtual repeats to the bit; auto: virtual under TCG"
+    )
+    clone: bool = _variable(True, YES_NO, "clone nodes from a frozen template; no: boot each one cold")
+    seed: int = _variable(1, whole(0, 2**31 - 1), "seed of the run; a node adds its number")
+    runs: int = _variable(1, whole(1, 100), "good runs that the history must hold")
+    targets: str = _variable(
+        "auto", choice("auto", "enforce", "report"), "enforce targets; auto: only on hardware, on the wall clock"
+    )
+    confidence: float = _variable(0.99, number(0.5, 0.9999), "level of confidence intervals")
+    db: Path = _variable(Path("results.db"), PATH, "the history")
+    qemu: str = _variable(
+        "auto", TEXT, "QEMU's program; auto: searched in PATH", env="SIS_QEMU_PATH"
+    )
+    firmware: str = _variable(
+        "auto", TEXT, "UEFI firmware: auto, or the path of a code image, or CODE,VARS"
+    )
+    firmware_mirror: str = _variable(
+        "auto", TEXT, "address to fetch pinned firmware from instead of the manifest's", shown="auto"
+    )
+
+    @property
+    def clock_resolved(self) -> str | None:
+        """The clock if it can be told without knowing the accelerator, else None."""
+        return None if self.clock == "auto" else self.clock
+
+
+_FIELDS: Final = {item.name: item for item in dataclasses.fields(Settings)}
+
+
+def names() -> list[str]:
+    """Every variable's name, in the order of the documentation."""
+    return list(_FIELDS)
+
+
+def variable_table() -> list[tuple[str, str, str, str, str]]:
+    """(name, default, range, environment name, help) of every variable: what help and docs show."""
+    rows = []
+    for name, item in _FIELDS.items():
+        meta = item.metadata
+        default = item.default
+        shown = meta["shown"] or ("yes" if default is True else "no" if default is False else f"{default}")
+        rows.append((name, shown.removesuffix(".0"), meta["kind"].range, meta["env"], meta["help"]))
+    return rows
+
+
+def _refuse_unknown(name: str, origin: str) -> None:
+    near = difflib.get_close_matches(name, _FIELDS, n=1, cutoff=0.5)
+    remedy = f"did you mean '{near[0]}'?" if near else "valid are " + ", ".join(_FIELDS)
+    raise UsageError(f"unknown variable '{name}'{origin}", remedy)
+
+
+def _parse(name: str, text: str, origin: str) -> Any:
+    kind: Kind = _FIELDS[name].metadata["kind"]
+    try:
+        return kind.parse(text)
+    except _Refused:
+        raise UsageError(f"{name}={text}{origin} cannot be", f"{name} is {kind.range}") from None
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def _from_pyproject(path: Path) -> dict[str, str]:
+    try:
+        with path.open("rb") as file:
+            table = tomllib.load(file).get("tool", {}).get("sistasks", {})
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(f"{path} cannot be read: {error}", "mend the file") from error
+    return {name: _as_text(value) for name, value in table.items()}
+
+
+def resolve(
+    command_line: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    pyproject: Path | None = None,
+) -> Settings:
+    """Settings from the command line, the environment and pyproject.toml, in this precedence.
+
+    Args:
+        command_line: name -> text, as doit hands them over.
+        environ: the environment; os.environ if None.
+        pyproject: the file that may hold `[tool.sistasks]`; ./pyproject.toml if None.
+
+    Raises:
+        UsageError: an unknown name, a value out of range, or two values that cannot be together.
+    """
+    environ = os.environ if environ is None else environ
+    pyproject = Path("pyproject.toml") if pyproject is None else pyproject
+    texts: dict[str, tuple[str, str]] = {}
+    for name, text in _from_pyproject(pyproject).items():
+        texts[name] = (text, f" in {pyproject}")
+    for name, item in _FIELDS.items():
+        variable = item.metadata["env"]
+        if variable and environ.get(variable, "") != "":
+            texts[name] = (environ[variable], f" from {variable}")
+    for name, value in (command_line or {}).items():
+        texts[name] = (_as_text(value), "")
+    for name, (_, origin) in texts.items():
+        if name not in _FIELDS:
+            _refuse_unknown(name, origin)
+    settings = Settings(**{name: _parse(name, text, origin) for name, (text, origin) in texts.items()})
+    _refuse_conflicts(settings)
+    return settings
+
+
+def _refuse_conflicts(settings: Settings) -> None:
+    if settings.verbose and settings.quiet:
+        raise UsageError("verbose and quiet cannot be together", "set one of them")
+    if settings.clock == "virtual" and settings.accel in {"kvm", "hvf"}:
+        raise UsageError(
+            f"clock=virtual cannot be with accel={settings.accel}",
+            "the instruction clock needs emulation: accel=tcg, or clock=wall",
+        )
