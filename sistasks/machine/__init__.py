@@ -1,0 +1,1 @@
+"""One node: architecture records, accelerator, command line, process, QMP, console, template."""
