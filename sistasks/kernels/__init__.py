@@ -1,0 +1,216 @@
+"""Where a kernel comes from: a provider each, all with one signature, and the record that they give."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from sistasks.errors import KernelImageError, SistasksError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sistasks.settings import Settings
+
+    Log = Callable[[str], None]
+
+NAMES: Final = ("debian", "host")
+# Debian's package has an 83-byte note in the symbols' place; the smallest real table is a hundred times this
+_SMALLEST_SYMBOLS: Final = 4096
+_PATHS: Final = ("image", "modules", "config", "symbols")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernel:
+    """An image under test; its identity is sha256, everything else describes it.
+
+    Attributes:
+        name: `debian`, `host`, or the file's name without a format's suffix.
+        arch: in our words, as in `arch=arm64`.
+        image: the file.
+        sha256: of the image, hexadecimal.
+        release: as `uname -r` prints it; None where the image does not tell.
+        format: as in `image.ImageInfo`.
+        size: bytes of the image.
+        modules: the folder `lib/modules/<release>`, None if there is none.
+        config: the configuration it was built with, None if unknown.
+        config_sha256: of config, hexadecimal; empty without one.
+        symbols: System.map, None if there is none.
+        provider: which provider gave it.
+    """
+
+    name: str
+    arch: str
+    image: Path
+    sha256: str
+    release: str | None
+    format: str
+    size: int
+    modules: Path | None = None
+    config: Path | None = None
+    config_sha256: str = ""
+    symbols: Path | None = None
+    provider: str
+
+    def to_json(self) -> str:
+        """The record as JSON text, paths as text."""
+        record = {
+            field.name: str(value) if isinstance(value := getattr(self, field.name), Path) else value
+            for field in dataclasses.fields(self)
+        }
+        return json.dumps(record, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Kernel:
+        """The record that to_json wrote.
+
+        Raises:
+            SistasksError: the text is not such a record.
+        """
+        try:
+            record: dict[str, Any] = dict(json.loads(text))
+            record.update({name: Path(record[name]) for name in _PATHS if record[name] is not None})
+            return cls(**record)
+        except (ValueError, TypeError, KeyError) as error:
+            raise SistasksError(
+                "the record of the kernel cannot be read", "make it again: doit -a kernel"
+            ) from error
+
+
+class Provider(Protocol):
+    """Where a kernel comes from."""
+
+    def describe(self, settings: Settings) -> dict[str, str]:
+        """The inputs that make the provided kernel stale when one of them changes; quick, starts nothing."""
+        ...
+
+    def provide(self, settings: Settings, folder: Path, log: Log) -> Kernel:
+        """Get the kernel, into folder where it has to be made or fetched.
+
+        Args:
+            settings: `arch` is what the image must be for.
+            folder: the provider's own place between sessions; made if missing.
+            log: takes one line of progress each.
+
+        Raises:
+            SistasksError: it cannot be had, or is not what was asked.
+        """
+        ...
+
+
+def provider(settings: Settings) -> Provider:
+    """The provider that `kernel=…` names: `debian`, `host`, or else the path of an image.
+
+    Raises:
+        UsageError: it is neither a provider nor a file.
+    """
+    name = settings.kernel
+    if name == "debian":
+        from sistasks.kernels.package import DebianPackage
+
+        return DebianPackage()
+    if name == "host":
+        from sistasks.kernels.host import Host
+
+        return Host()
+    from sistasks.kernels.file import ImageFile
+
+    path = _expanded(name)
+    if not there(path):
+        near = difflib.get_close_matches(name.lower(), NAMES, n=1)
+        remedy = f"did you mean '{near[0]}'?" if near else "kernel is debian, host or the path of an image"
+        raise UsageError(f"kernel={name}: no such file", remedy)
+    return ImageFile(path)
+
+
+def describe_image(
+    image: Path,
+    *,
+    name: str,
+    provider: str,
+    arch: str,
+    modules: Sequence[Path] = (),
+    beside: Path | None = None,
+) -> Kernel:
+    """The record of an image, with what belongs to its release.
+
+    Args:
+        image: the file.
+        name: the kernel's name.
+        provider: which provider gave it.
+        arch: what it must be for.
+        modules: folders that may hold `<release>/`, the likeliest first.
+        beside: folder that may hold `config-<release>` and `System.map-<release>`; the image's own if None.
+
+    Raises:
+        KernelImageError: it is no kernel, truncated, or for another architecture.
+    """
+    from sistasks.kernels import image as reader
+
+    image = image.absolute()
+    info = reader.inspect(image)
+    reader.require_arch(info, arch, str(image))
+    beside = image.parent if beside is None else beside.absolute()
+    # a release is text from a foreign file: one that would leave the folder is none
+    release = info.release if info.release and not re.search(r"^\.|/", info.release) else None
+    config = _existing(beside / f"config-{release}") if release else None
+    symbols = _existing(beside / f"System.map-{release}") if release else None
+    if symbols and symbols.stat().st_size < _SMALLEST_SYMBOLS:
+        symbols = None
+    folders = (
+        [parent.absolute() / release for parent in modules if there(parent / release)] if release else []
+    )
+    return Kernel(
+        name=name,
+        arch=info.arch,
+        image=image,
+        sha256=sha256(image),
+        release=info.release,
+        format=info.format,
+        size=info.size,
+        modules=folders[0] if folders else None,
+        config=config,
+        config_sha256=sha256(config) if config else "",
+        symbols=symbols,
+        provider=provider,
+    )
+
+
+def sha256(path: Path) -> str:
+    """The file's sha256, hexadecimal.
+
+    Raises:
+        KernelImageError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise KernelImageError(
+            f"{path} cannot be read: {error.strerror}", "make it readable or give a copy"
+        ) from error
+
+
+def there(path: Path) -> bool:
+    """Whether the path exists; a name that cannot be one, or a folder that may not be searched, says no."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _existing(path: Path) -> Path | None:
+    return path if there(path) else None
+
+
+def _expanded(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # ~somebody who does not exist
+        return Path(name)
