@@ -1,0 +1,145 @@
+"""The probe's tiny guests: one per architecture, assembled where they are booted."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sistasks.errors import NodeError
+from sistasks.programs import run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sistasks.machine.arch import Arch
+    from sistasks.machine.qemu import Qemu
+    from sistasks.programs import Finished
+
+_SOURCES: Final = Path(__file__).parent / "probe"
+_BUILD_SECONDS: Final = 60.0
+# firmware may talk on the same line before the payload does
+_MARK: Final = b"sis:"
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """How one architecture's payload is built, booted, and how it says that it succeeded.
+
+    Attributes:
+        flags: for the compiler.
+        devices: for QEMU; `trace` is the chardev that the letters go to.
+        exit_code: QEMU's, after success.
+        letters: all that a payload sends, in order.
+    """
+
+    flags: tuple[str, ...]
+    devices: tuple[str, ...]
+    exit_code: int
+    letters: bytes = b"ecmlti"
+
+
+PAYLOADS: Final = {
+    "x86_64": Payload(
+        flags=("-m32", "-Wl,-Ttext=0x100000"),
+        devices=(
+            *("-device", "isa-debugcon,iobase=0xe9,chardev=trace"),
+            *("-device", "isa-debug-exit,iobase=0xf4"),
+        ),
+        exit_code=133,
+    ),
+}
+STEPS: Final = {
+    "e": "its entry",
+    "c": "asking for the processor's features",
+    "m": "reading system registers",
+    "l": "switching paging on",
+    "t": "starting the timer: no interrupt came",
+    "i": "the timer's interrupt",
+}
+
+
+def source(arch: Arch) -> Path:
+    """The assembly file of an architecture's payload."""
+    return _SOURCES / f"{arch.name}.S"
+
+
+def source_sha256(arch: Arch) -> str:
+    """The hash of the payload's source and of how it is built and booted."""
+    return hashlib.sha256(source(arch).read_bytes() + repr(PAYLOADS[arch.name]).encode()).hexdigest()
+
+
+def build(arch: Arch, compiler: Sequence[str], image: Path, *, defines: Sequence[str] = ()) -> None:
+    """Assemble the payload.
+
+    Args:
+        arch: whose payload.
+        compiler: a command as `tools.find_compiler` gives it.
+        image: the file to make.
+        defines: preprocessor names to set.
+
+    Raises:
+        NodeError: the compiler failed.
+    """
+    command: list[str | Path] = [
+        *compiler, *PAYLOADS[arch.name].flags, *(f"-D{name}" for name in defines),
+        # -N: one segment that may be written, without the holes that page alignment makes
+        "-nostdlib", "-static", "-Wl,-N,--build-id=none", "-o", image, source(arch),
+    ]  # fmt: skip
+    try:
+        finished = run(command, limit=_BUILD_SECONDS)
+    except OSError as error:
+        raise NodeError(
+            f"the compiler {compiler[0]} cannot be run: {error.strerror}", "run `doit setup`"
+        ) from error
+    if finished.code != 0:
+        first = "\n".join(finished.err.decode(errors="replace").splitlines()[:5])
+        raise NodeError(f"{compiler[0]} cannot assemble the probe ({finished.ending})", detail=first)
+
+
+def boot(arch: Arch, qemu: Qemu, image: Path, *, accel: str, cpu: str, limit: float) -> str:
+    """Boot a payload and wait for its end.
+
+    Args:
+        arch: the payload's architecture.
+        qemu: the emulator.
+        image: the payload, from `build`.
+        accel: QEMU's accelerator.
+        cpu: QEMU's CPU model.
+        limit: seconds until it is killed.
+
+    Returns:
+        Nothing (the empty text) if the payload said that it succeeded, else why not, with the last
+        lines of QEMU's standard error after the first line.
+    """
+    payload = PAYLOADS[arch.name]
+    command: list[str | Path] = [
+        qemu.path, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none",
+        "-machine", arch.machine, "-accel", accel, "-cpu", cpu, "-m", "64M", "-kernel", image,
+        "-chardev", "stdio,id=trace,signal=off", *payload.devices,
+    ]  # fmt: skip
+    try:
+        finished = run(command, limit=limit)
+    except OSError as error:
+        return f"{qemu.path} cannot be run: {error.strerror}"
+    letters = finished.out.rpartition(_MARK)[2].strip() if _MARK in finished.out else b""
+    # the exit code alone is not enough: QEMU exits with 0 for a power-off and for a reset alike
+    if finished.code == payload.exit_code and letters == payload.letters and not finished.expired:
+        return ""
+    return _why(finished, letters, limit)
+
+
+def _why(finished: Finished, letters: bytes, limit: float) -> str:
+    how = f"gave no sign in {limit:g} s" if finished.expired else finished.ending
+    if letters:
+        reached = STEPS.get(letters[-1:].decode(errors="replace"), "an unknown step")
+        first = f"QEMU {how}; its guest stopped after {reached}"
+    else:
+        first = f"QEMU {how} before its guest began"
+    said = finished.tail() if finished.err.strip() else ""
+    if not finished.expired:
+        # of `qemu-system-x86_64: error: text` only the text is news
+        texts = [line.partition(": ")[2].removeprefix("error: ") for line in said.splitlines()]
+        first = ": ".join([first, *[text for text in texts if text and "warning:" not in text][:1]])
+    return f"{first}\n{said}" if said else first

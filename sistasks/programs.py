@@ -1,0 +1,125 @@
+"""Short-lived helper programs: run to their end or to a limit, and leave nothing behind.
+
+Nodes are not run here: they live long and have an ordered shutdown of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+_PR_SET_PDEATHSIG: Final = 1
+# pipes that a killed program handed to a daemon of another session never close
+_DRAIN_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a program ended.
+
+    Attributes:
+        code: its exit code, or minus the number of the signal that ended it.
+        out: standard output; empty where it went to a file.
+        err: standard error; empty where it went to a file.
+        expired: it was killed because its limit was over.
+    """
+
+    code: int
+    out: bytes
+    err: bytes
+    expired: bool
+
+    @property
+    def ending(self) -> str:
+        """The end in words: `ended with exit code 1`, `ended by SIGABRT`."""
+        if self.code >= 0:
+            return f"ended with exit code {self.code}"
+        try:
+            return f"ended by {signal.Signals(-self.code).name}"
+        except ValueError:
+            return f"ended by signal {-self.code}"
+
+    def tail(self, lines: int = 8) -> str:
+        """The last non-empty lines of standard error, else of standard output."""
+        text = (self.err.strip() or self.out.strip()).decode(errors="replace")
+        return "\n".join([line.rstrip() for line in text.splitlines() if line.strip()][-lines:])
+
+
+def die_with_parent() -> Callable[[], None] | None:
+    """What a child does before it becomes the program, so that our own SIGKILL ends it too."""
+    if sys.platform != "linux":
+        return None
+    import ctypes
+
+    # looked up before the fork: the child must not take the loader's locks
+    prctl = ctypes.CDLL(None).prctl
+    parent = os.getpid()
+
+    def ask() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it died before the signal was asked for
+            os._exit(1)
+
+    return ask
+
+
+def run(
+    command: Sequence[str | os.PathLike[str]],
+    *,
+    limit: float,
+    stdin: bytes = b"",
+    log: IO[bytes] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Finished:
+    """Run a program in a session of its own until it ends or the limit is over.
+
+    Args:
+        command: the program and its arguments; no shell looks at them.
+        limit: seconds; then the program's whole process group is killed and the program reaped.
+        stdin: bytes to hand over; standard input then ends.
+        log: an open file that takes standard output and standard error together, as they come.
+        environ: the environment; ours if None.
+
+    Raises:
+        OSError: the program cannot be started.
+    """
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=log or subprocess.PIPE,
+        stderr=subprocess.STDOUT if log else subprocess.PIPE,
+        env=environ,
+        start_new_session=True,
+        preexec_fn=die_with_parent(),  # noqa: PLW1509 - nothing else sets the parent-death signal
+    ) as process:
+        try:
+            out, err = process.communicate(stdin, timeout=limit)
+            expired = False
+        except subprocess.TimeoutExpired:
+            out, err = _kill(process)
+            expired = True
+        except BaseException:
+            _kill(process)
+            raise
+    return Finished(process.returncode, out or b"", err or b"", expired)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    """Kill the group, reap the program, and return what it had said."""
+    # not reaped yet, so the number cannot have become somebody else's
+    os.killpg(process.pid, signal.SIGKILL)
+    try:
+        return process.communicate(timeout=_DRAIN_SECONDS)
+    except subprocess.TimeoutExpired as late:
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+        process.wait()
+        return late.output or b"", late.stderr or b""
