@@ -1,8 +1,9 @@
 """Which module files a guest needs, in the order to load them; read from the modules themselves.
 
-A package that was unpacked but not installed has no modules.dep (depmod makes it), so the dependencies come from
-each module's `.modinfo` section: NUL-terminated `key=value` (Linux include/linux/module.h, MODULE_INFO;
-scripts/mod/modpost.c writes `depends=` and `name=`). `modules.builtin` is Linux Documentation/kbuild/kbuild.rst's.
+A package that was unpacked but not installed has no modules.dep (depmod makes it), so the dependencies come
+from each module's `.modinfo` section: NUL-terminated `key=value`, among them `depends=` with a list between
+commas (Linux include/linux/module.h, MODULE_INFO; scripts/mod/modpost.c). `modules.builtin` names one file a
+line (Linux Documentation/kbuild/kbuild.rst).
 """
 
 from __future__ import annotations
@@ -105,7 +106,8 @@ def read(path: Path) -> bytes:
                 return lzma.decompress(data)
             case ".zst":
                 return _unzstd(data, path)
-        return data
+            case _:
+                return data
     except (zlib.error, lzma.LZMAError, EOFError, gzip.BadGzipFile) as error:
         raise KernelImageError(
             f"{path} is damaged: it cannot be unpacked", "fetch or build it again"
@@ -178,9 +180,18 @@ def _modinfo(path: Path) -> bytes:
     try:
         section = ELFFile(io.BytesIO(data)).get_section_by_name(".modinfo")
         content = section.data() if section else None
-    except ELFError as error:
+    except (
+        ELFError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        zlib.error,
+    ) as error:
+        # pyelftools believes the offsets and types in a header; damaged ones fail wherever they are used
         raise KernelImageError(
-            f"{path} is not a kernel module: {error}", "fetch or build it again"
+            f"{path} is not a kernel module: its ELF headers cannot be read", "fetch or build it again"
         ) from error
     if content is None:
         raise KernelImageError(
