@@ -1,0 +1,55 @@
+/* Time in the guest. */
+#include <errno.h>
+#include <time.h>
+
+#include "sis.h"
+
+uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void sleep_until(uint64_t ns)
+{
+    struct timespec until = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR) {
+    }
+}
+
+void sleep_to_boundary(uint64_t step_ns)
+{
+    /* at least half a step away: a boundary that is about to pass could be met or missed */
+    sleep_until((now_ns() + step_ns / 2) / step_ns * step_ns + step_ns);
+}
+
+uint64_t cycles(void)
+{
+#if defined(__x86_64__)
+    uint32_t low, high;
+    __asm__ volatile("lfence; rdtsc" : "=a"(low), "=d"(high)::"memory");
+    return (uint64_t)high << 32 | low;
+#elif defined(__aarch64__)
+    uint64_t value;
+    __asm__ volatile("isb; mrs %0, cntvct_el0" : "=r"(value)::"memory");
+    return value;
+#elif defined(__riscv) && __riscv_xlen == 64
+    uint64_t value;
+    __asm__ volatile("rdtime %0" : "=r"(value)::"memory");
+    return value;
+#else
+    return 0;
+#endif
+}
+
+uint64_t cycles_per_second(void)
+{
+#if defined(__aarch64__)
+    uint64_t value;
+    __asm__ volatile("mrs %0, cntfrq_el0" : "=r"(value));
+    return value;
+#else
+    return 0;
+#endif
+}

@@ -1,0 +1,99 @@
+/* The agent: PID 1 of every guest. It takes a plan, measures, and sends every raw sample to the host. */
+#ifndef SIS_H
+#define SIS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* clock.c: all times are nanoseconds of CLOCK_MONOTONIC */
+uint64_t now_ns(void);
+void sleep_until(uint64_t ns);
+void sleep_to_boundary(uint64_t step_ns);
+uint64_t cycles(void);            /* a counter that starts with the machine; 0: none known */
+uint64_t cycles_per_second(void); /* 0: not known without measuring */
+
+/* random.c: xorshift64*, Vigna 2016, "An experimental exploration of Marsaglia's xorshift generators" */
+struct random_state {
+    uint64_t x;
+};
+void random_seed(struct random_state *state, uint64_t seed);
+uint64_t random_next(struct random_state *state);
+void random_mix_into_kernel(uint64_t seed);
+
+/* pci.c: devices by sysfs, so that no driver is needed */
+struct pci_device {
+    char path[128];
+};
+bool pci_find(struct pci_device *device, unsigned vendor, unsigned id);
+volatile void *pci_map(const struct pci_device *device, int resource, size_t size);
+bool pci_config_write(const struct pci_device *device, unsigned offset, const void *value, size_t size);
+
+/* channel.c: frames to the host (sistasks/guest/frames.py reads them) */
+enum frame_type {
+    FRAME_HELLO = 1,
+    FRAME_READY = 2,
+    FRAME_BEGIN = 3,
+    FRAME_SAMPLES = 4,
+    FRAME_END = 5,
+    FRAME_NOTE = 6,
+    FRAME_DONE = 7,
+};
+bool channel_open(char *name, size_t size);
+void channel_text(enum frame_type type, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void channel_samples(const char *metric, const int64_t *samples, uint32_t count);
+void channel_hold(void);    /* collect frames instead of sending them */
+void channel_release(void); /* send what was collected, and the rest as it comes */
+uint64_t channel_sample_count(void);
+void channel_drain(void);
+
+/* plan.c: one page of text from the host */
+#define PLAN_TESTS 512
+struct plan {
+    unsigned node;
+    uint64_t seed;
+    bool freeze;    /* this node becomes a template */
+    bool aligned;   /* virtual clock: begin each test on a boundary, so that the host cannot move it */
+    bool hold;      /* stay up after the tests until the host ends the node */
+    uint32_t iterations;
+    char tests[PLAN_TESTS];
+};
+bool plan_open(void);
+bool plan_read(struct plan *plan, char *problem, size_t size);
+
+/* freeze.c: stop the whole machine at an instant that the guest chooses */
+bool freeze_machine(bool aligned, char *problem, size_t size);
+
+/* modules.c */
+void modules_load(void);
+
+/* tests: each sends its samples itself and returns NULL, or says why it could not */
+struct test {
+    const char *name;
+    /* fills problem and returns the status that the host shall record */
+    const char *(*run)(const struct plan *plan, char *problem, size_t size);
+};
+extern const struct test tests[];
+const char *test_boot(const struct plan *plan, char *problem, size_t size);
+const char *test_context_switch(const struct plan *plan, char *problem, size_t size);
+const char *test_memory_allocation(const struct plan *plan, char *problem, size_t size);
+const char *test_ai_inference(const struct plan *plan, char *problem, size_t size);
+const char *test_throughput(const struct plan *plan, char *problem, size_t size);
+
+#define STATUS_PASS "pass"
+#define STATUS_FAIL "fail"
+#define STATUS_ERROR "error"
+
+/* main.c: stages of the boot as seen from PID 1 */
+struct boot_stages {
+    uint64_t cycles_at_init;
+    uint64_t init_ns;
+    uint64_t ready_ns;
+};
+extern struct boot_stages boot_stages;
+
+/* memory for samples, populated before anything is timed; NULL when the guest has too little */
+int64_t *samples_allocate(uint32_t count);
+void samples_free(int64_t *samples, uint32_t count);
+
+#endif

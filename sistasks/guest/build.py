@@ -1,0 +1,109 @@
+"""The guest: the agent compiled and packed with the kernel modules that it needs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sistasks.errors import GuestBuildError
+from sistasks.files import write_atomically
+from sistasks.guest import initramfs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+AGENT: Final = Path(__file__).parent / "agent"
+COMPILE_LIMIT: Final = 120.0
+# -O2 as distributions build; everything that could carry a path, a time or an id of the build is off
+FLAGS: Final = (
+    "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-g0", "-fno-ident",
+    "-Wl,--build-id=none", "-Wl,-s",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A built guest: the initramfs, its identity, and the modules in it."""
+
+    arch: str
+    initramfs: Path
+    sha256: str
+    compiler: str
+    modules: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """The record as the build step keeps it."""
+        return json.dumps({**asdict(self), "initramfs": str(self.initramfs)}, indent=2, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Guest:
+        """Read a kept record."""
+        fields = json.loads(text)
+        return cls(**{**fields, "initramfs": Path(fields["initramfs"]), "modules": tuple(fields["modules"])})
+
+
+def sources() -> list[Path]:
+    """The agent's sources: what the guest depends on."""
+    return sorted([*AGENT.glob("*.c"), *AGENT.glob("*.h")])
+
+
+def compile_agent(compiler: Sequence[str], target: Path) -> None:
+    """Compile the agent, static, to `target`.
+
+    Raises:
+        GuestBuildError: the compiler cannot be run or refuses; with its first lines.
+    """
+    # names relative to the sources' directory: the build directory leaves no trace in the program
+    names = [path.name for path in sources() if path.suffix == ".c"]
+    command = [*compiler, *FLAGS, "-o", str(target.resolve()), *names]
+    try:
+        done = subprocess.run(
+            command, cwd=AGENT, capture_output=True, text=True, timeout=COMPILE_LIMIT, check=False,
+            stdin=subprocess.DEVNULL, errors="replace",
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise GuestBuildError(f"the agent's compiler cannot be run: {error}", "doit setup") from error
+    if done.returncode != 0:
+        lines = "\n".join(done.stderr.splitlines()[:8])
+        raise GuestBuildError(f"{compiler[0]} cannot build the agent (exit {done.returncode})", "doit setup", lines)
+
+
+def build(
+    arch: str, compiler: Sequence[str], folder: Path, modules: Sequence[tuple[str, bytes]] = ()
+) -> Guest:
+    """Compile the agent and pack the initramfs into `folder`.
+
+    Args:
+        arch: our name of the architecture.
+        compiler: the command that compiles for it.
+        folder: gets `agent` and `initramfs.cpio`; made if missing.
+        modules: (file name, bytes) of kernel modules, in load order.
+
+    Raises:
+        GuestBuildError: the compiler refuses.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    scratch = folder / "agent.new"
+    try:
+        compile_agent(compiler, scratch)
+        agent = scratch.read_bytes()
+    finally:
+        scratch.unlink(missing_ok=True)
+    entries = [
+        initramfs.file("init", agent, executable=True),
+        initramfs.character_device("dev/console", 5, 1),
+        *(initramfs.directory(name) for name in ("proc", "sys", "tmp")),
+    ]
+    if modules:
+        entries.append(initramfs.file("modules/list", "".join(f"{name}\n" for name, _ in modules).encode()))
+        entries += [initramfs.file(f"modules/{name}", data) for name, data in modules]
+    archive = initramfs.pack(entries)
+    target = folder / "initramfs.cpio"
+    write_atomically(target, archive)
+    return Guest(
+        arch, target, hashlib.sha256(archive).hexdigest(), compiler[0], tuple(name for name, _ in modules)
+    )

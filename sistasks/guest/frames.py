@@ -1,0 +1,162 @@
+"""What the agent sends: frames, numbered and checksummed (written by guest/agent/channel.c).
+
+A frame is, little endian: magic `SISF`, type u16, 0 u16, sequence u32, length u32, payload, CRC-32 of all before.
+Text payloads are `key=value` lines. A SAMPLES payload is the metric's name, NUL, first index u32, count u32, then
+each sample as LEB128 of the zigzag of its difference to the one before (0 before the first).
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Final
+
+MAGIC: Final = b"SISF"
+HEADER: Final = struct.Struct("<4sHHII")
+PAYLOAD_MAX: Final = 1 << 16
+_INT64: Final = 1 << 63
+
+
+class FrameType(enum.IntEnum):
+    """What a frame says."""
+
+    HELLO = 1
+    READY = 2
+    BEGIN = 3
+    SAMPLES = 4
+    END = 5
+    NOTE = 6
+    DONE = 7
+
+
+class FrameError(ValueError):
+    """The bytes are not what the agent sends: damaged, lost or out of order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One whole, verified frame."""
+
+    type: FrameType
+    sequence: int
+    payload: bytes
+
+    def fields(self) -> dict[str, str]:
+        """The `key=value` lines of a text payload."""
+        text = self.payload.decode("utf-8", "replace")
+        return dict(line.split("=", 1) for line in text.split("\n") if "=" in line)
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Samples of one metric; `values[i]` is sample number `first + i`."""
+
+    metric: str
+    first: int
+    values: list[int]
+
+
+def encode(frame_type: FrameType, sequence: int, payload: bytes) -> bytes:
+    """The bytes of one frame: the oracle for the agent's C, used by tests."""
+    head = HEADER.pack(MAGIC, frame_type, 0, sequence, len(payload)) + payload
+    return head + struct.pack("<I", zlib.crc32(head))
+
+
+def encode_samples(samples: Samples) -> bytes:
+    """The payload of a SAMPLES frame."""
+    out = bytearray(samples.metric.encode() + b"\0" + struct.pack("<II", samples.first, len(samples.values)))
+    before = 0
+    for value in samples.values:
+        difference = (value - before + _INT64) % (2 * _INT64) - _INT64
+        before = value
+        zigzag = (difference << 1) ^ (difference >> 63)
+        while zigzag >= 0x80:
+            out.append(zigzag & 0x7F | 0x80)
+            zigzag >>= 7
+        out.append(zigzag)
+    return bytes(out)
+
+
+def decode_samples(payload: bytes) -> Samples:
+    """Read the payload of a SAMPLES frame.
+
+    Raises:
+        FrameError: the payload is cut off, has bytes left over, or a number longer than 64 bits.
+    """
+    end = payload.find(b"\0")
+    if not 0 < end <= 64 or len(payload) < end + 9:
+        raise FrameError("samples without a metric")
+    first, count = struct.unpack_from("<II", payload, end + 1)
+    values: list[int] = []
+    before = number = shift = 0
+    for byte in payload[end + 9 :]:
+        number |= (byte & 0x7F) << shift
+        shift += 7
+        if byte & 0x80:
+            if shift > 63:
+                raise FrameError("a sample longer than 64 bits")
+            continue
+        difference = (number >> 1) ^ -(number & 1)
+        before = (before + difference + _INT64) % (2 * _INT64) - _INT64
+        values.append(before)
+        number = shift = 0
+    if shift or len(values) != count:
+        raise FrameError(f"{count} samples announced, {len(values)} came")
+    try:
+        metric = payload[:end].decode("ascii")
+    except UnicodeDecodeError:
+        raise FrameError("a metric's name is not ASCII") from None
+    return Samples(metric, first, values)
+
+
+class FrameParser:
+    """Bytes in any pieces in, whole frames out; anything else is an error, never a guess."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._sequence = 0
+
+    @property
+    def pending(self) -> int:
+        """Bytes of a frame that has begun and not ended."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """Take bytes and return the frames that they complete.
+
+        Raises:
+            FrameError: wrong magic, type, length, checksum or sequence number. The parser is then of no further use.
+        """
+        self._buffer += data
+        frames = []
+        while (frame := self._next()) is not None:
+            frames.append(frame)
+        return frames
+
+    def _next(self) -> Frame | None:
+        buffer = self._buffer
+        if not MAGIC.startswith(buffer[:4]):
+            raise FrameError(f"expected a frame, found {bytes(buffer[:8])!r}")
+        if len(buffer) < HEADER.size:
+            return None
+        _, kind, zero, sequence, length = HEADER.unpack_from(buffer)
+        if zero or length > PAYLOAD_MAX or kind not in FrameType.__members__.values():
+            raise FrameError(f"a frame of type {kind} with {length} bytes")
+        end = HEADER.size + length
+        if len(buffer) < end + 4:
+            return None
+        (crc,) = struct.unpack_from("<I", buffer, end)
+        if crc != zlib.crc32(buffer[:end]):
+            raise FrameError(f"frame {sequence} is damaged")
+        if sequence != self._sequence:
+            raise FrameError(f"frame {self._sequence} is lost: {sequence} came")
+        payload = bytes(buffer[HEADER.size : end])
+        del buffer[: end + 4]
+        self._sequence += 1
+        return Frame(FrameType(kind), sequence, payload)
+
+    def resume_at(self, sequence: int) -> None:
+        """A clone goes on numbering where its template was frozen."""
+        self._sequence = sequence

@@ -1,0 +1,76 @@
+"""A node's console: streamed to its log as it comes, and watched for the kernel's last words."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+from typing import IO, TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LOG_LIMIT: Final = 16 << 20
+_LINE_LIMIT: Final = 4096
+_TAIL: Final = 20
+# at the start of a line, after the time stamp: a program that merely prints the words stays silent
+_PANIC: Final = re.compile(rb"^(?:\[[ 0-9.]+\](?:\[[ TC0-9]+\])? )?(Kernel panic - not syncing.*)")
+_SIGNAL: Final = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|c)|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+class Console(asyncio.Protocol):
+    """Receives console bytes.
+
+    Args:
+        log: where they go, up to LOG_LIMIT bytes; then one line says that the rest was left out.
+        on_panic: called with the kernel's own words when it panics.
+    """
+
+    def __init__(self, log: IO[bytes], on_panic: Callable[[str], None]) -> None:
+        self._log = log
+        self._on_panic = on_panic
+        self._written = 0
+        self._line = b""
+        self._lines: deque[str] = deque(maxlen=_TAIL)
+        self.panic = ""
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        """Log and watch."""
+        self._write(data)
+        *lines, self._line = (self._line + data).split(b"\n")
+        self._line = self._line[-_LINE_LIMIT:]
+        for line in lines:
+            self._see(line)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """QEMU has closed the line: nothing more will come."""
+        if self._line:
+            self._see(self._line)
+            self._line = b""
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def _write(self, data: bytes) -> None:
+        room = LOG_LIMIT - self._written
+        if room <= 0:
+            return
+        self._log.write(data[:room])
+        self._log.flush()
+        self._written += len(data)
+        if len(data) > room:
+            self._log.write(b"\n[sistasks: the console said more than %d bytes; the rest is left out]\n" % LOG_LIMIT)
+            self._log.flush()
+
+    def _see(self, line: bytes) -> None:
+        text = _SIGNAL.sub("", line.decode("utf-8", "replace")).rstrip()
+        if text:
+            self._lines.append(text)
+        match = _PANIC.match(line)
+        if match and not self.panic:
+            self.panic = _SIGNAL.sub("", match[1].decode("utf-8", "replace")).rstrip()
+            self._on_panic(self.panic)
+
+    def tail(self, lines: int = 10) -> str:
+        """The last lines, without control characters."""
+        return "\n".join(list(self._lines)[-lines:])

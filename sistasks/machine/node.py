@@ -1,0 +1,406 @@
+"""One node from start to end: QEMU's process, its monitor, its console and its results, by events alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import socket
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any, Final, Self
+
+from sistasks.errors import KernelFailure, NodeError, SistasksError
+from sistasks.guest.frames import Frame, FrameType
+from sistasks.machine.console import Console
+from sistasks.machine.process import Process, spawn
+from sistasks.machine.results import GuestResults, ResultsChannel
+from sistasks.machine.spec import MARK, Machine, NodeSpec, Role, command_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import TracebackType
+
+    from qemu.qmp import EventListener, QMPClient
+
+    from sistasks.guest.plan import Plan
+
+_EXIT_GRACE: Final = 2.0
+_POWER_OFF_LIMIT: Final = 20.0
+_PANIC_LIMIT: Final = 5.0
+_STDERR_LIMIT: Final = 4096
+_PIPE_SIZE: Final = 1 << 18
+# a template's memory stays in its file, and the end of a transfer is an event
+_CAPABILITIES: Final = [
+    {"capability": "x-ignore-shared", "state": True},
+    {"capability": "events", "state": True},
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFiles:
+    """Where one node's files are."""
+
+    plan: Path
+    console: Path
+    stderr: Path
+    firmware_log: Path | None = None
+
+
+def _pipe(theirs: contextlib.ExitStack) -> tuple[IO[bytes], int]:
+    """A pipe with room for a whole boot's console: our reading end, and the end that QEMU inherits."""
+    ours, end = os.pipe()
+    theirs.callback(os.close, end)
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(OSError):  # the user's share of pipe memory is used up: the usual size does
+            fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+    return os.fdopen(ours, "rb", buffering=0), end
+
+
+class Node:
+    """One QEMU process with one guest. Use as an async context manager: leaving it ends the process.
+
+    Args:
+        number: the node's number; 0 for a template.
+        machine: what it is made of.
+        role: cold, template or clone.
+        plan: what the guest is asked to do.
+        files: where its files are.
+        session: the mark of this session, part of the process's name.
+        ram: the template's memory file (template and clones).
+        state: the template's device state (template: written; clone: read).
+        first_frame: the sequence number that the guest's next frame will have.
+        on_frame: told of each frame.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        machine: Machine,
+        role: Role,
+        plan: Plan,
+        files: NodeFiles,
+        *,
+        session: str,
+        ram: Path | None = None,
+        state: Path | None = None,
+        first_frame: int = 0,
+        on_frame: Callable[[Node, Frame], None] = lambda _node, _frame: None,
+    ) -> None:
+        self.number = number
+        self.machine = machine
+        self.role = role
+        self.plan = plan
+        self.files = files
+        self.session = session
+        self.ram = ram
+        self.state = state
+        self._first_frame = first_frame
+        self._on_frame = on_frame
+        self._stack = contextlib.ExitStack()
+        self._transports: list[asyncio.ReadTransport] = []
+        self._process: Process | None = None
+        self._qmp: QMPClient | None = None
+        self._console: Console | None = None
+        self._channel: ResultsChannel | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._state_fd = -1
+        loop = asyncio.get_running_loop()
+        self.ready: asyncio.Future[float] = loop.create_future()
+        self.done: asyncio.Future[GuestResults] = loop.create_future()
+        self._failed: asyncio.Future[None] = loop.create_future()
+        self.command: list[str] = []
+
+    def __repr__(self) -> str:
+        return f"<node {self.number} {self.role.value}>"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid if self._process is not None else -1
+
+    @property
+    def results(self) -> GuestResults:
+        """What has come from the guest until now."""
+        return self._channel.results if self._channel is not None else GuestResults()
+
+    @property
+    def next_frame(self) -> int:
+        """The sequence number of the frame that is next."""
+        return self._channel.next_sequence if self._channel is not None else 0
+
+    def console_tail(self, lines: int = 10) -> str:
+        """The console's last lines."""
+        return self._console.tail(lines) if self._console is not None else ""
+
+    async def start(self) -> None:
+        """Start QEMU and connect to it. The guest does not run yet; a clone has taken its template's state.
+
+        Raises:
+            NodeError: QEMU cannot be started, ends at once or refuses the template.
+        """
+        self.files.plan.write_bytes(self.plan.page())
+        monitor, qmp = socket.socketpair()
+        with contextlib.ExitStack() as theirs:
+            theirs.enter_context(qmp)
+            console, console_end = _pipe(theirs)
+            results, results_end = _pipe(theirs)
+            await self._launch(qmp.fileno(), console_end, results_end)
+        await self._listen(console, results)
+        self._watcher = asyncio.create_task(self._watch())
+        await self._connect(monitor)
+
+    async def _launch(self, qmp: int, console: int, results: int) -> None:
+        descriptors = [qmp, console, results]
+        if self.state is not None:
+            mode = "rb" if self.role is Role.CLONE else "wb"
+            self._state_fd = self._stack.enter_context(self.state.open(mode)).fileno()
+            descriptors.append(self._state_fd)
+        spec = NodeSpec(
+            machine=self.machine,
+            role=self.role,
+            name=f"{MARK}-{self.session}-node-{self.number}",
+            plan=self.files.plan,
+            qmp=qmp,
+            console=console,
+            results=results,
+            ram=self.ram,
+            firmware_log=self.files.firmware_log,
+        )
+        self.command = command_line(spec)
+        with self.files.stderr.open("wb") as stderr:
+            self._process = spawn(self.command, pass_fds=descriptors, stderr=stderr)
+
+    async def _listen(self, console: IO[bytes], results: IO[bytes]) -> None:
+        loop = asyncio.get_running_loop()
+        log = self._stack.enter_context(self.files.console.open("wb"))
+        self._console = Console(log, self._panicked)
+        self._channel = ResultsChannel(self._first_frame, self._frame, self._fail_ours)
+        for pipe, protocol in ((console, self._console), (results, self._channel)):
+            transport, _ = await loop.connect_read_pipe(lambda protocol=protocol: protocol, pipe)
+            self._transports.append(transport)
+
+    async def _connect(self, sock: socket.socket) -> None:
+        from qemu.qmp import QMPClient
+        from qemu.qmp.protocol import ConnectError
+
+        self._qmp = QMPClient(f"node {self.number}")
+        sock.setblocking(False)
+        try:
+            with self._qmp.listener("MIGRATION") as events:
+                await self._qmp.connect(sock)
+                if self.role is not Role.COLD:
+                    await self.execute("migrate-set-capabilities", capabilities=_CAPABILITIES)
+                if self.role is Role.CLONE:
+                    await self.execute("migrate-incoming", uri=f"fd:{self._state_fd}")
+                    await self._migrated(events)
+        except ConnectError as error:
+            await self._raise_failure()
+            raise NodeError(f"node {self.number}: QEMU's monitor does not answer: {error}") from error
+
+    async def execute(self, command: str, **arguments: object) -> Any:
+        """Run one monitor command.
+
+        Raises:
+            NodeError: QEMU refuses it or is gone.
+        """
+        from qemu.qmp import ExecInterruptedError, ExecuteError
+        from qemu.qmp.error import QMPError
+
+        if self._qmp is None:
+            raise NodeError(f"node {self.number} has not been started")
+        try:
+            return await self._qmp.execute(command, dict(arguments) or None)
+        except ExecuteError as error:
+            raise NodeError(f"node {self.number}: QEMU refuses {command}: {error}") from error
+        except (ExecInterruptedError, QMPError, OSError, EOFError) as error:
+            await self._raise_failure()
+            raise NodeError(f"node {self.number}: QEMU's monitor is gone: {error!r}") from error
+
+    async def go(self) -> None:
+        """Let the guest run."""
+        await self.execute("cont")
+
+    async def wait_frozen(self, timeout: float) -> None:
+        """Wait until the guest has stopped its machine by the watchdog.
+
+        Raises:
+            NodeError: it did not within `timeout` seconds.
+            KernelFailure: the kernel panicked before.
+        """
+        if self._qmp is None:
+            raise NodeError(f"node {self.number} has not been started")
+        with self._qmp.listener("STOP") as events:
+            await self.go()
+            await self._or_failed(asyncio.wait_for(events.get(), timeout), timeout)
+
+    async def save_state(self) -> None:
+        """Write the stopped machine's device state to the template's state file.
+
+        Raises:
+            NodeError: QEMU cannot write it (a full disk, for one).
+        """
+        assert self._qmp is not None  # noqa: S101 - wait_frozen came before
+        with self._qmp.listener("MIGRATION") as events:
+            # here QEMU knows descriptors by name only, and the name travels with the descriptor
+            self._qmp.send_fd_scm(self._state_fd)
+            await self.execute("getfd", fdname="state")
+            await self.execute("migrate", uri="fd:state")
+            await self._migrated(events)
+
+    async def _migrated(self, events: EventListener) -> None:
+        """Wait until the state has been written or taken."""
+        while True:
+            event = await self._or_failed(events.get())
+            if event["data"]["status"] == "completed":
+                return
+            if event["data"]["status"] in {"failed", "cancelled"}:
+                detail = await self.execute("query-migrate")
+                words = detail.get("error-desc", "QEMU gives no reason")
+                raise NodeError(f"node {self.number}: the template's state cannot be passed: {words}", "doit -a template")
+
+    async def wait_ready(self, timeout: float) -> None:
+        """Wait for the agent's word that it has its plan.
+
+        Raises:
+            NodeError, KernelFailure: it did not come.
+        """
+        await self._or_failed(asyncio.wait_for(asyncio.shield(self.ready), timeout), timeout)
+
+    async def wait_done(self, timeout: float) -> GuestResults:
+        """Wait for the agent's last word.
+
+        Raises:
+            NodeError, KernelFailure: it did not come.
+        """
+        return await self._or_failed(asyncio.wait_for(asyncio.shield(self.done), timeout), timeout)
+
+    async def wait_power_off(self) -> None:
+        """Wait until the guest has powered off; a kernel that cannot is ended by the host without complaint.
+
+        Raises:
+            KernelFailure: the kernel panicked after its work.
+        """
+        assert self._process is not None  # noqa: S101 - start came before
+        await asyncio.wait([self._process.exited], timeout=_POWER_OFF_LIMIT)
+        await self._drained()
+        if self._console is not None and self._console.panic:
+            raise self._kernel_failure()
+
+    async def close(self) -> None:
+        """End the process if it still runs, and let go of everything."""
+        if self._process is not None and self._process.running:
+            await self._process.stop(_EXIT_GRACE)
+        if self._watcher is not None:
+            self._watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watcher
+        if self._qmp is not None:
+            with contextlib.suppress(Exception):  # noqa: BLE001 - the process is gone: whatever its monitor says is moot
+                await self._qmp.disconnect()
+        for transport in self._transports:
+            transport.close()
+        for future in (self.ready, self.done, self._failed):
+            if future.done() and not future.cancelled():
+                future.exception()
+            else:
+                future.cancel()
+        self._stack.close()
+        if self.files.stderr.exists() and self.files.stderr.stat().st_size == 0:
+            self.files.stderr.unlink()
+        self.files.plan.unlink(missing_ok=True)
+
+    # -- what happens to it ------------------------------------------------------------------------------------
+
+    def _frame(self, frame: Frame) -> None:
+        if frame.type is FrameType.READY and not self.ready.done():
+            self.ready.set_result(asyncio.get_running_loop().time())
+        if frame.type is FrameType.DONE and not self.done.done():
+            if self.results.problem:
+                self._fail(NodeError(f"node {self.number}: the agent gave up: {self.results.problem}"))
+            else:
+                self.done.set_result(self.results)
+        self._on_frame(self, frame)
+
+    def _panicked(self, _words: str) -> None:
+        # panic=-1 ends the machine; a kernel that does not obey is ended by us
+        loop = asyncio.get_running_loop()
+        loop.call_later(_PANIC_LIMIT, lambda: self._process and self._process.kill())
+
+    def _kernel_failure(self) -> KernelFailure:
+        words = self._console.panic if self._console is not None else ""
+        return KernelFailure(
+            f"node {self.number}: the kernel panicked: {words}", f"see {self.files.console}", self.console_tail()
+        )
+
+    def _fail_ours(self, problem: str) -> None:
+        self._fail(NodeError(f"node {self.number}: {problem}"))
+
+    def _fail(self, error: SistasksError) -> None:
+        if not self._failed.done():
+            self._failed.set_exception(error)
+
+    async def _watch(self) -> None:
+        """Wait for the end of the process; an end before the agent's last word is a failure."""
+        assert self._process is not None  # noqa: S101 - start came before
+        code = await self._process.exited
+        await self._drained()
+        if self.done.done():
+            return
+        if self._console is not None and self._console.panic:
+            self._fail(self._kernel_failure())
+            return
+        with self.files.stderr.open("rb") as file:
+            said = file.read(_STDERR_LIMIT).decode("utf-8", "replace").strip()
+        if code != 0:
+            how = f"exit {code}" if code > 0 else f"signal {-code}"
+            self._fail(NodeError(f"node {self.number}: QEMU ended ({how})", f"see {self.files.stderr}", said))
+        else:
+            problem = f"node {self.number}: the guest ended by itself before its work was done"
+            self._fail(KernelFailure(problem, f"see {self.files.console}", self.console_tail()))
+
+    async def _drained(self) -> None:
+        """Everything that QEMU wrote before its end has been read."""
+        lines = [line.closed for line in (self._console, self._channel) if line is not None]
+        if lines:
+            await asyncio.wait(lines, timeout=_EXIT_GRACE)
+
+    async def _raise_failure(self) -> None:
+        """If the node's end is on its way, wait for it and raise it."""
+        if self._process is not None:
+            await asyncio.wait([self._process.exited, self._failed], timeout=_EXIT_GRACE)
+        if self._watcher is not None:
+            await asyncio.wait([self._watcher], timeout=_EXIT_GRACE)
+        if self._failed.done():
+            await asyncio.shield(self._failed)
+
+    async def _or_failed(self, work: Any, timeout: float = 0.0) -> Any:
+        """Wait for `work` or for the node's failure, whichever is first."""
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait([task, self._failed], return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                return task.result()
+            await asyncio.shield(self._failed)
+        except TimeoutError:
+            raise NodeError(
+                f"node {self.number} did not {self._next_step()} within {timeout:g} s",
+                f"raise timeout=, or see {self.files.console}",
+                self.console_tail(),
+            ) from None
+        finally:
+            task.cancel()
+
+    def _next_step(self) -> str:
+        if not self.results.hello and self._first_frame == 0:
+            return "reach the agent" if self.console_tail() else "say anything"
+        return "finish its tests" if self.ready.done() else "get ready"

@@ -1,0 +1,99 @@
+"""A child process that cannot outlive us: it dies with its parent, is waited for by event, and is always reaped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from typing import IO, TYPE_CHECKING, Final
+
+from sistasks.errors import NodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_PR_SET_PDEATHSIG: Final = 1
+_LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def _die_with(parent: int) -> Callable[[], None]:
+    """What the child does before it becomes QEMU: bind its life to its parent's."""
+
+    def bind() -> None:
+        if _LIBC is not None:
+            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+            if os.getppid() != parent:  # the parent died before the signal was asked for
+                os._exit(1)
+
+    return bind
+
+
+class Process:
+    """One running child; made by `spawn`. Its return code is a future that the event loop sets."""
+
+    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+        self._child = child
+        self.pid = child.pid
+        loop = asyncio.get_running_loop()
+        self.exited: asyncio.Future[int] = loop.create_future()
+        if hasattr(os, "pidfd_open"):
+            self._pidfd = os.pidfd_open(child.pid)
+            loop.add_reader(self._pidfd, self._reap)
+        else:  # no pidfd: a thread waits
+            self._pidfd = -1
+            waiting = loop.run_in_executor(None, child.wait)
+            waiting.add_done_callback(lambda _: self._reap())
+
+    def _reap(self) -> None:
+        code = self._child.wait()
+        if self._pidfd >= 0:
+            asyncio.get_running_loop().remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+        if not self.exited.done():
+            self.exited.set_result(code)
+
+    @property
+    def running(self) -> bool:
+        """Whether the child has not been reaped yet."""
+        return not self.exited.done()
+
+    def kill(self) -> None:
+        """End the child at once; it is reaped by the event loop."""
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):
+                self._child.kill()
+
+    async def stop(self, grace: float) -> None:
+        """Ask the child to end, kill it after `grace` seconds, and wait until it is gone."""
+        if self.running:
+            with contextlib.suppress(ProcessLookupError):
+                self._child.terminate()
+            await asyncio.wait([self.exited], timeout=grace)
+        self.kill()
+        await self.exited
+
+
+def spawn(command: Sequence[str], *, pass_fds: Sequence[int], stderr: IO[bytes]) -> Process:
+    """Start a child in a session of its own, so that Ctrl-C reaches only us.
+
+    Raises:
+        NodeError: the program cannot be started.
+    """
+    try:
+        child = subprocess.Popen(
+            command,
+            pass_fds=pass_fds,
+            stdin=subprocess.DEVNULL,
+            stdout=stderr,
+            stderr=stderr,
+            start_new_session=True,
+            preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - prctl alone; nothing of ours takes locks there
+        )
+    except OSError as error:
+        raise NodeError(f"{command[0]} cannot be started: {error.strerror}", "doit setup") from error
+    return Process(child)

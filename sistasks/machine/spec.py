@@ -1,0 +1,167 @@
+"""A node as data, and QEMU's command line as a pure function of it."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from sistasks.machine.arch import Arch
+
+PLAN_ADDRESS: Final = "0x5"
+WATCHDOG_ADDRESS: Final = "0x6"
+RESULTS_ADDRESS: Final = "0x7"
+# every node boots on the same day: no test may depend on today
+CLOCK_BASE: Final = "2024-01-01T00:00:00"
+MARK: Final = "sistasks"
+
+
+class Role(enum.Enum):
+    """How a node comes to be."""
+
+    COLD = "cold"
+    TEMPLATE = "template"
+    CLONE = "clone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a node is made of; equal for every node of a run, and for the template that they are cloned from.
+
+    Attributes:
+        arch: the architecture's record.
+        qemu: QEMU's program.
+        accel: `tcg`, `kvm` or `hvf`.
+        cpu: QEMU's CPU model.
+        cpus: processors.
+        memory: bytes.
+        clock: `virtual` or `wall`.
+        kernel: the image.
+        initramfs: the guest.
+        firmware: (code, variables) for a boot through UEFI; None boots the kernel directly.
+        arguments: more kernel command line.
+    """
+
+    arch: Arch
+    qemu: Path
+    accel: str
+    cpu: str
+    cpus: int
+    memory: int
+    clock: str
+    kernel: Path
+    initramfs: Path
+    firmware: tuple[Path, Path] | None = None
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def boot(self) -> str:
+        """`uefi` or `direct`."""
+        return "direct" if self.firmware is None else "uefi"
+
+    def kernel_command_line(self) -> str:
+        """What the kernel gets; a panic ends the machine at once, so that it cannot pass for a hang."""
+        parts = [f"console={self.arch.console}", "panic=-1", *self.arch.kernel_arguments]
+        if self.clock == "virtual":
+            parts += self.arch.repeat_arguments
+        return " ".join([*parts, *self.arguments])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSpec:
+    """One node: a machine, its role, and the files and descriptors that are its own.
+
+    Attributes:
+        machine: what it is made of.
+        role: cold, template or clone.
+        name: shown to QEMU; carries the mark by which leftovers are found.
+        plan: the file that holds the plan's page.
+        ram: the template's memory (template: written; clone: mapped private).
+        qmp: descriptor of a connected socket that QEMU inherits.
+        console, results: descriptors of pipes that QEMU inherits. Pipes, not sockets: a serial line writes byte by
+            byte, and a socket full of single bytes would make the guest wait for the host.
+        firmware_log: where x86 firmware writes its debug output, if anywhere.
+    """
+
+    machine: Machine
+    role: Role
+    name: str
+    plan: Path
+    qmp: int
+    console: int
+    results: int
+    ram: Path | None = None
+    firmware_log: Path | None = None
+
+
+def _comma(path: Path) -> str:
+    """QEMU doubles commas in option values."""
+    return str(path).replace(",", ",,")
+
+
+def _pipe(name: str, descriptor: int) -> list[str]:
+    return ["-chardev", f"file,id={name},path=/dev/fd/{descriptor},append=on"]
+
+
+def _memory(spec: NodeSpec) -> list[str]:
+    machine = spec.machine
+    size = f"{machine.memory >> 20}M"
+    base = f"{machine.arch.machine},usb=off" if machine.arch.name == "x86_64" else machine.arch.machine
+    if spec.ram is None:
+        return ["-machine", base, "-m", size]
+    share = "on" if spec.role is Role.TEMPLATE else "off"
+    backend = f"memory-backend-file,id=ram,size={size},mem-path={_comma(spec.ram)},share={share}"
+    return ["-object", backend, "-machine", f"{base},memory-backend=ram", "-m", size]
+
+
+def _firmware(spec: NodeSpec) -> list[str]:
+    machine = spec.machine
+    if machine.firmware is None:
+        return []
+    code, variables = machine.firmware
+    options = [
+        "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_comma(code)}",
+        # each node writes its own variables, and they go with it
+        "-drive", f"if=pflash,unit=1,format=raw,snapshot=on,file={_comma(variables)}",
+    ]  # fmt: skip
+    if machine.arch.name == "x86_64" and spec.firmware_log is not None:
+        log = f"file,id=firmware,path={_comma(spec.firmware_log)}"
+        options += ["-chardev", log, "-device", "isa-debugcon,iobase=0x402,chardev=firmware"]
+    return options
+
+
+def command_line(spec: NodeSpec) -> list[str]:
+    """QEMU's command line for a node."""
+    machine = spec.machine
+    command = [
+        str(machine.qemu), "-name", f"{spec.name},debug-threads=off",
+        "-nodefaults", "-no-user-config", "-display", "none", "-nic", "none", "-no-reboot",
+        "-action", "watchdog=pause",
+        "-accel", machine.accel, "-cpu", machine.cpu, "-smp", str(machine.cpus),
+        *_memory(spec),
+        "-rtc", f"base={CLOCK_BASE},clock=vm", "-seed", "1",
+    ]  # fmt: skip
+    if machine.clock == "virtual":
+        command += ["-icount", "shift=0,sleep=off"]
+    command += [
+        "-chardev", f"socket,id=qmp,fd={spec.qmp}", "-mon", "chardev=qmp,mode=control",
+        *_pipe("console", spec.console), "-serial", "chardev:console",
+        *_pipe("results", spec.results),
+        "-device", f"pci-serial,chardev=results,addr={RESULTS_ADDRESS}",
+        "-object",
+        f"memory-backend-file,id=plan,size=4096,mem-path={_comma(spec.plan)},"
+        f"share={'off' if spec.role is Role.CLONE else 'on'}",
+        "-device", f"ivshmem-plain,memdev=plan,master=on,addr={PLAN_ADDRESS}",
+        "-device", f"i6300esb,addr={WATCHDOG_ADDRESS}",
+        *_firmware(spec),
+        "-kernel", str(machine.kernel), "-initrd", str(machine.initramfs),
+        "-append", machine.kernel_command_line(),
+    ]  # fmt: skip
+    if spec.role is Role.CLONE:
+        command += ["-incoming", "defer"]
+    else:
+        # connected before the guest runs, so that no early output is lost
+        command += ["-S"]
+    return command
