@@ -280,7 +280,7 @@ def _zboot(image: _Image) -> ImageInfo:
 def _pe(image: _Image, *, sections: bool = True) -> tuple[str | None, int]:
     """(architecture, promised bytes of the file) of a PE header; (None, 0) if there is none."""
     start = image.at("<I", 0x3C)
-    # a kernel without an EFI stub has other things behind an MZ that is an instruction
+    image.need(start + 4)
     if not image.has(b"PE\0\0", start):
         return None, 0
     machine, count = image.many("<HH", start + 4)
