@@ -76,8 +76,8 @@ def _check(name: str, wanted: str) -> Part:
 
 def _module(found: metadata.Distribution) -> str:
     """The distribution's outermost package, such as `qemu.qmp`; empty where its files are not listed."""
-    inits = [str(file.parent).split("/") for file in found.files or [] if file.name == "__init__.py"]
-    return ".".join(min(inits, key=len)) if inits else ""
+    inits = [str(file.parent) for file in found.files or [] if file.name == "__init__.py"]
+    return min(inits, key=lambda path: path.count("/"), default="").replace("/", ".")
 
 
 def satisfies(version: str, wanted: str) -> bool:

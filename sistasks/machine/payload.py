@@ -40,6 +40,7 @@ class Payload:
     letters: bytes = b"ecmlti"
 
 
+_SERIAL: Final = ("-serial", "chardev:trace")
 PAYLOADS: Final = {
     "x86_64": Payload(
         flags=("-m32", "-Wl,-Ttext=0x100000"),
@@ -49,6 +50,9 @@ PAYLOADS: Final = {
         ),
         exit_code=133,
     ),
+    "arm64": Payload(flags=("-Wl,-Ttext=0x40200000",), devices=_SERIAL, exit_code=0),
+    "arm": Payload(flags=("-marm", "-Wl,-Ttext=0x40200000"), devices=_SERIAL, exit_code=0),
+    "riscv64": Payload(flags=("-Wl,-Ttext=0x80200000",), devices=_SERIAL, exit_code=0),
 }
 STEPS: Final = {
     "e": "its entry",
