@@ -79,7 +79,8 @@ def read_manifest(path: Path) -> tuple[Archive, ...]:
     """
     try:
         with path.open("rb") as file:
-            tables = tomllib.load(file)["archive"]
+            tables = tomllib.load(file).get("archive", {})
+        _check(isinstance(tables, list), "[[archive]]", tables)
         return tuple(_archive(table) for table in tables)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         # a KeyError's text is only the key
