@@ -144,10 +144,8 @@ def search(places: Iterable[Path], architecture: str, machine: str) -> Iterator[
     for path in _files(places):
         try:
             with path.open("rb") as file:
-                data = file.read(_MAX_SIZE)
-            if not data:
-                continue
-            descriptor = parse(path, data)
+                # an empty file, which only hides others, is no descriptor either
+                descriptor = parse(path, file.read(_MAX_SIZE))
         except (OSError, NotUsable) as error:
             _LOG.debug("%s is passed over: %s", path, error)
             continue

@@ -56,11 +56,17 @@ def test_unwanted_features_come_last(tmp_path: Path, feature: str) -> None:
     assert chosen(tmp_path, tmp_path / "d") == f"descriptor {last}"
 
 
+def test_enrolled_keys_are_not_even_the_last_choice(tmp_path: Path) -> None:
+    both = images(tmp_path)
+    descriptor(tmp_path / "d", "10-x.json", *both, features=["secure-boot", "enrolled-keys"])
+    places = nowhere(tmp_path, descriptors=(tmp_path / "d",), known=(both,))
+    assert find(X86_64, AUTO, tmp_path, places=places).source == "known place"
+
+
 def not_chosen() -> Iterator[tuple[str, dict[str, Any]]]:
     image = {"filename": "{code}", "format": "raw"}
     template = {"filename": "{vars}", "format": "raw"}
     flash = {"device": "flash", "executable": image, "nvram-template": template}
-    yield "enrolled keys", {"features": ["secure-boot", "enrolled-keys"]}
     yield "bios", {"interface-types": ["bios"]}
     yield "memory", {"mapping": {"device": "memory", "filename": "{code}"}}
     yield "stateless", {"mapping": flash | {"mode": "stateless"}}
