@@ -118,7 +118,7 @@ def _device_fault(device: Path) -> str:
     except FileNotFoundError:
         return f"no {device}"
     except PermissionError:
-        return f"{device}: permission denied (add yourself to the group of {device})"
+        return f"{device}: permission denied (add yourself to the group {device.name})"
     except OSError as error:
         return f"{device}: {(error.strerror or 'cannot be opened').lower()}"
     return ""

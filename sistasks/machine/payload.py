@@ -135,12 +135,12 @@ def boot(arch: Arch, qemu: Qemu, image: Path, *, accel: str, cpu: str, limit: fl
 
 
 def _why(finished: Finished, letters: bytes, limit: float) -> str:
-    how = f"gave no sign in {limit:g} s" if finished.expired else finished.ending
+    how = f"did not end in {limit:g} s" if finished.expired else finished.ending
     if letters:
         reached = STEPS.get(letters[-1:].decode(errors="replace"), "an unknown step")
         first = f"QEMU {how}; its guest stopped after {reached}"
     else:
-        first = f"QEMU {how} before its guest began"
+        first = f"QEMU {how}; its guest never began"
     said = finished.tail() if finished.err.strip() else ""
     if not finished.expired:
         # of `qemu-system-x86_64: error: text` only the text is news

@@ -118,7 +118,7 @@ def _ask(path: Path, arguments: list[str], stdin: bytes = b"") -> Finished:
     except OSError as error:
         raise ToolMissing(f"{path} cannot be run: {error.strerror}", _REMEDY) from error
     if answer.expired:
-        raise ToolMissing(f"{path} {arguments[0]} gave no answer in {_ANSWER_SECONDS:.0f} s", _REMEDY)
+        raise ToolMissing(f"{path} {arguments[0]} gave no answer in {_ANSWER_SECONDS:g} s", _REMEDY)
     return answer
 
 
