@@ -189,13 +189,11 @@ class Settings:
         "auto", TEXT, "address to fetch pinned firmware from instead of the manifest's", shown="auto"
     )
 
-    @property
-    def clock_resolved(self) -> str | None:
-        """The clock if it can be told without knowing the accelerator, else None."""
-        return None if self.clock == "auto" else self.clock
+    given: frozenset[str] = frozenset()
+    """Names that were set by the person, not by default (not itself a variable)."""
 
 
-_FIELDS: Final = {item.name: item for item in dataclasses.fields(Settings)}
+_FIELDS: Final = {item.name: item for item in dataclasses.fields(Settings) if item.metadata}
 
 
 def names() -> list[str]:
@@ -274,7 +272,8 @@ def resolve(
     for name, (_, origin) in texts.items():
         if name not in _FIELDS:
             _refuse_unknown(name, origin)
-    settings = Settings(**{name: _parse(name, text, origin) for name, (text, origin) in texts.items()})
+    values = {name: _parse(name, text, origin) for name, (text, origin) in texts.items()}
+    settings = Settings(**values, given=frozenset(values))
     _refuse_conflicts(settings)
     return settings
 

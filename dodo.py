@@ -1,0 +1,1 @@
+from sistasks.tasks import *

@@ -1,0 +1,129 @@
+"""Many nodes of one machine: brought up a few at a time, each measured and ended, the others going on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from sistasks.errors import SistasksError
+from sistasks.machine.node import Node, NodeFiles
+from sistasks.machine.spec import Machine, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sistasks.guest.frames import Frame
+    from sistasks.guest.plan import Plan
+    from sistasks.machine.results import GuestResults
+    from sistasks.machine.template import Template
+
+
+class Observer(Protocol):
+    """Who wants to know how nodes get on."""
+
+    def stage(self, number: int, stage: str, detail: str = "") -> None:
+        """A node has reached a stage: `starting`, `running`, `ready`, `testing`, `done`, `failed`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeReport:
+    """How one node ended; exactly one of results and error tells.
+
+    Attributes:
+        number: the node's number.
+        seed: its plan's seed.
+        results: all that came from the guest, also before an error.
+        error: why its work is not whole.
+        started, ready, finished: seconds of the host's monotonic clock; ready is 0 where it never was.
+        console: its log.
+    """
+
+    number: int
+    seed: int
+    results: GuestResults
+    error: SistasksError | None
+    started: float
+    ready: float
+    finished: float
+    console: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """N nodes of one machine.
+
+    Attributes:
+        machine: what each node is made of.
+        template: what they are cloned from; None boots each one.
+        logs: the folder of console logs.
+        scratch: the folder of what lives only while they run.
+        session: the mark of this session.
+        slots: nodes that run at once.
+        timeout: seconds that a node may take from its start.
+    """
+
+    machine: Machine
+    template: Template | None
+    logs: Path
+    scratch: Path
+    session: str
+    slots: int
+    timeout: float
+
+    def node(self, plan: Plan, observer: Observer) -> Node:
+        """One node, not started."""
+        name = f"node_{plan.node}"
+        files = NodeFiles(
+            plan=self.scratch / f"{name}.plan",
+            console=self.logs / f"{name}.log",
+            stderr=self.logs / f"{name}.qemu.log",
+            firmware_log=self.logs / f"{name}.firmware.log" if self.machine.firmware else None,
+        )
+
+        def on_frame(node: Node, frame: Frame) -> None:
+            if frame.type.name == "BEGIN":
+                observer.stage(node.number, "testing", frame.fields().get("test", ""))
+            elif frame.type.name == "READY":
+                observer.stage(node.number, "ready")
+
+        template = self.template
+        if template is None:
+            return Node(plan.node, self.machine, Role.COLD, plan, files, session=self.session, on_frame=on_frame)
+        return Node(
+            plan.node, self.machine, Role.CLONE, plan, files, session=self.session, ram=template.ram,
+            state=template.state, first_frame=template.first_frame, on_frame=on_frame,
+        )  # fmt: skip
+
+    async def run(self, plans: Sequence[Plan], observer: Observer) -> list[NodeReport]:
+        """Run every plan on a node of its own, `slots` at a time; one node's failure does not end the others."""
+        self.logs.mkdir(parents=True, exist_ok=True)
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        slots = asyncio.Semaphore(self.slots)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._run_one(plan, slots, observer)) for plan in plans]
+        return [task.result() for task in tasks]
+
+    async def _run_one(self, plan: Plan, slots: asyncio.Semaphore, observer: Observer) -> NodeReport:
+        async with slots:
+            started = time.monotonic()
+            error: SistasksError | None = None
+            ready = 0.0
+            async with self.node(plan, observer) as node:
+                observer.stage(plan.node, "starting")
+                try:
+                    await node.start()
+                    await node.go()
+                    observer.stage(plan.node, "running")
+                    ready = await node.wait_ready(self.timeout)
+                    await node.wait_done(max(0.1, self.timeout - (time.monotonic() - started)))
+                    await node.wait_power_off()
+                except SistasksError as failure:
+                    error = failure
+                observer.stage(plan.node, "failed" if error else "done", str(error.problem) if error else "")
+                return NodeReport(
+                    number=plan.node, seed=plan.seed, results=node.results, error=error, started=started,
+                    ready=ready, finished=time.monotonic(), console=node.files.console,
+                )  # fmt: skip

@@ -1,0 +1,222 @@
+"""One run as data: what is written to the history and what is read from it.
+
+The fields are the columns of the tables of the same names, in the same units: times are aware datetimes, durations
+seconds, sizes bytes, latencies ns.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
+
+def utc_text(moment: datetime.datetime) -> str:
+    """A moment as the history writes it: `2026-01-31T23:59:59.000000Z`, of fixed width, so that text sorts as time.
+
+    Raises:
+        ValueError: the moment does not say its time zone.
+    """
+    if moment.utcoffset() is None:
+        raise ValueError(f"{moment} does not say its time zone")
+    text = moment.astimezone(datetime.UTC).isoformat(timespec="microseconds")
+    return text.removesuffix("+00:00") + "Z"
+
+
+def identity(fields: Mapping[str, str | int | None]) -> str:
+    """The SHA-256, in hex, of what must be equal for two runs to be comparable.
+
+    It is taken over canonical JSON: keys sorted, no whitespace, everything beyond ASCII escaped, whole numbers exact
+    (RFC 8785 without its floats).
+
+    Raises:
+        TypeError: a value is not text, a whole number or None. Floats are refused because they are measured, and what
+            was measured is never the same twice.
+    """
+    for name, value in fields.items():
+        if value is not None and not isinstance(value, str | int):
+            raise TypeError(f"{name}={value!r} cannot be part of an identity")
+    text = json.dumps(dict(fields), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRow:
+    """One invocation of doit; `finished_at` follows from the last run that it wrote."""
+
+    id: str
+    started_at: datetime.datetime
+    command: str
+    host: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelRow:
+    """A kernel image; `id` is its SHA-256. What is not known is None."""
+
+    id: str
+    name: str
+    arch: str
+    size: int
+    path: str
+    release: str | None = None
+    git_commit: str | None = None
+    git_parent: str | None = None
+    git_dirty: bool | None = None
+    config_sha256: str | None = None
+    command_line: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentRow:
+    """What must be equal for two runs to be comparable; `id` is the `identity` of all the other fields.
+
+    Under the virtual clock the host's fields are empty, because the numbers agree across hosts.
+
+    Raises:
+        ValueError: the id is not the identity of the other fields.
+    """
+
+    id: str
+    arch: str
+    accel: str
+    clock: str
+    boot: str
+    qemu_version: str
+    machine: str
+    cpu_model: str
+    cpus: int
+    memory_bytes: int
+    firmware_sha256: str | None = None
+    guest_sha256: str
+    host_cpu: str | None = None
+    host_cores: int | None = None
+    detail: str = ""
+
+    def __post_init__(self) -> None:
+        fields = {name: getattr(self, name) for name in self.__slots__ if name != "id"}
+        if self.id != identity(fields):
+            raise ValueError(f"environment {self.id[:12]} is not the identity of its fields")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricRow:
+    """What a metric is: a unit, which direction is better (`lower` or `higher`), and perhaps a target.
+
+    Attributes:
+        name: `test.quantity`.
+        target_statistic: which column of `summaries` the target is for.
+        industry: what others reach, in words.
+        minimum_effect: the smallest relative change worth a verdict; 0.05 is 5 %.
+    """
+
+    name: str
+    unit: str
+    better: str
+    target: float | None = None
+    target_statistic: str | None = None
+    industry: str = ""
+    minimum_effect: float = 0.0
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultRow:
+    """How one test ended on one node; node 0 is the cluster.
+
+    Attributes:
+        status: `pass`, `fail`, `error` or `skip`.
+        target_met: None where there is no target or nothing was measured.
+        duration: seconds.
+    """
+
+    node: int
+    test: str
+    status: str
+    target_met: bool | None = None
+    duration: float = 0.0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SummaryRow:
+    """One metric on one node (0: the cluster), in the metric's unit; the interval is None where none was computed."""
+
+    node: int
+    metric: str
+    count: int
+    mean: float
+    std: float
+    min: float
+    p50: float
+    p95: float
+    p99: float
+    max: float
+    ci_low: float | None = None
+    ci_high: float | None = None
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleSet:
+    """Every raw sample of one metric on one node, in order and in the metric's unit: shape (count,), 64-bit integers."""
+
+    node: int
+    metric: str
+    values: Sequence[int] | npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """One execution of one suite on one cluster: all that goes into the history at once.
+
+    Attributes:
+        inputs_sha256: what the run was made of; staleness is asked by it.
+        status: `ok`, `failed` (the kernel under test) or `error` (the tool or the machine).
+        message: why it is not `ok`, in one line.
+    """
+
+    suite: str
+    kernel: KernelRow
+    environment: EnvironmentRow
+    inputs_sha256: str
+    started_at: datetime.datetime
+    finished_at: datetime.datetime
+    status: str
+    nodes: int
+    iterations: int
+    seed: int
+    message: str = ""
+    results: tuple[ResultRow, ...] = ()
+    summaries: tuple[SummaryRow, ...] = ()
+    samples: tuple[SampleSet, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRun:
+    """A run as the history has it, without its samples, which are read one set at a time."""
+
+    id: int
+    session_id: str
+    suite: str
+    kernel_id: str
+    environment_id: str
+    inputs_sha256: str
+    started_at: datetime.datetime
+    finished_at: datetime.datetime
+    status: str
+    nodes: int
+    iterations: int
+    seed: int
+    message: str
+    results: tuple[ResultRow, ...]
+    summaries: tuple[SummaryRow, ...]

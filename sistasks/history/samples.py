@@ -1,0 +1,94 @@
+"""Raw samples as bytes: exact, and small enough to keep every one of them.
+
+One set of samples is written as little-endian 64-bit integers, transposed (first the lowest byte of every sample,
+then the next, ...), and compressed by zlib at level 9. The high bytes of neighbours are alike, and transposed they
+stand side by side.
+
+Measured on 1000 samples of each metric of the performance suite from real guests on the virtual clock and on the wall
+clock, in bytes for each sample (8 as they come):
+
+    =========================  =====  ==========  =====  =================  =========
+    metric, clock              plain  transposed  delta  delta, transposed  time (ms)
+    =========================  =====  ==========  =====  =================  =========
+    context_switch, virtual     0.09        0.09   0.11               0.14  0.1
+    context_switch, wall        1.81        1.47   1.92               1.72  0.1
+    memory_allocation, wall     2.42        1.92   2.61               2.23  0.1
+    ai_inference, virtual       0.97        0.64   1.51               1.21  0.1
+    ai_inference, wall          1.51        1.18   1.71               1.44  0.1
+    throughput.rate, wall       3.35        2.74   3.49               3.04  0.1
+    =========================  =====  ==========  =====  =================  =========
+
+Differences between neighbours make it worse: samples are not a walk, and the difference of two carries the noise of
+both. LZMA gained 0.1 to 0.2 byte on the wall clock and lost as much on the virtual one, at ten times the time.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Final
+
+from sistasks.errors import HistoryError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
+ENCODING: Final = "transposed-zlib"
+_WIDTH: Final = 8
+
+
+def encode(values: Sequence[int] | npt.NDArray[np.int64]) -> tuple[str, bytes]:
+    """Encode samples.
+
+    Args:
+        values: shape (count,), whole numbers from -2**63 to 2**63 - 1, in the metric's unit; may be empty.
+
+    Returns:
+        The encoding's name and the bytes; `decode` needs both, and the count.
+
+    Raises:
+        HistoryError: a value is not a whole number, or does not fit 64 bits.
+    """
+    import numpy as np
+
+    array = np.asarray(values)
+    if array.size == 0:
+        array = array.astype(np.int64)
+    # no silent conversion: rounding or wrapping would forge a sample
+    if array.ndim != 1 or not np.can_cast(array.dtype, np.int64, "safe") or array.dtype == np.bool_:
+        raise HistoryError(f"samples are whole numbers of 64 bits, not {array.dtype} of shape {array.shape}")
+    plain = array.astype("<i8").view(np.uint8).reshape(-1, _WIDTH)
+    return ENCODING, zlib.compress(plain.T.tobytes(), 9)
+
+
+def decode(encoding: str, data: bytes, count: int) -> npt.NDArray[np.int64]:
+    """Decode samples: the very integers that were encoded.
+
+    Args:
+        encoding: the name that `encode` gave.
+        data: the bytes that it gave.
+        count: how many samples there were.
+
+    Returns:
+        Shape (count,), int64, in the metric's unit.
+
+    Raises:
+        HistoryError: the encoding is unknown, or the bytes are damaged or are not `count` samples.
+    """
+    import numpy as np
+
+    if encoding != ENCODING:
+        raise HistoryError(f"samples are in an unknown encoding '{encoding}'", "upgrade sistasks")
+    size = count * _WIDTH
+    decompressor = zlib.decompressobj()
+    try:
+        # one byte more than expected shows what is too long, without unpacking all of it
+        plain = decompressor.decompress(data, max(size, 0) + 1)
+    except zlib.error as error:
+        raise HistoryError(f"samples are damaged: {error}", "restore a copy of the history") from error
+    if len(plain) != size or not decompressor.eof or decompressor.unused_data:
+        raise HistoryError(f"samples are damaged: they are not {count} samples", "restore a copy of the history")
+    columns = np.frombuffer(plain, dtype=np.uint8).reshape(_WIDTH, -1 if count else 0)
+    return np.ascontiguousarray(columns.T).view("<i8").reshape(-1).astype(np.int64)

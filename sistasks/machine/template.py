@@ -1,0 +1,148 @@
+"""Templates: a node booted once and frozen; nodes are cloned from it and share its memory until they write."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from sistasks.errors import NodeError
+from sistasks.guest.plan import Plan
+from sistasks.machine.node import Node, NodeFiles
+from sistasks.machine.spec import Role
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sistasks.machine.spec import Machine
+
+_RECORD: Final = "template.json"
+_KEEP: Final = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """A frozen node.
+
+    Attributes:
+        key: the identity of all that it was made of.
+        ram: its memory, mapped by clones.
+        state: its devices.
+        memory: bytes of `ram`.
+        state_size: bytes of `state`.
+        first_frame: the sequence number of the first frame that a clone sends.
+        hello: what the guest said about itself before it was frozen.
+    """
+
+    key: str
+    ram: Path
+    state: Path
+    memory: int
+    state_size: int
+    first_frame: int
+    hello: dict[str, str]
+
+
+def _from_record(folder: Path) -> Template:
+    record: dict[str, Any] = json.loads((folder / _RECORD).read_text())
+    return Template(**{**record, "ram": folder / "ram", "state": folder / "state"})
+
+
+def load(templates: Path, key: str) -> Template | None:
+    """The template of that key, if it is there and whole."""
+    folder = templates / key
+    try:
+        template = _from_record(folder)
+        whole = template.ram.stat().st_size == template.memory and template.state.stat().st_size == template.state_size
+    except (OSError, ValueError, TypeError):
+        return None
+    if not whole or template.key != key:
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(folder)  # used now: pruned last
+    return template
+
+
+async def freeze(
+    machine: Machine, key: str, templates: Path, *, session: str, log: Path, timeout: float
+) -> Template:
+    """Boot a node of this machine, freeze it, and keep it under its key.
+
+    Args:
+        machine: what it is made of.
+        key: its identity.
+        templates: the folder of all templates.
+        session: the mark of this session.
+        log: where the console goes.
+        timeout: seconds that the boot may take.
+
+    Raises:
+        KernelFailure: the kernel panicked or ended.
+        NodeError: it did not get ready, or the template cannot be written.
+    """
+    templates.mkdir(parents=True, exist_ok=True)
+    scratch = templates / f".new-{session}"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    try:
+        template = await _freeze_into(scratch, machine, key, session=session, log=log, timeout=timeout)
+        final = templates / key
+        shutil.rmtree(final, ignore_errors=True)
+        scratch.rename(final)
+    except OSError as error:
+        raise NodeError(
+            f"the template cannot be kept in {templates}: {error.strerror}", "make room, or set output="
+        ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    prune(templates)
+    return replace(template, ram=final / "ram", state=final / "state")
+
+
+async def _freeze_into(
+    folder: Path, machine: Machine, key: str, *, session: str, log: Path, timeout: float
+) -> Template:
+    ram, state = folder / "ram", folder / "state"
+    with ram.open("wb") as file:
+        file.truncate(machine.memory)
+    _refuse_full_disk(folder, machine.memory)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    plan = Plan(node=0, seed=0, freeze=True, aligned=machine.clock == "virtual")
+    files = NodeFiles(
+        plan=folder / "plan",
+        console=log,
+        stderr=log.with_suffix(".qemu.log"),
+        firmware_log=log.with_suffix(".firmware.log") if machine.firmware else None,
+    )
+    async with Node(0, machine, Role.TEMPLATE, plan, files, session=session, ram=ram, state=state) as node:
+        await node.start()
+        await node.wait_frozen(timeout)
+        await node.save_state()
+        hello, first_frame = node.results.hello, node.next_frame
+    template = Template(
+        key=key, ram=ram, state=state, memory=machine.memory, state_size=state.stat().st_size,
+        first_frame=first_frame, hello=hello,
+    )  # fmt: skip
+    record = {name: value for name, value in asdict(template).items() if name not in {"ram", "state"}}
+    (folder / _RECORD).write_text(json.dumps(record, indent=2) + "\n")
+    return template
+
+
+def _refuse_full_disk(folder: Path, memory: int) -> None:
+    """A guest's write to its memory file cannot fail politely when the disk is full: it would be killed."""
+    free = shutil.disk_usage(folder).free
+    if free < memory + (64 << 20):
+        raise NodeError(
+            f"{folder.parent} has {free >> 20} MB free, a template of {memory >> 20} MB needs more",
+            "make room, lower memory=, or set output=",
+        )
+
+
+def prune(templates: Path, keep: int = _KEEP) -> None:
+    """Remove all but the templates that were used last; running clones keep the memory that they have mapped."""
+    folders = [path for path in templates.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    for folder in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)[keep:]:
+        shutil.rmtree(folder, ignore_errors=True)

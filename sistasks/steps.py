@@ -1,0 +1,244 @@
+"""The build steps behind the tasks: each makes one record, and can tell cheaply whether it still holds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any, Final
+
+from sistasks.errors import GuestBuildError, SistasksError, ToolMissing
+from sistasks.files import write_atomically
+from sistasks.layout import Layout, kernel_key
+from sistasks.suites import recipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sistasks.settings import Settings
+    from sistasks.terminal import Terminal
+
+# what the agent needs of a kernel that has it as a module: its results line
+MODULES: Final = ("8250_pci",)
+
+
+def _inputs(record: Path) -> Path:
+    return record.with_suffix(".inputs")
+
+
+def _keep(record: Path, inputs: dict[str, Any], text: str) -> None:
+    """Write a record and what it was made from; the inputs last, so that a half-made step is stale."""
+    _inputs(record).unlink(missing_ok=True)
+    write_atomically(record, text)
+    write_atomically(_inputs(record), json.dumps(inputs, sort_keys=True))
+
+
+def _holds(record: Path, inputs: dict[str, Any]) -> bool:
+    try:
+        return record.exists() and json.loads(_inputs(record).read_text()) == json.loads(json.dumps(inputs))
+    except (OSError, ValueError):
+        return False
+
+
+def set_up(settings: Settings, terminal: Terminal) -> None:
+    """Find or install what is missing, prove the accelerator, show the table.
+
+    Raises:
+        SistasksError: something is missing and cannot be installed without asking, or no guest runs.
+    """
+    from rich import box
+    from rich.table import Table
+
+    from sistasks import setup
+
+    record = setup.setup(settings, recipe.setup_record(settings), terminal.say)
+    table = Table(title="setup", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("part", "found", "note"):
+        table.add_column(heading, overflow="fold")
+    for row in record.rows:
+        table.add_row(row.part, row.where if row.found else "missing", row.note)
+    terminal.table(table)
+
+
+def is_set_up(settings: Settings) -> bool:
+    """Whether the machine is still as `setup` found it."""
+    from sistasks import setup
+
+    try:
+        return setup.current(setup.load(recipe.setup_record(settings)), settings)
+    except SistasksError:
+        return False
+
+
+def _firmware_inputs(settings: Settings) -> dict[str, Any]:
+    return {"arch": settings.arch, "firmware": settings.firmware, "mirror": settings.firmware_mirror}
+
+
+def find_firmware(settings: Settings, terminal: Terminal) -> None:
+    """Find, fetch and verify the UEFI firmware of the architecture.
+
+    Raises:
+        SistasksError: there is none, or it is not what was pinned.
+    """
+    from sistasks import firmware
+    from sistasks.machine.arch import ARCHES
+
+    arch = ARCHES[settings.arch]
+    if not firmware.has_uefi(arch):
+        terminal.say(f"firmware: {arch.name} boots without UEFI")
+        return
+    found = firmware.find(arch, settings, Layout(settings.output).build / "firmware")
+    _keep(recipe.firmware_record(settings), _firmware_inputs(settings), found.to_json())
+    terminal.say(f"firmware: {found.code} ({found.source}, sha256 {found.code_sha256[:12]})")
+
+
+def has_firmware(settings: Settings) -> bool:
+    """Whether the firmware that was found is still there."""
+    from sistasks.firmware import Firmware, has_uefi
+    from sistasks.machine.arch import ARCHES
+
+    record = recipe.firmware_record(settings)
+    if not has_uefi(ARCHES[settings.arch]):
+        return True
+    if not _holds(record, _firmware_inputs(settings)):
+        return False
+    try:
+        found = Firmware.from_json(record.read_text())
+    except (SistasksError, ValueError, TypeError, KeyError):
+        return False
+    return found.code.exists() and found.vars.exists()
+
+
+def provide_kernel(settings: Settings, terminal: Terminal) -> None:
+    """Get the kernel that was asked for and identify it.
+
+    Raises:
+        SistasksError: it cannot be had, is no kernel, or is for another architecture.
+    """
+    from sistasks import kernels
+
+    provider = kernels.provider(settings)
+    inputs = provider.describe(settings)
+    folder = Layout(settings.output).build / "kernels" / f"{inputs['provider']}-{settings.arch}"
+    kernel = provider.provide(settings, folder, terminal.say)
+    # after the provider's work: fetching may have renewed what the description speaks of
+    _keep(recipe.kernel_record(settings), provider.describe(settings), kernel.to_json())
+    release = kernel.release or "release unknown"
+    terminal.say(f"kernel: {kernel.name} {release} ({kernel.format}, sha256 {kernel.sha256[:12]})")
+
+
+def has_kernel(settings: Settings) -> bool:
+    """Whether the kernel's record still tells the truth about its file."""
+    from sistasks import kernels
+
+    record = recipe.kernel_record(settings)
+    try:
+        inputs = kernels.provider(settings).describe(settings)
+        return _holds(record, inputs) and kernels.Kernel.from_json(record.read_text()).image.exists()
+    except (SistasksError, OSError, ValueError, TypeError, KeyError):
+        return False
+
+
+def _guest_inputs(settings: Settings) -> dict[str, Any]:
+    from sistasks import setup
+    from sistasks.files import sha256_of
+    from sistasks.guest import build
+    from sistasks.kernels import Kernel
+
+    kernel = Kernel.from_json(recipe.kernel_record(settings).read_text())
+    return {
+        "sources": {path.name: sha256_of(path) for path in build.sources()},
+        "flags": build.FLAGS,
+        "compiler": list(setup.load(recipe.setup_record(settings)).compiler),
+        "modules": str(kernel.modules) if kernel.modules else "",
+        "release": kernel.release or "",
+        "wanted": MODULES,
+    }
+
+
+def build_guest(settings: Settings, terminal: Terminal) -> None:
+    """Compile the agent and pack the initramfs.
+
+    Raises:
+        SistasksError: the compiler refuses, or a module cannot be read.
+    """
+    from sistasks import setup
+    from sistasks.guest import build
+    from sistasks.kernels import Kernel, modules
+
+    kernel = Kernel.from_json(recipe.kernel_record(settings).read_text())
+    compiler = setup.load(recipe.setup_record(settings)).compiler
+    folder = Layout(settings.output).build / f"guest-{kernel_key(settings)}"
+    packed = []
+    if kernel.modules is not None:
+        closure = modules.closure(kernel.modules, MODULES)
+        packed = [(path.name.split(".ko")[0] + ".ko", modules.read(path)) for path in closure.files]
+    try:
+        guest = build.build(settings.arch, compiler, folder, packed)
+    except OSError as error:
+        raise GuestBuildError(f"{folder} cannot be written: {error.strerror}", "make room, or set output=") from error
+    _keep(recipe.guest_record(settings), _guest_inputs(settings), guest.to_json())
+    with_modules = f", {len(packed)} modules" if packed else ""
+    terminal.say(f"guest: {guest.initramfs} (sha256 {guest.sha256[:12]}{with_modules})")
+
+
+def has_guest(settings: Settings) -> bool:
+    """Whether the guest was made from what would go into it now."""
+    from sistasks.guest.build import Guest
+
+    record = recipe.guest_record(settings)
+    try:
+        return _holds(record, _guest_inputs(settings)) and Guest.from_json(record.read_text()).initramfs.exists()
+    except (SistasksError, OSError, ValueError, TypeError, KeyError):
+        return False
+
+
+def make_template(settings: Settings, terminal: Terminal) -> None:
+    """Freeze the template that nodes are cloned from.
+
+    Raises:
+        SistasksError: the kernel does not get ready.
+    """
+    from sistasks.suites import run
+
+    made = recipe.Recipe.load(settings)
+    made.verify()
+    template = run.ensure_template(made, terminal)
+    terminal.say(f"template: {template.ram.parent}")
+
+
+def has_template(settings: Settings) -> bool:
+    """Whether that template is there and whole."""
+    from sistasks.machine import template
+
+    try:
+        key = recipe.Recipe.load(settings).template_key()
+    except (SistasksError, OSError, ValueError, TypeError, KeyError):
+        return False
+    return template.load(Layout(settings.output).templates, key) is not None
+
+
+def forget_template(settings: Settings) -> None:
+    """Remove the template, so that asking for the step again really boots."""
+    try:
+        key = recipe.Recipe.load(settings).template_key()
+    except (SistasksError, OSError, ValueError):
+        return
+    shutil.rmtree(Layout(settings.output).templates / key, ignore_errors=True)
+
+
+def require_output(settings: Settings) -> None:
+    """Make the output folder, or say why it cannot be.
+
+    Raises:
+        ToolMissing: it cannot be made or written to.
+    """
+    build = Layout(settings.output).build
+    try:
+        build.mkdir(parents=True, exist_ok=True)
+        probe = build / ".writable"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise ToolMissing(
+            f"output={settings.output} cannot be written: {error.strerror}", "set output= to a folder of yours"
+        ) from error

@@ -1,0 +1,35 @@
+"""The suites behind the tasks; what is heavy to import is imported when it runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sistasks.settings import Settings
+    from sistasks.terminal import Terminal
+
+
+def run(suite: str, settings: Settings, terminal: Terminal) -> None:
+    """Run one suite and keep the run.
+
+    Raises:
+        KernelFailure: a test failed.
+        SistasksError: the tool or the machine failed.
+    """
+    from sistasks.suites.run import run_suite
+
+    run_suite(suite, settings, terminal)
+
+
+def is_up_to_date(suite: str, settings: Settings) -> bool:
+    """Whether the history holds enough good runs with the same inputs."""
+    from sistasks.suites.staleness import up_to_date
+
+    return up_to_date(suite, settings)
+
+
+def summary(settings: Settings, terminal: Terminal) -> None:
+    """Show the suites that did not have to run again."""
+    from sistasks.suites.staleness import show_kept
+
+    show_kept(settings, terminal)

@@ -1,0 +1,111 @@
+"""From what the guests said to what the history keeps: results, summaries and samples of one run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sistasks.errors import KernelFailure
+from sistasks.history.records import ResultRow, SampleSet, SummaryRow
+from sistasks.statistics.summary import Summary, summarise
+from sistasks.suites.metrics import METRICS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sistasks.cluster.nodes import NodeReport
+    from sistasks.suites.suite import Suite
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One run's rows, and its status: `ok`, `failed` (the kernel's) or `error` (ours or the host's)."""
+
+    results: tuple[ResultRow, ...]
+    summaries: tuple[SummaryRow, ...]
+    samples: tuple[SampleSet, ...]
+    status: str
+    message: str
+
+
+def measure(suite: Suite, reports: Sequence[NodeReport], *, enforce: bool) -> Measured:
+    """Judge every test on every node and summarise every metric.
+
+    A test that was asked for and did not report, or that left out one of its metrics, is an error.
+
+    Args:
+        suite: what was run.
+        reports: how each node ended.
+        enforce: a missed target fails its test.
+    """
+    results: list[ResultRow] = []
+    summaries: list[SummaryRow] = []
+    samples: list[SampleSet] = []
+    for report in reports:
+        by_metric: dict[str, Summary] = {}
+        for metric, values in report.results.samples.items():
+            if metric in METRICS and values:
+                by_metric[metric] = summary = summarise(values)
+                samples.append(SampleSet(node=report.number, metric=metric, values=tuple(values)))
+                summaries.append(_summary_row(report.number, metric, summary))
+        results += [_result(report, test, needed, by_metric, enforce=enforce) for test, needed in suite.tests.items()]
+    status, message = _status(results, reports)
+    return Measured(tuple(results), tuple(summaries), tuple(samples), status, message)
+
+
+def _summary_row(node: int, metric: str, summary: Summary) -> SummaryRow:
+    return SummaryRow(
+        node=node, metric=metric, count=summary.count, mean=summary.mean, std=summary.std, min=summary.min,
+        p50=summary.p50, p95=summary.p95, p99=summary.p99, max=summary.max,
+    )  # fmt: skip
+
+
+def _result(
+    report: NodeReport, test: str, needed: tuple[str, ...], summaries: dict[str, Summary], *, enforce: bool
+) -> ResultRow:
+    outcome = next((item for item in report.results.tests if item.name == test), None)
+    status, message, duration = "error", "the guest did not report this test", 0.0
+    if outcome is not None:
+        status, message, duration = outcome.status, outcome.message, outcome.duration_ns / 1e9
+    if report.error is not None and (outcome is None or outcome.status == "error"):
+        status = "fail" if isinstance(report.error, KernelFailure) else "error"
+        message = report.error.problem
+    missing = [metric for metric in needed if metric not in summaries]
+    if status == "pass" and missing:
+        status, message = "error", f"not measured: {', '.join(missing)}"
+    met, misses = _targets(needed, summaries)
+    if status == "pass" and misses and enforce:
+        status, message = "fail", "; ".join(misses)
+    return ResultRow(
+        node=report.number, test=test, status=status, target_met=met, duration=duration, message=message
+    )
+
+
+def _targets(needed: tuple[str, ...], summaries: dict[str, Summary]) -> tuple[bool | None, list[str]]:
+    """Whether every target of a test's metrics is met (None: it has none), and which are missed."""
+    met: bool | None = None
+    misses = []
+    for name in needed:
+        metric = METRICS[name]
+        if metric.target is None or metric.target_statistic is None or name not in summaries:
+            continue
+        value = float(getattr(summaries[name], metric.target_statistic))
+        good = bool(metric.meets_target(value))
+        met = good if met is None else met and good
+        if not good:
+            misses.append(
+                f"{name} {metric.target_statistic} is {value:.0f} {metric.unit}, target {metric.target:.0f}"
+            )
+    return met, misses
+
+
+def _status(results: Sequence[ResultRow], reports: Sequence[NodeReport]) -> tuple[str, str]:
+    """The run's status and its first reason; the kernel's failure outweighs ours."""
+    for status, word in (("fail", "failed"), ("error", "error")):
+        for row in results:
+            if row.status == status:
+                return word, f"node {row.node}, {row.test}: {row.message}"
+    for report in reports:  # every test passed, and the kernel fell after its work
+        if report.error is not None:
+            return ("failed" if isinstance(report.error, KernelFailure) else "error"), report.error.problem
+    return "ok", ""

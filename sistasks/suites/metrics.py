@@ -1,0 +1,88 @@
+"""Every metric: its unit, which direction is better, and the target that it is held to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One metric; a row of the table `metrics`.
+
+    Attributes:
+        name: `test.what`.
+        unit: of each sample: `ns`, `ops/s` or `ppm`.
+        better: `lower` or `higher`.
+        target: the value that `target_statistic` must not be worse than; None: no target.
+        target_statistic: `mean`, `p95` or `p99`.
+        industry: what others reach, in words.
+        minimum_effect: the smallest change worth a verdict, as a share.
+        description: what one sample is.
+    """
+
+    name: str
+    unit: str
+    better: str
+    target: float | None = None
+    target_statistic: str | None = None
+    industry: str = ""
+    minimum_effect: float = 0.05
+    description: str
+
+    def meets_target(self, value: float) -> bool | None:
+        """Whether a value of the target's statistic meets it; None where there is no target."""
+        if self.target is None:
+            return None
+        return value <= self.target if self.better == "lower" else value >= self.target
+
+
+METRICS: Final = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            name="ai_inference.latency", unit="ns", better="lower", target=40_000, target_statistic="p99",
+            industry="TensorFlow Lite 50-100 ms, ONNX Runtime 25-80 ms",
+            description="one forward pass of an int8 perceptron (64-64-32-10), its output checked",
+        ),
+        Metric(
+            name="context_switch.latency", unit="ns", better="lower", target=500, target_statistic="p95",
+            industry="Linux 1-2 us",
+            description="from before a write to a pipe until another process on the same processor has read it",
+        ),
+        Metric(
+            name="memory_allocation.latency", unit="ns", better="lower", target=1_000, target_statistic="p99",
+            industry="glibc malloc 100-500 ns",
+            description="map one page, touch it, unmap it",
+        ),
+        Metric(
+            name="memory_allocation.small", unit="ns", better="lower",
+            industry="glibc malloc 100-500 ns",
+            description="free one block and allocate another of 16 to 2048 bytes among 64 living ones, first write",
+        ),
+        Metric(
+            name="memory_allocation.fragmentation", unit="ppm", better="lower",
+            description="share of free memory outside free blocks of 2 MiB and more (/proc/buddyinfo)",
+        ),
+        Metric(
+            name="throughput.rate", unit="ops/s", better="higher", target=500_000, target_statistic="mean",
+            description="rate of a batch of 32 mixed system calls; the largest is the peak",
+        ),
+        Metric(
+            name="throughput.sustained", unit="ops/s", better="higher",
+            description="rate over a tenth of the test, without a pause",
+        ),
+        Metric(
+            name="boot.firmware", unit="ns", better="lower",
+            description="from power-on to the kernel's clock: firmware, loader, the kernel's own unpacking",
+        ),
+        Metric(
+            name="boot.kernel", unit="ns", better="lower",
+            description="from the kernel's clock to the first instruction of PID 1",
+        ),
+        Metric(
+            name="boot.userspace", unit="ns", better="lower",
+            description="from the first instruction of PID 1 until the agent has its plan",
+        ),
+    )
+}  # fmt: skip

@@ -1,0 +1,189 @@
+"""All that goes into a run: the records of the build steps, and the identities that follow from them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sistasks import setup
+from sistasks.errors import UsageError
+from sistasks.files import sha256_of
+from sistasks.firmware import Firmware, has_uefi
+from sistasks.guest.build import Guest
+from sistasks.kernels import Kernel
+from sistasks.layout import Layout, kernel_key
+from sistasks.machine.arch import ARCHES
+from sistasks.machine.spec import Machine
+from sistasks.settings import Settings, show_size
+
+if TYPE_CHECKING:
+    from sistasks.suites.suite import Suite
+
+# what a template and a run depend on besides their inputs: raised when the machine's make-up changes
+_MACHINE_VERSION = 1
+
+
+def digest(value: object) -> str:
+    """SHA-256 of the canonical JSON of a value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def setup_record(settings: Settings) -> Path:
+    """Where `setup` keeps what it found."""
+    return Layout(settings.output).setup.with_name(f"setup-{settings.arch}.json")
+
+
+def kernel_record(settings: Settings) -> Path:
+    """Where the kernel step keeps its record."""
+    return Layout(settings.output).build / f"kernel-{kernel_key(settings)}.json"
+
+
+def guest_record(settings: Settings) -> Path:
+    """Where the guest step keeps its record."""
+    return Layout(settings.output).build / f"guest-{kernel_key(settings)}.json"
+
+
+def firmware_record(settings: Settings) -> Path:
+    """Where the firmware step keeps its record."""
+    return Layout(settings.output).build / f"firmware-{settings.arch}.json"
+
+
+def boots_through_uefi(settings: Settings) -> bool:
+    """Whether templates and nodes go through firmware; every image that we know can also be booted directly."""
+    if settings.boot == "uefi" and not has_uefi(ARCHES[settings.arch]):
+        raise UsageError(f"boot=uefi cannot be with arch={settings.arch}", "there is no UEFI firmware for it; boot=direct")
+    return settings.boot == "uefi"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What a run is made of."""
+
+    settings: Settings
+    machine: Machine
+    kernel: Kernel
+    guest: Guest
+    firmware: Firmware | None
+    found: setup.SetupRecord
+
+    @classmethod
+    def load(cls, settings: Settings, *, uefi: bool | None = None) -> Recipe:
+        """Put the records of the build steps together.
+
+        Args:
+            settings: what was asked.
+            uefi: boot through firmware; None: as the settings say.
+
+        Raises:
+            SistasksError: a record is missing or two settings cannot be together.
+        """
+        uefi = boots_through_uefi(settings) if uefi is None else uefi
+        arch = ARCHES[settings.arch]
+        found = setup.load(setup_record(settings))
+        kernel = Kernel.from_json(kernel_record(settings).read_text())
+        guest = Guest.from_json(guest_record(settings).read_text())
+        firmware = Firmware.from_json(firmware_record(settings).read_text()) if uefi else None
+        accel = found.accelerator
+        clock = settings.clock
+        if clock == "auto":
+            clock = "virtual" if accel.name == "tcg" else "wall"
+        if clock == "virtual" and accel.name != "tcg":
+            raise UsageError(
+                f"clock=virtual cannot be with the accelerator {accel.name}",
+                "the instruction clock needs emulation: accel=tcg, or clock=wall",
+            )
+        memory = settings.memory
+        if uefi and memory < arch.firmware_memory:
+            if settings.boot == "uefi":
+                least = show_size(arch.firmware_memory)
+                raise UsageError(f"memory={show_size(memory)} is too little for the firmware", f"at least {least}")
+            memory = arch.firmware_memory  # the boot suite's node through firmware, whatever the others have
+        machine = Machine(
+            arch=arch, qemu=Path(found.qemu_path), accel=accel.name, cpu=accel.cpu,
+            cpus=min(settings.cpus, arch.virtual_cpus) if clock == "virtual" else settings.cpus,
+            memory=memory, clock=clock, kernel=kernel.image, initramfs=guest.initramfs,
+            firmware=(firmware.code, firmware.vars) if firmware else None,
+        )  # fmt: skip
+        return cls(settings=settings, machine=machine, kernel=kernel, guest=guest, firmware=firmware, found=found)
+
+    @property
+    def slots(self) -> int:
+        """Nodes that run at once: one for each processor of the host that a node's own processors leave."""
+        return max(1, self.found.host_cores // self.machine.cpus)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that a node may take: under emulation all takes longer, up to three times."""
+        return self.settings.timeout * (3 if self.machine.accel == "tcg" else 1)
+
+    def with_direct_boot(self) -> Recipe:
+        """The same without firmware."""
+        return replace(self, firmware=None, machine=replace(self.machine, firmware=None))
+
+    def environment(self, *, cloned: bool) -> dict[str, Any]:
+        """What must be equal for two runs to be comparable, as the columns of `environments` without the id.
+
+        Under the virtual clock the host is no part of it: the numbers agree across hosts. Under the wall clock the
+        host is, and so is how many nodes shared it.
+        """
+        machine = self.machine
+        wall = machine.clock == "wall"
+        detail: dict[str, Any] = {
+            "command_line": machine.kernel_command_line(),
+            "cloned": cloned,
+            "machine_version": _MACHINE_VERSION,
+        }
+        if wall:
+            detail["nodes_at_once"] = self.slots
+        return {
+            "arch": machine.arch.name,
+            "accel": machine.accel,
+            "clock": machine.clock,
+            "boot": machine.boot,
+            "qemu_version": self.found.qemu_version,
+            "machine": machine.arch.machine,
+            "cpu_model": machine.cpu,
+            "cpus": machine.cpus,
+            "memory_bytes": machine.memory,
+            "firmware_sha256": self.firmware.sha256 if self.firmware else "",
+            "guest_sha256": self.guest.sha256,
+            "host_cpu": self.found.host_cpu if wall else "",
+            "host_cores": self.found.host_cores if wall else 0,
+            "detail": json.dumps(detail, sort_keys=True),
+        }
+
+    def template_key(self) -> str:
+        """The identity of the template: everything that its frozen memory depends on."""
+        return digest({**self.environment(cloned=True), "kernel": self.kernel.sha256, "qemu": str(self.machine.qemu)})
+
+    def inputs_sha256(self, suite: Suite, environment: dict[str, Any]) -> str:
+        """What makes one run of a suite the same as another."""
+        own: dict[str, Any] = {"iterations": suite.iterations}
+        if suite.iterations is None:
+            own = {"iterations": self.settings.iterations, "nodes": self.settings.nodes, "seed": self.settings.seed}
+        return digest({"suite": suite.digest(), "kernel": self.kernel.sha256, "environment": environment, **own})
+
+    def verify(self) -> None:
+        """Check that the files are those that the records speak of.
+
+        Raises:
+            SistasksError: one has been changed since it was built, by name.
+        """
+        from sistasks import firmware
+        from sistasks.errors import GuestBuildError, KernelImageError
+
+        for path, expected, error, step in (
+            (self.kernel.image, self.kernel.sha256, KernelImageError, "doit -a kernel"),
+            (self.guest.initramfs, self.guest.sha256, GuestBuildError, "doit -a guest"),
+        ):
+            try:
+                found = sha256_of(path)
+            except OSError as failure:
+                raise error(f"{path} cannot be read: {failure.strerror}", step) from failure
+            if found != expected:
+                raise error(f"{path} has been changed: sha256 {found[:12]}, recorded {expected[:12]}", step)
+        if self.firmware is not None:
+            firmware.verify(self.firmware)

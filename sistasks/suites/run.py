@@ -1,0 +1,233 @@
+"""One execution of a suite: template, cluster, history, JSON, table."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import json
+import os
+import shutil
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING, Final
+
+from sistasks.cluster.nodes import Cluster, NodeReport
+from sistasks.errors import KernelFailure, SistasksError
+from sistasks.files import write_atomically
+from sistasks.guest.plan import Plan
+from sistasks.history import exports, read
+from sistasks.history.records import EnvironmentRow, KernelRow, MetricRow, RunRecord, SessionRow
+from sistasks.history.store import write_run
+from sistasks.layout import Layout
+from sistasks.machine import template as templates
+from sistasks.suites.measured import Measured, measure
+from sistasks.suites.metrics import METRICS
+from sistasks.suites.recipe import Recipe, has_uefi
+from sistasks.suites.suite import SUITES, Suite
+from sistasks.suites.table import results_table
+
+if TYPE_CHECKING:
+    from sistasks.machine.template import Template
+    from sistasks.settings import Settings
+    from sistasks.terminal import Terminal
+
+_STARTED: Final = datetime.datetime.now(datetime.UTC)
+# short: it is part of process names and paths
+SESSION_ID: Final = f"{_STARTED:%Y%m%dT%H%M%S}-{os.getpid()}"
+
+
+def recipes(suite: Suite, settings: Settings) -> list[Recipe]:
+    """What a suite runs on: one recipe, and for the boot suite one through each way of booting."""
+    if suite.name != "boot":
+        return [Recipe.load(settings)]
+    direct = Recipe.load(settings, uefi=False)
+    return [direct, Recipe.load(settings, uefi=True)] if has_uefi(direct.machine.arch) else [direct]
+
+
+def _environment(suite: Suite, recipe: Recipe) -> EnvironmentRow:
+    fields = recipe.environment(cloned=recipe.settings.clone and not suite.cold)
+    return EnvironmentRow(id=exports.identity(fields), **fields)
+
+
+def up_to_date(suite_name: str, settings: Settings) -> bool:
+    """Whether the history holds enough good runs with the same inputs."""
+    suite = SUITES[suite_name]
+    try:
+        for recipe in recipes(suite, settings):
+            inputs = recipe.inputs_sha256(suite, recipe.environment(cloned=settings.clone and not suite.cold))
+            if read.good_runs(settings.db, inputs) < settings.runs:
+                return False
+    except (SistasksError, OSError, ValueError):
+        return False  # whatever is missing will be said by the step that makes it, or by the run
+    return True
+
+
+def ensure_template(recipe: Recipe, terminal: Terminal) -> Template:
+    """The recipe's template: the kept one, or one frozen now."""
+    layout = Layout(recipe.settings.output)
+    key = recipe.template_key()
+    known = templates.load(layout.templates, key)
+    if known is not None:
+        return known
+    machine = recipe.machine
+    terminal.say(f"template: booting {recipe.kernel.name} {recipe.kernel.release or ''} once ({machine.clock} clock)")
+    started = time.monotonic()
+    made = asyncio.run(
+        templates.freeze(
+            machine, key, layout.templates, session=SESSION_ID, log=layout.logs / "template.log", timeout=recipe.timeout
+        )
+    )
+    terminal.say(f"template: frozen after {time.monotonic() - started:.1f} s")
+    return made
+
+
+def _run_nodes(suite: Suite, recipe: Recipe, terminal: Terminal) -> list[NodeReport]:
+    settings = recipe.settings
+    layout = Layout(settings.output)
+    cloned = settings.clone and not suite.cold
+    template = ensure_template(recipe, terminal) if cloned else None
+    count = 1 if suite.cold else settings.nodes
+    iterations = settings.iterations if suite.iterations is None else suite.iterations
+    plans = [
+        Plan(
+            node=number, seed=settings.seed + number, tests=tuple(suite.tests), iterations=iterations,
+            aligned=recipe.machine.clock == "virtual",
+        )
+        for number in range(1, count + 1)
+    ]  # fmt: skip
+    scratch = layout.scratch / SESSION_ID
+    logs = layout.logs / f"boot-{recipe.machine.boot}" if suite.cold else layout.logs
+    cluster = Cluster(
+        machine=recipe.machine, template=template, logs=logs, scratch=scratch, session=SESSION_ID,
+        slots=recipe.slots, timeout=recipe.timeout,
+    )  # fmt: skip
+    try:
+        with terminal.nodes(count) as lines:
+            return asyncio.run(cluster.run(plans, lines))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            layout.scratch.rmdir()
+
+
+def enforces_targets(recipe: Recipe) -> bool:
+    """Whether a missed target fails: an emulated nanosecond proves no claim about hardware."""
+    wish = recipe.settings.targets
+    hardware = recipe.machine.clock == "wall" and recipe.machine.accel in {"kvm", "hvf"}
+    return wish == "enforce" or (wish == "auto" and hardware)
+
+
+def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> None:
+    """Run a suite, keep the run, and show it.
+
+    Raises:
+        KernelFailure: a test failed (the run is kept).
+        SistasksError: the tool or the machine failed (the run is kept if a node was started).
+    """
+    suite = SUITES[suite_name]
+    for recipe in recipes(suite, settings):
+        recipe.verify()
+        _say_what(suite, recipe, terminal)
+        started = datetime.datetime.now(datetime.UTC)
+        reports = _run_nodes(suite, recipe, terminal)
+        measured = measure(suite, reports, enforce=enforces_targets(recipe))
+        run = _record(suite, recipe, measured, started)
+        metrics = _metric_rows(suite)
+        run_id = write_run(settings.db, _session(), run, metrics)
+        _write_json(suite, recipe, run, metrics)
+        _show(suite, recipe, run, run_id, terminal)
+        _raise_first(reports, measured)
+
+
+def _say_what(suite: Suite, recipe: Recipe, terminal: Terminal) -> None:
+    machine = recipe.machine
+    if machine.clock == "virtual" and "cpus" in recipe.settings.given and recipe.settings.cpus > machine.cpus:
+        terminal.say(f"cpus={recipe.settings.cpus} was asked; the virtual clock means 1: only so do runs repeat")
+    if machine.memory != recipe.settings.memory:
+        terminal.say(f"this node has {machine.memory >> 20}M: its firmware needs more than was asked")
+    count = 1 if suite.cold else recipe.settings.nodes
+    how = "cold" if suite.cold or not recipe.settings.clone else "cloned"
+    terminal.say(
+        f"{suite.name}: {count} {'node' if count == 1 else 'nodes'} {how}, {recipe.kernel.name} "
+        f"{recipe.kernel.release or recipe.kernel.sha256[:12]} {machine.arch.name}, {machine.boot} boot, "
+        f"{machine.accel} ({recipe.found.accelerator.reason}), {machine.clock} clock"
+    )
+
+
+def _record(suite: Suite, recipe: Recipe, measured: Measured, started: datetime.datetime) -> RunRecord:
+    kernel, settings = recipe.kernel, recipe.settings
+    environment = _environment(suite, recipe)
+    return RunRecord(
+        suite=suite.name,
+        kernel=KernelRow(
+            id=kernel.sha256, name=kernel.name, release=kernel.release, arch=kernel.arch,
+            config_sha256=kernel.config_sha256 or None, command_line=recipe.machine.kernel_command_line(),
+            size=kernel.size, path=str(kernel.image),
+        ),
+        environment=environment,
+        inputs_sha256=recipe.inputs_sha256(suite, recipe.environment(cloned=settings.clone and not suite.cold)),
+        started_at=started,
+        finished_at=datetime.datetime.now(datetime.UTC),
+        status=measured.status,
+        nodes=1 if suite.cold else settings.nodes,
+        iterations=settings.iterations if suite.iterations is None else suite.iterations,
+        seed=settings.seed,
+        message=measured.message,
+        results=measured.results,
+        summaries=measured.summaries,
+        samples=measured.samples,
+    )  # fmt: skip
+
+
+def _session() -> SessionRow:
+    return SessionRow(
+        id=SESSION_ID, started_at=_STARTED, command=" ".join(["doit", *sys.argv[1:]]), host=socket.gethostname(),
+        detail="",
+    )  # fmt: skip
+
+
+def _metric_rows(suite: Suite) -> list[MetricRow]:
+    names = [name for metrics in suite.tests.values() for name in metrics]
+    return [
+        MetricRow(
+            name=metric.name, unit=metric.unit, better=metric.better, target=metric.target,
+            target_statistic=metric.target_statistic, industry=metric.industry, minimum_effect=metric.minimum_effect,
+            description=metric.description,
+        )
+        for metric in (METRICS[name] for name in names)
+    ]  # fmt: skip
+
+
+def _write_json(suite: Suite, recipe: Recipe, run: RunRecord, metrics: list[MetricRow]) -> None:
+    text = json.dumps(exports.suite_json(run, metrics, suite.title), indent=2) + "\n"
+    name = f"boot_{recipe.machine.boot}_results.json" if suite.cold else f"{suite.name}_results.json"
+    for folder in Layout(recipe.settings.output).results:
+        write_atomically(folder / name, text)
+
+
+def _show(suite: Suite, recipe: Recipe, run: RunRecord, run_id: int, terminal: Terminal) -> None:
+    passed = sum(row.status == "pass" for row in run.results)
+    seconds = (run.finished_at - run.started_at).total_seconds()
+    title = f"{suite.name} ({recipe.machine.boot} boot)" if suite.cold else suite.name
+    terminal.table(results_table(f"{title}: median over {run.nodes} node{'s' * (run.nodes > 1)}", run.summaries))
+    if not enforces_targets(recipe) and not suite.cold:
+        terminal.say(
+            "targets are reported, not enforced: "
+            + ("1 instruction counts as 1 ns here" if recipe.machine.clock == "virtual" else "the machine is emulated")
+        )
+    terminal.result(
+        f"{title}: {run.status}, {passed} of {len(run.results)} tests passed in {seconds:.1f} s; "
+        f"run {run_id} in {recipe.settings.db}"
+    )
+
+
+def _raise_first(reports: list[NodeReport], measured: Measured) -> None:
+    if measured.status == "ok":
+        return
+    for report in reports:
+        if report.error is not None and isinstance(report.error, KernelFailure) == (measured.status == "failed"):
+            raise report.error
+    kind = KernelFailure if measured.status == "failed" else SistasksError
+    raise kind(measured.message)

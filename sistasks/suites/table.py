@@ -1,0 +1,56 @@
+"""A run as a table: for each metric the median over the nodes of what each node measured."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING
+
+from sistasks.suites.metrics import METRICS
+from sistasks.units import show
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from sistasks.history.records import SummaryRow
+
+
+def results_table(title: str, summaries: Sequence[SummaryRow]) -> Table:
+    """A rich table: metric, mean, p50, p95, p99, std, target, industry.
+
+    Each figure is the median over nodes; the samples of different nodes are never pooled.
+    """
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("metric", no_wrap=True)
+    for heading in ("mean", "p50", "p95", "p99", "std"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("target", no_wrap=True)
+    table.add_column("industry", overflow="fold")
+    for name, metric in METRICS.items():
+        rows = [row for row in summaries if row.metric == name]
+        if not rows:
+            continue
+        middle = {
+            field: statistics.median(float(getattr(row, field)) for row in rows)
+            for field in ("mean", "p50", "p95", "p99", "std")
+        }
+        table.add_row(
+            name,
+            *(show(value, metric.unit) for value in middle.values()),
+            _target(name, middle),
+            metric.industry,
+        )
+    return table
+
+
+def _target(name: str, middle: dict[str, float]) -> str:
+    metric = METRICS[name]
+    if metric.target is None or metric.target_statistic is None:
+        return "-"
+    sign = "<" if metric.better == "lower" else ">"
+    met = "met" if metric.meets_target(middle[metric.target_statistic]) else "missed"
+    return f"{metric.target_statistic} {sign} {show(metric.target, metric.unit)}: {met}"

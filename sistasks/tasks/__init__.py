@@ -1,0 +1,19 @@
+"""The tasks: what depends on what. A dodo.py needs one line: `from sistasks.tasks import *`."""
+
+from sistasks.tasks.build import task_firmware, task_guest, task_kernel, task_setup, task_template
+from sistasks.tasks.configuration import DOIT_CONFIG
+from sistasks.tasks.suites import task_boot, task_performance, task_test
+from sistasks.tasks.upkeep import task_cleanup
+
+__all__ = [
+    "DOIT_CONFIG",
+    "task_boot",
+    "task_cleanup",
+    "task_firmware",
+    "task_guest",
+    "task_kernel",
+    "task_performance",
+    "task_setup",
+    "task_template",
+    "task_test",
+]

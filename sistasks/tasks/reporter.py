@@ -1,0 +1,50 @@
+"""What doit itself says: little, because the steps speak for themselves."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from doit.reporter import ConsoleReporter
+
+from sistasks.terminal import silence_output
+
+
+class Reporter(ConsoleReporter):  # type: ignore[misc] # doit is untyped
+    """Names the tasks that were asked for and are up to date, and prints failures as sentences."""
+
+    desc = "sentences"
+
+    def __init__(self, outstream: Any, options: dict[str, Any]) -> None:  # noqa: ANN401 - doit's own types
+        super().__init__(outstream, options)
+        self._asked: set[str] = set()
+
+    def initialize(self, tasks: dict[str, Any], selected_tasks: list[str]) -> None:
+        """Remember what the person asked for."""
+        self._asked = set(selected_tasks)
+
+    def write(self, text: str) -> None:
+        """Write, and go on without a reader."""
+        try:
+            self.outstream.write(text)
+            self.outstream.flush()
+        except BrokenPipeError:
+            silence_output()
+
+    def execute_task(self, task: Any) -> None:  # noqa: ANN401
+        """Nothing: a step says what it does."""
+
+    def skip_uptodate(self, task: Any) -> None:  # noqa: ANN401
+        """A task that was asked for and has nothing to do."""
+        if task.name in self._asked:
+            self.write(f"{task.name}: up to date (doit -a {task.name} does it again)\n")
+
+    def add_failure(self, task: Any, fail: Any) -> None:  # noqa: ANN401
+        """A failure as its sentence; what is not an error of ours comes with its trace."""
+        if fail.report:
+            sys.stderr.write(f"{task.name}: {fail.get_msg().rstrip()}\n")
+
+    def complete_run(self) -> None:
+        """Only what doit itself could not do."""
+        for message in self.runtime_errors:
+            sys.stderr.write(f"{message}\n")

@@ -1,0 +1,42 @@
+"""Suites, and all of them with their summary."""
+
+from __future__ import annotations
+
+from functools import partial, update_wrapper
+from typing import Any
+
+from sistasks import suite_steps
+from sistasks.tasks.actions import action, fresh
+from sistasks.tasks.build import NO_CAPTURE
+from sistasks.tasks.configuration import SETTINGS
+
+
+def _suite(name: str, *needs: str) -> dict[str, Any]:
+    step = update_wrapper(partial(suite_steps.run, name), suite_steps.run)
+    step.__name__ = name
+    return {
+        "actions": [action(step)],
+        "uptodate": [fresh(partial(suite_steps.is_up_to_date, name))],
+        "task_dep": ["setup", "kernel", "guest", *needs],
+        "io": NO_CAPTURE,
+    }
+
+
+def task_boot() -> dict[str, Any]:
+    """Measure the stages of a cold boot, directly and through UEFI."""
+    return _suite("boot", "firmware")
+
+
+def task_performance() -> dict[str, Any]:
+    """Measure context switch, memory allocation, inference and throughput on every node."""
+    firmware = ["firmware"] if SETTINGS.boot == "uefi" else []
+    return _suite("performance", *firmware, *(["template"] if SETTINGS.clone else []))
+
+
+def task_test() -> dict[str, Any]:
+    """Run all suites, then show the summary."""
+    return {
+        "actions": [action(suite_steps.summary)],
+        "task_dep": ["boot", "performance"],
+        "io": NO_CAPTURE,
+    }

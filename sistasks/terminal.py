@@ -1,0 +1,170 @@
+"""What a person sees: live lines on a terminal, plain timestamped lines in a pipe; all of it in orchestrator.log.
+
+A reader that goes away (`| head`) ends the talking, not the work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import sys
+import time
+from typing import IO, TYPE_CHECKING, Any, Final, Self
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rich.live import Live
+    from rich.table import Table
+
+    from sistasks.layout import Layout
+    from sistasks.settings import Settings
+
+_PIPE_WIDTH: Final = 132
+_STYLES: Final = {"done": "green", "failed": "bold red", "waiting": "dim"}
+# in a pipe only the ends of nodes are worth a line; verbose shows every stage
+_SPOKEN: Final = frozenset({"done", "failed"})
+
+
+def silence_output() -> None:
+    """The reader is gone: from here on, standard output leads nowhere, and its end raises nothing."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.__stdout__.fileno() if sys.__stdout__ is not None else 1)
+    os.close(null)
+
+
+class Terminal:
+    """Says things to the person and to the log.
+
+    Args:
+        settings: quiet, verbose.
+        layout: where the log is.
+        out: where to write; standard output if None.
+    """
+
+    def __init__(self, settings: Settings, layout: Layout, out: IO[str] | None = None) -> None:
+        self._out = sys.stdout if out is None else out
+        self.quiet = settings.quiet
+        self.verbose = settings.verbose
+        self.live = self._out.isatty() and not os.environ.get("CI") and not self.quiet
+        layout.orchestrator_log.parent.mkdir(parents=True, exist_ok=True)
+        self._log = layout.orchestrator_log.open("a", encoding="utf-8")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._log.close()
+
+    def log(self, text: str) -> None:
+        """Write to orchestrator.log alone."""
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        with contextlib.suppress(OSError):  # a full disk takes the log's lines, not the run
+            for line in text.splitlines():
+                self._log.write(f"{now} {line}\n")
+            self._log.flush()
+
+    def say(self, text: str, *, always: bool = False) -> None:
+        """Say one thing; `always` also when quiet."""
+        self.log(text)
+        if always or not self.quiet:
+            self._print(text if self.live else f"{time.strftime('%H:%M:%S')} {text}")
+
+    def detail(self, text: str) -> None:
+        """Say what only `verbose` wants to know."""
+        self.log(text)
+        if self.verbose:
+            self._print(text)
+
+    def result(self, text: str) -> None:
+        """Say a result: without a time stamp, also when quiet."""
+        self.log(text)
+        self._print(text)
+
+    def table(self, table: Table) -> None:
+        """Show a table as wide as the terminal, or as a page in a pipe."""
+        from rich.console import Console
+
+        width = None if self._out.isatty() else _PIPE_WIDTH
+        console = Console(file=self._out, width=width, highlight=False, soft_wrap=False)
+        with console.capture() as captured:
+            console.print(table)
+        self.log(_plain(table))
+        self._print(captured.get().rstrip("\n"))
+
+    def _print(self, text: str) -> None:
+        try:
+            self._out.write(text + "\n")
+            self._out.flush()
+        except BrokenPipeError:
+            silence_output()
+
+    def nodes(self, total: int) -> NodeLines:
+        """A view on `total` nodes, an observer of the cluster; use as a context manager."""
+        return NodeLines(self, total)
+
+
+def _plain(table: Table) -> str:
+    import io
+
+    from rich.console import Console
+
+    text = io.StringIO()
+    Console(file=text, width=_PIPE_WIDTH, highlight=False).print(table)
+    return text.getvalue()
+
+
+class NodeLines:
+    """One line a node while they run, as many as the terminal has room for."""
+
+    def __init__(self, terminal: Terminal, total: int) -> None:
+        self._terminal = terminal
+        self._states = {number: ("waiting", "", 0.0) for number in range(1, total + 1)}
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        if self._terminal.live:
+            from rich.console import Console
+            from rich.live import Live
+
+            console = Console(file=self._terminal._out)  # noqa: SLF001 - two halves of one thing
+            self._live = Live(get_renderable=self._render, console=console, refresh_per_second=8, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def stage(self, number: int, stage: str, detail: str = "") -> None:
+        """A node has reached a stage."""
+        known = self._states.get(number)
+        began = time.monotonic() if stage == "starting" or known is None else known[2]
+        took = time.monotonic() - began
+        self._states[number] = (stage, detail, began)
+        text = f"node {number}: {stage}" + (f" {detail}" if detail else "")
+        if stage in _SPOKEN:
+            text += f" after {took:.2f} s"
+        self._terminal.log(text)
+        if self._live is None and not self._terminal.quiet and (stage in _SPOKEN or self._terminal.verbose):
+            self._terminal._print(f"{time.strftime('%H:%M:%S')} {text}")  # noqa: SLF001
+
+    def _render(self) -> Any:  # noqa: ANN401 - a renderable of rich
+        from rich.text import Text
+
+        room = max(3, (self._live.console.height if self._live is not None else 24) - 4)
+        order = {"failed": 0, "testing": 1, "ready": 1, "running": 1, "starting": 1, "waiting": 2, "done": 3}
+        rows = sorted(self._states.items(), key=lambda item: (order.get(item[1][0], 1), item[0]))
+        shown = sorted(rows[:room])
+        text = Text()
+        for number, (stage, detail, _) in shown:
+            text.append(f"  node {number:>4}  ", style="dim")
+            text.append(f"{stage} {detail}".rstrip()[:100] + "\n", style=_STYLES.get(stage, "cyan"))
+        ended = sum(stage in _SPOKEN for stage, _, _ in self._states.values())
+        text.append(f"  {ended} of {len(self._states)} nodes ended", style="bold")
+        return text
