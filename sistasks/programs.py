@@ -5,6 +5,7 @@ Nodes are not run here: they live long and have an ordered shutdown of their own
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -77,6 +78,7 @@ def run(
     stdin: bytes = b"",
     log: IO[bytes] | None = None,
     environ: Mapping[str, str] | None = None,
+    patience: float = 0.0,
 ) -> Finished:
     """Run a program in a session of its own until it ends or the limit is over.
 
@@ -86,6 +88,8 @@ def run(
         stdin: bytes to hand over; standard input then ends.
         log: an open file that takes standard output and standard error together, as they come.
         environ: the environment; ours if None.
+        patience: seconds that the group gets between SIGINT and SIGKILL, for what may not be torn off in the
+            middle, such as a package manager; it then outlives us too. 0: SIGKILL at once.
 
     Raises:
         OSError: the program cannot be started.
@@ -97,24 +101,26 @@ def run(
         stderr=subprocess.STDOUT if log else subprocess.PIPE,
         env=environ,
         start_new_session=True,
-        preexec_fn=die_with_parent(),  # noqa: PLW1509 - nothing else sets the parent-death signal
+        preexec_fn=None if patience else die_with_parent(),  # noqa: PLW1509 - nothing else sets the parent-death signal
     ) as process:
         try:
             out, err = process.communicate(stdin, timeout=limit)
             expired = False
         except subprocess.TimeoutExpired:
-            out, err = _kill(process)
+            out, err = _kill(process, patience)
             expired = True
         except BaseException:
-            _kill(process)
+            _kill(process, patience)
             raise
     return Finished(process.returncode, out or b"", err or b"", expired)
 
 
-def _kill(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
-    """Kill the group, reap the program, and return what it had said."""
-    # not reaped yet, so the number cannot have become somebody else's
-    os.killpg(process.pid, signal.SIGKILL)
+def _kill(process: subprocess.Popen[bytes], patience: float) -> tuple[bytes, bytes]:
+    """End the group, reap the program, and return what it had said."""
+    if patience and _signal(process, signal.SIGINT):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=patience)
+    _signal(process, signal.SIGKILL)
     try:
         return process.communicate(timeout=_DRAIN_SECONDS)
     except subprocess.TimeoutExpired as late:
@@ -123,3 +129,13 @@ def _kill(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
                 pipe.close()
         process.wait()
         return late.output or b"", late.stderr or b""
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> bool:
+    """Send a signal to the group of a program that is not reaped yet, whose number is therefore its own."""
+    try:
+        os.killpg(process.pid, number)
+    except PermissionError:
+        # sudo runs as somebody else: what it does ends by itself, and is waited for
+        return False
+    return True

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _COMPILE_SECONDS: Final = 120.0
 _APT_SECONDS: Final = 1800.0
+# dpkg finishes the package in hand; killed in the middle it leaves a system to repair
+_APT_PATIENCE: Final = 120.0
 _ASK_SECONDS: Final = 30.0
 # a package manager of our own waits for one that the machine runs at the same time
 _APT_LOCK: Final = ("-o", "DPkg::Lock::Timeout=120")
@@ -197,7 +199,7 @@ def install(wanted: Mapping[str, tuple[str, ...]], log: Path) -> None:
             out.flush()
             # sudo clears the environment, so the variable is set behind it
             whole = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", *command]
-            return run(whole, limit=_APT_SECONDS, log=out).code == 0
+            return run(whole, limit=_APT_SECONDS, log=out, patience=_APT_PATIENCE).code == 0
 
         # on a fresh system the lists are empty; a simulation needs neither root nor the lock
         known = run(["apt-get", "-s", *_APT_INSTALL, *names], limit=_ASK_SECONDS).code == 0

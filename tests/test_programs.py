@@ -62,6 +62,18 @@ def test_the_limit_ends_the_whole_group_and_keeps_what_was_said() -> None:
     assert len(finished.out.split()) == 2
 
 
+def test_patience_lets_a_program_finish_what_it_has_in_hand() -> None:
+    text = "trap 'echo tidy; exit 7' INT; echo ready; while :; do sleep 0.05; done"
+    finished = run(["/bin/sh", "-c", text], limit=0.5, patience=20)
+    assert (finished.expired, finished.code, finished.out) == (True, 7, b"ready\ntidy\n")
+
+
+def test_patience_ends() -> None:
+    text = "trap '' INT; while :; do sleep 0.05; done"
+    finished = run(["/bin/sh", "-c", text], limit=0.3, patience=0.3)
+    assert (finished.expired, finished.code) == (True, -signal.SIGKILL)
+
+
 @linux
 def test_the_death_of_the_parent_ends_the_program() -> None:
     reader, writer = os.pipe()
