@@ -169,12 +169,21 @@ def find(arch: Arch, settings: Settings, folder: Path, *, places: Places | None 
     if settings.firmware != "auto":
         return _explicit(arch, settings.firmware)
     places = system_places(arch, settings) if places is None else places
+    return _usable(arch, places) or _fetched(arch, settings, folder, places.manifest)
+
+
+def is_installed(arch: Arch, settings: Settings) -> bool:
+    """Whether this system has firmware for the architecture that nodes can use."""
+    return _usable(arch, system_places(arch, settings)) is not None
+
+
+def _usable(arch: Arch, places: Places) -> Firmware | None:
     for code, variables, source in _installed(arch, places):
         problem = firmware_image.problem_of(arch.name, code, variables)
         if not problem:
             return _measured(arch, code, variables, source)
         _LOG.info("%s: passed over: %s", source, problem)
-    return _fetched(arch, settings, folder, places.manifest)
+    return None
 
 
 def verify(firmware: Firmware) -> None:

@@ -58,7 +58,7 @@ class Layout:
 
     @property
     def doit_state(self) -> Path:
-        """doit's own database."""
+        """Doit's own database."""
         return self.build / "doit.sqlite3"
 
 

@@ -152,19 +152,25 @@ class Settings:
 
     nodes: int = _variable(10, whole(1, 1000), "how many nodes", env="SIS_TEST_NODES")
     timeout: float = _variable(
-        300.0, number(0.1, 86400), "seconds that a node may take; three times as long under emulation",
+        300.0,
+        number(0.1, 86400),
+        "seconds that a node may take; three times as long under emulation",
         env="SIS_TEST_TIMEOUT",
     )
     memory: int = _variable(256 * MIB, size(16 * MIB, host_memory()), "memory of a node", shown="256M")
     cpus: int = _variable(
-        min(4, host_cpus()), whole(1, host_cpus()), "processors of a node; 1 under the virtual clock",
+        min(4, host_cpus()),
+        whole(1, host_cpus()),
+        "processors of a node; 1 under the virtual clock",
         shown="4, at most the host's",
     )
     output: Path = _variable(Path("target/testing"), PATH, "where logs, results and build products go")
     verbose: bool = _variable(False, YES_NO, "say more", env="SIS_VERBOSE")
     quiet: bool = _variable(False, YES_NO, "say only results and failures", env="SIS_QUIET")
     iterations: int = _variable(1000, whole(10, 1_000_000), "samples of each test on each node")
-    arch: str = _variable(host_arch(), choice(*ARCHITECTURES), "architecture of the nodes", shown="the host's")
+    arch: str = _variable(
+        host_arch(), choice(*ARCHITECTURES), "architecture of the nodes", shown="the host's"
+    )
     kernel: str = _variable("debian", TEXT, "the kernel under test: debian, host or the path of an image")
     boot: str = _variable("auto", choice("auto", "uefi", "direct"), "how nodes and templates boot")
     accel: str = _variable("auto", choice("auto", "tcg", "kvm", "hvf"), "QEMU's accelerator")
@@ -175,16 +181,14 @@ class Settings:
     seed: int = _variable(1, whole(0, 2**31 - 1), "seed of the run; a node adds its number")
     runs: int = _variable(1, whole(1, 100), "good runs that the history must hold")
     targets: str = _variable(
-        "auto", choice("auto", "enforce", "report"), "enforce targets; auto: only on hardware, on the wall clock"
+        "auto",
+        choice("auto", "enforce", "report"),
+        "enforce targets; auto: only on hardware, on the wall clock",
     )
     confidence: float = _variable(0.99, number(0.5, 0.9999), "level of confidence intervals")
     db: Path = _variable(Path("results.db"), PATH, "the history")
-    qemu: str = _variable(
-        "auto", TEXT, "QEMU's program; auto: searched in PATH", env="SIS_QEMU_PATH"
-    )
-    firmware: str = _variable(
-        "auto", TEXT, "UEFI firmware: auto, or the path of a code image, or CODE,VARS"
-    )
+    qemu: str = _variable("auto", TEXT, "QEMU's program; auto: searched in PATH", env="SIS_QEMU_PATH")
+    firmware: str = _variable("auto", TEXT, "UEFI firmware: auto, or the path of a code image, or CODE,VARS")
     firmware_mirror: str = _variable(
         "auto", TEXT, "address to fetch pinned firmware from instead of the manifest's", shown="auto"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from typing import TYPE_CHECKING, Any, Final
@@ -79,14 +80,20 @@ def find_firmware(settings: Settings, terminal: Terminal) -> None:
     Raises:
         SistasksError: there is none, or it is not what was pinned.
     """
-    from sistasks import firmware
+    from sistasks import firmware, tools
     from sistasks.machine.arch import ARCHES
 
     arch = ARCHES[settings.arch]
     if not firmware.has_uefi(arch):
         terminal.say(f"firmware: {arch.name} boots without UEFI")
         return
-    found = firmware.find(arch, settings, Layout(settings.output).build / "firmware")
+    build = Layout(settings.output).build
+    if settings.firmware == "auto" and not firmware.is_installed(arch, settings):
+        wanted = tools.packages(arch, "firmware")
+        terminal.say(f"firmware: installing {' '.join(wanted.get('apt', ()))}")
+        with contextlib.suppress(ToolMissing):  # then the pinned one is fetched
+            tools.install(wanted, build / "setup-install.log")
+    found = firmware.find(arch, settings, build / "firmware")
     _keep(recipe.firmware_record(settings), _firmware_inputs(settings), found.to_json())
     terminal.say(f"firmware: {found.code} ({found.source}, sha256 {found.code_sha256[:12]})")
 
@@ -175,7 +182,9 @@ def build_guest(settings: Settings, terminal: Terminal) -> None:
     try:
         guest = build.build(settings.arch, compiler, folder, packed)
     except OSError as error:
-        raise GuestBuildError(f"{folder} cannot be written: {error.strerror}", "make room, or set output=") from error
+        raise GuestBuildError(
+            f"{folder} cannot be written: {error.strerror}", "make room, or set output="
+        ) from error
     _keep(recipe.guest_record(settings), _guest_inputs(settings), guest.to_json())
     with_modules = f", {len(packed)} modules" if packed else ""
     terminal.say(f"guest: {guest.initramfs} (sha256 {guest.sha256[:12]}{with_modules})")
@@ -187,7 +196,9 @@ def has_guest(settings: Settings) -> bool:
 
     record = recipe.guest_record(settings)
     try:
-        return _holds(record, _guest_inputs(settings)) and Guest.from_json(record.read_text()).initramfs.exists()
+        return (
+            _holds(record, _guest_inputs(settings)) and Guest.from_json(record.read_text()).initramfs.exists()
+        )
     except (SistasksError, OSError, ValueError, TypeError, KeyError):
         return False
 
@@ -240,5 +251,6 @@ def require_output(settings: Settings) -> None:
         probe.unlink()
     except OSError as error:
         raise ToolMissing(
-            f"output={settings.output} cannot be written: {error.strerror}", "set output= to a folder of yours"
+            f"output={settings.output} cannot be written: {error.strerror}",
+            "set output= to a folder of yours",
         ) from error

@@ -30,6 +30,7 @@ def is_up_to_date(suite: str, settings: Settings) -> bool:
 
 def summary(settings: Settings, terminal: Terminal) -> None:
     """Show the suites that did not have to run again."""
+    from sistasks.session import SESSION_ID
     from sistasks.suites.staleness import show_kept
 
-    show_kept(settings, terminal)
+    show_kept(settings, terminal, SESSION_ID)

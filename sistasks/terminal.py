@@ -6,7 +6,7 @@ A reader that goes away (`| head`) ends the talking, not the work.
 from __future__ import annotations
 
 import contextlib
-import datetime
+import datetime as dt
 import os
 import sys
 import time
@@ -61,7 +61,7 @@ class Terminal:
 
     def log(self, text: str) -> None:
         """Write to orchestrator.log alone."""
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
         with contextlib.suppress(OSError):  # a full disk takes the log's lines, not the run
             for line in text.splitlines():
                 self._log.write(f"{now} {line}\n")
@@ -122,7 +122,7 @@ class NodeLines:
 
     def __init__(self, terminal: Terminal, total: int) -> None:
         self._terminal = terminal
-        self._states = {number: ("waiting", "", 0.0) for number in range(1, total + 1)}
+        self._states = dict.fromkeys(range(1, total + 1), ("waiting", "", 0.0))
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
@@ -131,7 +131,9 @@ class NodeLines:
             from rich.live import Live
 
             console = Console(file=self._terminal._out)  # noqa: SLF001 - two halves of one thing
-            self._live = Live(get_renderable=self._render, console=console, refresh_per_second=8, transient=True)
+            self._live = Live(
+                get_renderable=self._render, console=console, refresh_per_second=8, transient=True
+            )
             self._live.start()
         return self
 
@@ -154,7 +156,7 @@ class NodeLines:
         if self._live is None and not self._terminal.quiet and (stage in _SPOKEN or self._terminal.verbose):
             self._terminal._print(f"{time.strftime('%H:%M:%S')} {text}")  # noqa: SLF001
 
-    def _render(self) -> Any:  # noqa: ANN401 - a renderable of rich
+    def _render(self) -> Any:
         from rich.text import Text
 
         room = max(3, (self._live.console.height if self._live is not None else 24) - 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -39,7 +40,7 @@ def owner_lives(owner: int, children: int | None = None) -> bool:
 
 
 def leftovers() -> Iterator[psutil.Process]:
-    """Our nodes whose session is gone: recognised by the name that we gave to QEMU, and by their owner's end."""
+    """Our nodes whose session is gone: known by the name that we gave to QEMU, and by their owner's end."""
     import psutil
 
     for process in psutil.process_iter():
@@ -49,7 +50,7 @@ def leftovers() -> Iterator[psutil.Process]:
             command = process.cmdline()
         except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
             continue
-        for option, value in zip(command, command[1:], strict=False):
+        for option, value in itertools.pairwise(command):
             match = _NAME.match(value) if option == "-name" else None
             if match and not owner_lives(int(match[2]), process.pid):
                 yield process
@@ -57,7 +58,7 @@ def leftovers() -> Iterator[psutil.Process]:
 
 
 def cleanup(settings: Settings, terminal: Terminal) -> None:
-    """End nodes that a killed session left and remove its scratch; results.db and artifacts are never touched."""
+    """End nodes that a killed session left and remove its scratch; the history and artifacts are never touched."""
     import psutil
 
     processes = list(leftovers())

@@ -1,0 +1,1 @@
+"""Many nodes: bring-up, later the switch and its faults."""

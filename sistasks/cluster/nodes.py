@@ -91,7 +91,9 @@ class Cluster:
 
         template = self.template
         if template is None:
-            return Node(plan.node, self.machine, Role.COLD, plan, files, session=self.session, on_frame=on_frame)
+            return Node(
+                plan.node, self.machine, Role.COLD, plan, files, session=self.session, on_frame=on_frame
+            )
         return Node(
             plan.node, self.machine, Role.CLONE, plan, files, session=self.session, ram=template.ram,
             state=template.state, first_frame=template.first_frame, on_frame=on_frame,

@@ -20,8 +20,16 @@ AGENT: Final = Path(__file__).parent / "agent"
 COMPILE_LIMIT: Final = 120.0
 # -O2 as distributions build; everything that could carry a path, a time or an id of the build is off
 FLAGS: Final = (
-    "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-g0", "-fno-ident",
-    "-Wl,--build-id=none", "-Wl,-s",
+    "-std=gnu11",
+    "-O2",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-static",
+    "-g0",
+    "-fno-ident",
+    "-Wl,--build-id=none",
+    "-Wl,-s",
 )
 
 
@@ -62,14 +70,22 @@ def compile_agent(compiler: Sequence[str], target: Path) -> None:
     command = [*compiler, *FLAGS, "-o", str(target.resolve()), *names]
     try:
         done = subprocess.run(
-            command, cwd=AGENT, capture_output=True, text=True, timeout=COMPILE_LIMIT, check=False,
-            stdin=subprocess.DEVNULL, errors="replace",
+            command,
+            cwd=AGENT,
+            capture_output=True,
+            text=True,
+            timeout=COMPILE_LIMIT,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            errors="replace",
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise GuestBuildError(f"the agent's compiler cannot be run: {error}", "doit setup") from error
     if done.returncode != 0:
         lines = "\n".join(done.stderr.splitlines()[:8])
-        raise GuestBuildError(f"{compiler[0]} cannot build the agent (exit {done.returncode})", "doit setup", lines)
+        raise GuestBuildError(
+            f"{compiler[0]} cannot build the agent (exit {done.returncode})", "doit setup", lines
+        )
 
 
 def build(

@@ -1,0 +1,1 @@
+"""The history: SQLite with migrations, one transaction for one run, and quick questions."""

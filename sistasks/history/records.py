@@ -6,7 +6,7 @@ seconds, sizes bytes, latencies ns.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import hashlib
 import json
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-def utc_text(moment: datetime.datetime) -> str:
+def utc_text(moment: dt.datetime) -> str:
     """A moment as the history writes it: `2026-01-31T23:59:59.000000Z`, of fixed width, so that text sorts as time.
 
     Raises:
@@ -27,7 +27,7 @@ def utc_text(moment: datetime.datetime) -> str:
     """
     if moment.utcoffset() is None:
         raise ValueError(f"{moment} does not say its time zone")
-    text = moment.astimezone(datetime.UTC).isoformat(timespec="microseconds")
+    text = moment.astimezone(dt.UTC).isoformat(timespec="microseconds")
     return text.removesuffix("+00:00") + "Z"
 
 
@@ -53,7 +53,7 @@ class SessionRow:
     """One invocation of doit; `finished_at` follows from the last run that it wrote."""
 
     id: str
-    started_at: datetime.datetime
+    started_at: dt.datetime
     command: str
     host: str
     detail: str = ""
@@ -168,7 +168,11 @@ class SummaryRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleSet:
-    """Every raw sample of one metric on one node, in order and in the metric's unit: shape (count,), 64-bit integers."""
+    """Every raw sample of one metric on one node, in order and in the metric's unit.
+
+    Attributes:
+        values: shape (count,), whole numbers of 64 bits.
+    """
 
     node: int
     metric: str
@@ -189,8 +193,8 @@ class RunRecord:
     kernel: KernelRow
     environment: EnvironmentRow
     inputs_sha256: str
-    started_at: datetime.datetime
-    finished_at: datetime.datetime
+    started_at: dt.datetime
+    finished_at: dt.datetime
     status: str
     nodes: int
     iterations: int
@@ -211,8 +215,8 @@ class StoredRun:
     kernel_id: str
     environment_id: str
     inputs_sha256: str
-    started_at: datetime.datetime
-    finished_at: datetime.datetime
+    started_at: dt.datetime
+    finished_at: dt.datetime
     status: str
     nodes: int
     iterations: int

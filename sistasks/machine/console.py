@@ -43,7 +43,7 @@ class Console(asyncio.Protocol):
         for line in lines:
             self._see(line)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """QEMU has closed the line: nothing more will come."""
         if self._line:
             self._see(self._line)
@@ -59,7 +59,9 @@ class Console(asyncio.Protocol):
         self._log.flush()
         self._written += len(data)
         if len(data) > room:
-            self._log.write(b"\n[sistasks: the console said more than %d bytes; the rest is left out]\n" % LOG_LIMIT)
+            self._log.write(
+                b"\n[sistasks: the console said more than %d bytes; the rest is left out]\n" % LOG_LIMIT
+            )
             self._log.flush()
 
     def _see(self, line: bytes) -> None:

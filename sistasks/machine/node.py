@@ -8,6 +8,7 @@ import fcntl
 import os
 import socket
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Final, Self
 
 from sistasks.errors import KernelFailure, NodeError, SistasksError
@@ -18,24 +19,18 @@ from sistasks.machine.results import GuestResults, ResultsChannel
 from sistasks.machine.spec import MARK, Machine, NodeSpec, Role, command_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
     from types import TracebackType
 
-    from qemu.qmp import EventListener, QMPClient
-
     from sistasks.guest.plan import Plan
+    from sistasks.machine.monitor import Monitor
 
 _EXIT_GRACE: Final = 2.0
 _POWER_OFF_LIMIT: Final = 20.0
 _PANIC_LIMIT: Final = 5.0
 _STDERR_LIMIT: Final = 4096
 _PIPE_SIZE: Final = 1 << 18
-# a template's memory stays in its file, and the end of a transfer is an event
-_CAPABILITIES: Final = [
-    {"capability": "x-ignore-shared", "state": True},
-    {"capability": "events", "state": True},
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +41,10 @@ class NodeFiles:
     console: Path
     stderr: Path
     firmware_log: Path | None = None
+
+
+def _same(protocol: asyncio.Protocol) -> asyncio.Protocol:
+    return protocol
 
 
 def _pipe(theirs: contextlib.ExitStack) -> tuple[IO[bytes], int]:
@@ -101,7 +100,7 @@ class Node:
         self._stack = contextlib.ExitStack()
         self._transports: list[asyncio.ReadTransport] = []
         self._process: Process | None = None
-        self._qmp: QMPClient | None = None
+        self._monitor: Monitor | None = None
         self._console: Console | None = None
         self._channel: ResultsChannel | None = None
         self._watcher: asyncio.Task[None] | None = None
@@ -186,103 +185,60 @@ class Node:
         self._console = Console(log, self._panicked)
         self._channel = ResultsChannel(self._first_frame, self._frame, self._fail_ours)
         for pipe, protocol in ((console, self._console), (results, self._channel)):
-            transport, _ = await loop.connect_read_pipe(lambda protocol=protocol: protocol, pipe)
+            transport, _ = await loop.connect_read_pipe(partial(_same, protocol), pipe)
             self._transports.append(transport)
 
     async def _connect(self, sock: socket.socket) -> None:
-        from qemu.qmp import QMPClient
-        from qemu.qmp.protocol import ConnectError
+        from sistasks.machine.monitor import Monitor
 
-        self._qmp = QMPClient(f"node {self.number}")
-        sock.setblocking(False)
-        try:
-            with self._qmp.listener("MIGRATION") as events:
-                await self._qmp.connect(sock)
-                if self.role is not Role.COLD:
-                    await self.execute("migrate-set-capabilities", capabilities=_CAPABILITIES)
-                if self.role is Role.CLONE:
-                    await self.execute("migrate-incoming", uri=f"fd:{self._state_fd}")
-                    await self._migrated(events)
-        except ConnectError as error:
-            await self._raise_failure()
-            raise NodeError(f"node {self.number}: QEMU's monitor does not answer: {error}") from error
+        self._monitor = Monitor(self.number, self._unless_failed, self._raise_failure)
+        await self._monitor.connect(sock)
+        if self.role is not Role.COLD:
+            await self._monitor.prepare_transfer()
+        if self.role is Role.CLONE:
+            await self._monitor.take_state(self._state_fd)
 
-    async def execute(self, command: str, **arguments: object) -> Any:
-        """Run one monitor command.
+    @property
+    def monitor(self) -> Monitor:
+        """The monitor of a node that has been started.
 
         Raises:
-            NodeError: QEMU refuses it or is gone.
+            NodeError: it has not.
         """
-        from qemu.qmp import ExecInterruptedError, ExecuteError
-        from qemu.qmp.error import QMPError
-
-        if self._qmp is None:
+        if self._monitor is None:
             raise NodeError(f"node {self.number} has not been started")
-        try:
-            return await self._qmp.execute(command, dict(arguments) or None)
-        except ExecuteError as error:
-            raise NodeError(f"node {self.number}: QEMU refuses {command}: {error}") from error
-        except (ExecInterruptedError, QMPError, OSError, EOFError) as error:
-            await self._raise_failure()
-            raise NodeError(f"node {self.number}: QEMU's monitor is gone: {error!r}") from error
+        return self._monitor
 
     async def go(self) -> None:
         """Let the guest run."""
-        await self.execute("cont")
+        await self.monitor.execute("cont")
 
-    async def wait_frozen(self, timeout: float) -> None:
-        """Wait until the guest has stopped its machine by the watchdog.
+    async def freeze(self, limit: float) -> None:
+        """Let the guest run until it has stopped its machine by the watchdog, and write its state.
 
         Raises:
-            NodeError: it did not within `timeout` seconds.
+            NodeError: it did not within `limit` seconds, or the state cannot be written.
             KernelFailure: the kernel panicked before.
         """
-        if self._qmp is None:
-            raise NodeError(f"node {self.number} has not been started")
-        with self._qmp.listener("STOP") as events:
-            await self.go()
-            await self._or_failed(asyncio.wait_for(events.get(), timeout), timeout)
+        await self.monitor.run_until_stopped(lambda event: self._within(event, limit))
+        await self.monitor.save_state(self._state_fd)
 
-    async def save_state(self) -> None:
-        """Write the stopped machine's device state to the template's state file.
-
-        Raises:
-            NodeError: QEMU cannot write it (a full disk, for one).
-        """
-        assert self._qmp is not None  # noqa: S101 - wait_frozen came before
-        with self._qmp.listener("MIGRATION") as events:
-            # here QEMU knows descriptors by name only, and the name travels with the descriptor
-            self._qmp.send_fd_scm(self._state_fd)
-            await self.execute("getfd", fdname="state")
-            await self.execute("migrate", uri="fd:state")
-            await self._migrated(events)
-
-    async def _migrated(self, events: EventListener) -> None:
-        """Wait until the state has been written or taken."""
-        while True:
-            event = await self._or_failed(events.get())
-            if event["data"]["status"] == "completed":
-                return
-            if event["data"]["status"] in {"failed", "cancelled"}:
-                detail = await self.execute("query-migrate")
-                words = detail.get("error-desc", "QEMU gives no reason")
-                raise NodeError(f"node {self.number}: the template's state cannot be passed: {words}", "doit -a template")
-
-    async def wait_ready(self, timeout: float) -> None:
-        """Wait for the agent's word that it has its plan.
+    async def wait_ready(self, limit: float) -> float:
+        """Wait for the agent's word that it has its plan, and return when it came (host's monotonic seconds).
 
         Raises:
             NodeError, KernelFailure: it did not come.
         """
-        await self._or_failed(asyncio.wait_for(asyncio.shield(self.ready), timeout), timeout)
+        return float(await self._within(asyncio.shield(self.ready), limit))
 
-    async def wait_done(self, timeout: float) -> GuestResults:
+    async def wait_done(self, limit: float) -> GuestResults:
         """Wait for the agent's last word.
 
         Raises:
             NodeError, KernelFailure: it did not come.
         """
-        return await self._or_failed(asyncio.wait_for(asyncio.shield(self.done), timeout), timeout)
+        await self._within(asyncio.shield(self.done), limit)
+        return self.results
 
     async def wait_power_off(self) -> None:
         """Wait until the guest has powered off; a kernel that cannot is ended by the host without complaint.
@@ -304,9 +260,8 @@ class Node:
             self._watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._watcher
-        if self._qmp is not None:
-            with contextlib.suppress(Exception):  # noqa: BLE001 - the process is gone: whatever its monitor says is moot
-                await self._qmp.disconnect()
+        if self._monitor is not None:
+            await self._monitor.disconnect()
         for transport in self._transports:
             transport.close()
         for future in (self.ready, self.done, self._failed):
@@ -334,12 +289,15 @@ class Node:
     def _panicked(self, _words: str) -> None:
         # panic=-1 ends the machine; a kernel that does not obey is ended by us
         loop = asyncio.get_running_loop()
-        loop.call_later(_PANIC_LIMIT, lambda: self._process and self._process.kill())
+        if self._process is not None:
+            loop.call_later(_PANIC_LIMIT, self._process.kill)
 
     def _kernel_failure(self) -> KernelFailure:
         words = self._console.panic if self._console is not None else ""
         return KernelFailure(
-            f"node {self.number}: the kernel panicked: {words}", f"see {self.files.console}", self.console_tail()
+            f"node {self.number}: the kernel panicked: {words}",
+            f"see {self.files.console}",
+            self.console_tail(),
         )
 
     def _fail_ours(self, problem: str) -> None:
@@ -377,28 +335,35 @@ class Node:
     async def _raise_failure(self) -> None:
         """If the node's end is on its way, wait for it and raise it."""
         if self._process is not None:
-            await asyncio.wait([self._process.exited, self._failed], timeout=_EXIT_GRACE)
+            ends: list[asyncio.Future[Any]] = [self._process.exited, self._failed]
+            await asyncio.wait(ends, timeout=_EXIT_GRACE)
         if self._watcher is not None:
             await asyncio.wait([self._watcher], timeout=_EXIT_GRACE)
         if self._failed.done():
             await asyncio.shield(self._failed)
 
-    async def _or_failed(self, work: Any, timeout: float = 0.0) -> Any:
+    async def _unless_failed(self, work: Awaitable[Any]) -> Any:
         """Wait for `work` or for the node's failure, whichever is first."""
         task = asyncio.ensure_future(work)
         try:
             await asyncio.wait([task, self._failed], return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 return task.result()
-            await asyncio.shield(self._failed)
+            return await asyncio.shield(self._failed)
+        finally:
+            task.cancel()
+
+    async def _within(self, work: Awaitable[Any], limit: float) -> Any:
+        """The same, for at most `limit` seconds."""
+        try:
+            async with asyncio.timeout(limit):
+                return await self._unless_failed(work)
         except TimeoutError:
             raise NodeError(
-                f"node {self.number} did not {self._next_step()} within {timeout:g} s",
+                f"node {self.number} did not {self._next_step()} within {limit:g} s",
                 f"raise timeout=, or see {self.files.console}",
                 self.console_tail(),
             ) from None
-        finally:
-            task.cancel()
 
     def _next_step(self) -> str:
         if not self.results.hello and self._first_frame == 0:

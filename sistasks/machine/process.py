@@ -4,32 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
-import signal
 import subprocess
-import sys
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING
 
 from sistasks.errors import NodeError
+from sistasks.programs import die_with_parent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-_PR_SET_PDEATHSIG: Final = 1
-_LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-
-def _die_with(parent: int) -> Callable[[], None]:
-    """What the child does before it becomes QEMU: bind its life to its parent's."""
-
-    def bind() -> None:
-        if _LIBC is not None:
-            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            if os.getppid() != parent:  # the parent died before the signal was asked for
-                os._exit(1)
-
-    return bind
+    from collections.abc import Sequence
 
 
 class Process:
@@ -92,7 +75,7 @@ def spawn(command: Sequence[str], *, pass_fds: Sequence[int], stderr: IO[bytes])
             stdout=stderr,
             stderr=stderr,
             start_new_session=True,
-            preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - prctl alone; nothing of ours takes locks there
+            preexec_fn=die_with_parent(),  # noqa: PLW1509 - prctl alone: it takes no locks
         )
     except OSError as error:
         raise NodeError(f"{command[0]} cannot be started: {error.strerror}", "doit setup") from error

@@ -92,7 +92,9 @@ class ResultsChannel(asyncio.Protocol):
         on_error: called once with what is wrong with the bytes.
     """
 
-    def __init__(self, first: int, on_frame: Callable[[Frame], None], on_error: Callable[[str], None]) -> None:
+    def __init__(
+        self, first: int, on_frame: Callable[[Frame], None], on_error: Callable[[str], None]
+    ) -> None:
         self._parser = FrameParser()
         self._parser.resume_at(first)
         self._on_frame = on_frame
@@ -115,7 +117,7 @@ class ResultsChannel(asyncio.Protocol):
             self._broken = True
             self._on_error(f"its results line is damaged: {error}")
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """QEMU has closed the line."""
         if not self.closed.done():
             self.closed.set_result(None)

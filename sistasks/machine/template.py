@@ -1,4 +1,4 @@
-"""Templates: a node booted once and frozen; nodes are cloned from it and share its memory until they write."""
+"""Templates: a node booted once and frozen; its clones share its memory until they write."""
 
 from __future__ import annotations
 
@@ -56,7 +56,10 @@ def load(templates: Path, key: str) -> Template | None:
     folder = templates / key
     try:
         template = _from_record(folder)
-        whole = template.ram.stat().st_size == template.memory and template.state.stat().st_size == template.state_size
+        whole = (
+            template.ram.stat().st_size == template.memory
+            and template.state.stat().st_size == template.state_size
+        )
     except (OSError, ValueError, TypeError):
         return None
     if not whole or template.key != key:
@@ -67,7 +70,7 @@ def load(templates: Path, key: str) -> Template | None:
 
 
 async def freeze(
-    machine: Machine, key: str, templates: Path, *, session: str, log: Path, timeout: float
+    machine: Machine, key: str, templates: Path, *, session: str, log: Path, limit: float
 ) -> Template:
     """Boot a node of this machine, freeze it, and keep it under its key.
 
@@ -77,7 +80,7 @@ async def freeze(
         templates: the folder of all templates.
         session: the mark of this session.
         log: where the console goes.
-        timeout: seconds that the boot may take.
+        limit: seconds that the boot may take.
 
     Raises:
         KernelFailure: the kernel panicked or ended.
@@ -88,7 +91,7 @@ async def freeze(
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     try:
-        template = await _freeze_into(scratch, machine, key, session=session, log=log, timeout=timeout)
+        template = await _freeze_into(scratch, machine, key, session=session, log=log, limit=limit)
         final = templates / key
         shutil.rmtree(final, ignore_errors=True)
         scratch.rename(final)
@@ -103,7 +106,7 @@ async def freeze(
 
 
 async def _freeze_into(
-    folder: Path, machine: Machine, key: str, *, session: str, log: Path, timeout: float
+    folder: Path, machine: Machine, key: str, *, session: str, log: Path, limit: float
 ) -> Template:
     ram, state = folder / "ram", folder / "state"
     with ram.open("wb") as file:
@@ -119,8 +122,7 @@ async def _freeze_into(
     )
     async with Node(0, machine, Role.TEMPLATE, plan, files, session=session, ram=ram, state=state) as node:
         await node.start()
-        await node.wait_frozen(timeout)
-        await node.save_state()
+        await node.freeze(limit)
         hello, first_frame = node.results.hello, node.next_frame
     template = Template(
         key=key, ram=ram, state=state, memory=machine.memory, state_size=state.stat().st_size,

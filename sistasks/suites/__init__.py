@@ -1,0 +1,1 @@
+"""What is run in the nodes, and how a run becomes rows."""

@@ -48,7 +48,9 @@ def measure(suite: Suite, reports: Sequence[NodeReport], *, enforce: bool) -> Me
                 by_metric[metric] = summary = summarise(values)
                 samples.append(SampleSet(node=report.number, metric=metric, values=tuple(values)))
                 summaries.append(_summary_row(report.number, metric, summary))
-        results += [_result(report, test, needed, by_metric, enforce=enforce) for test, needed in suite.tests.items()]
+        results += [
+            _result(report, test, needed, by_metric, enforce=enforce) for test, needed in suite.tests.items()
+        ]
     status, message = _status(results, reports)
     return Measured(tuple(results), tuple(summaries), tuple(samples), status, message)
 

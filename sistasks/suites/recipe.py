@@ -54,7 +54,9 @@ def firmware_record(settings: Settings) -> Path:
 def boots_through_uefi(settings: Settings) -> bool:
     """Whether templates and nodes go through firmware; every image that we know can also be booted directly."""
     if settings.boot == "uefi" and not has_uefi(ARCHES[settings.arch]):
-        raise UsageError(f"boot=uefi cannot be with arch={settings.arch}", "there is no UEFI firmware for it; boot=direct")
+        raise UsageError(
+            f"boot=uefi cannot be with arch={settings.arch}", "there is no UEFI firmware for it; boot=direct"
+        )
     return settings.boot == "uefi"
 
 
@@ -99,7 +101,9 @@ class Recipe:
         if uefi and memory < arch.firmware_memory:
             if settings.boot == "uefi":
                 least = show_size(arch.firmware_memory)
-                raise UsageError(f"memory={show_size(memory)} is too little for the firmware", f"at least {least}")
+                raise UsageError(
+                    f"memory={show_size(memory)} is too little for the firmware", f"at least {least}"
+                )
             memory = arch.firmware_memory  # the boot suite's node through firmware, whatever the others have
         machine = Machine(
             arch=arch, qemu=Path(found.qemu_path), accel=accel.name, cpu=accel.cpu,
@@ -107,7 +111,9 @@ class Recipe:
             memory=memory, clock=clock, kernel=kernel.image, initramfs=guest.initramfs,
             firmware=(firmware.code, firmware.vars) if firmware else None,
         )  # fmt: skip
-        return cls(settings=settings, machine=machine, kernel=kernel, guest=guest, firmware=firmware, found=found)
+        return cls(
+            settings=settings, machine=machine, kernel=kernel, guest=guest, firmware=firmware, found=found
+        )
 
     @property
     def slots(self) -> int:
@@ -157,14 +163,22 @@ class Recipe:
 
     def template_key(self) -> str:
         """The identity of the template: everything that its frozen memory depends on."""
-        return digest({**self.environment(cloned=True), "kernel": self.kernel.sha256, "qemu": str(self.machine.qemu)})
+        return digest(
+            {**self.environment(cloned=True), "kernel": self.kernel.sha256, "qemu": str(self.machine.qemu)}
+        )
 
     def inputs_sha256(self, suite: Suite, environment: dict[str, Any]) -> str:
         """What makes one run of a suite the same as another."""
         own: dict[str, Any] = {"iterations": suite.iterations}
         if suite.iterations is None:
-            own = {"iterations": self.settings.iterations, "nodes": self.settings.nodes, "seed": self.settings.seed}
-        return digest({"suite": suite.digest(), "kernel": self.kernel.sha256, "environment": environment, **own})
+            own = {
+                "iterations": self.settings.iterations,
+                "nodes": self.settings.nodes,
+                "seed": self.settings.seed,
+            }
+        return digest(
+            {"suite": suite.digest(), "kernel": self.kernel.sha256, "environment": environment, **own}
+        )
 
     def verify(self) -> None:
         """Check that the files are those that the records speak of.
@@ -187,3 +201,11 @@ class Recipe:
                 raise error(f"{path} has been changed: sha256 {found[:12]}, recorded {expected[:12]}", step)
         if self.firmware is not None:
             firmware.verify(self.firmware)
+
+
+def recipes(suite: Suite, settings: Settings) -> list[Recipe]:
+    """What a suite runs on: one recipe, and for the boot suite one for each way of booting."""
+    if suite.name != "boot":
+        return [Recipe.load(settings)]
+    direct = Recipe.load(settings, uefi=False)
+    return [direct, Recipe.load(settings, uefi=True)] if has_uefi(direct.machine.arch) else [direct]

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
+import datetime as dt
 import json
-import os
 import shutil
 import socket
 import sys
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sistasks.cluster.nodes import Cluster, NodeReport
 from sistasks.errors import KernelFailure, SistasksError
 from sistasks.files import write_atomically
 from sistasks.guest.plan import Plan
-from sistasks.history import exports, read
+from sistasks.history import exports
 from sistasks.history.records import EnvironmentRow, KernelRow, MetricRow, RunRecord, SessionRow
 from sistasks.history.store import write_run
 from sistasks.layout import Layout
 from sistasks.machine import template as templates
+from sistasks.session import SESSION_ID, SESSION_STARTED
 from sistasks.suites.measured import Measured, measure
 from sistasks.suites.metrics import METRICS
-from sistasks.suites.recipe import Recipe, has_uefi
+from sistasks.suites.recipe import Recipe, digest, recipes
 from sistasks.suites.suite import SUITES, Suite
 from sistasks.suites.table import results_table
 
@@ -32,36 +32,6 @@ if TYPE_CHECKING:
     from sistasks.machine.template import Template
     from sistasks.settings import Settings
     from sistasks.terminal import Terminal
-
-_STARTED: Final = datetime.datetime.now(datetime.UTC)
-# short: it is part of process names and paths
-SESSION_ID: Final = f"{_STARTED:%Y%m%dT%H%M%S}-{os.getpid()}"
-
-
-def recipes(suite: Suite, settings: Settings) -> list[Recipe]:
-    """What a suite runs on: one recipe, and for the boot suite one through each way of booting."""
-    if suite.name != "boot":
-        return [Recipe.load(settings)]
-    direct = Recipe.load(settings, uefi=False)
-    return [direct, Recipe.load(settings, uefi=True)] if has_uefi(direct.machine.arch) else [direct]
-
-
-def _environment(suite: Suite, recipe: Recipe) -> EnvironmentRow:
-    fields = recipe.environment(cloned=recipe.settings.clone and not suite.cold)
-    return EnvironmentRow(id=exports.identity(fields), **fields)
-
-
-def up_to_date(suite_name: str, settings: Settings) -> bool:
-    """Whether the history holds enough good runs with the same inputs."""
-    suite = SUITES[suite_name]
-    try:
-        for recipe in recipes(suite, settings):
-            inputs = recipe.inputs_sha256(suite, recipe.environment(cloned=settings.clone and not suite.cold))
-            if read.good_runs(settings.db, inputs) < settings.runs:
-                return False
-    except (SistasksError, OSError, ValueError):
-        return False  # whatever is missing will be said by the step that makes it, or by the run
-    return True
 
 
 def ensure_template(recipe: Recipe, terminal: Terminal) -> Template:
@@ -72,11 +42,18 @@ def ensure_template(recipe: Recipe, terminal: Terminal) -> Template:
     if known is not None:
         return known
     machine = recipe.machine
-    terminal.say(f"template: booting {recipe.kernel.name} {recipe.kernel.release or ''} once ({machine.clock} clock)")
+    terminal.say(
+        f"template: booting {recipe.kernel.name} {recipe.kernel.release or ''} once ({machine.clock} clock)"
+    )
     started = time.monotonic()
     made = asyncio.run(
         templates.freeze(
-            machine, key, layout.templates, session=SESSION_ID, log=layout.logs / "template.log", timeout=recipe.timeout
+            machine,
+            key,
+            layout.templates,
+            session=SESSION_ID,
+            log=layout.logs / "template.log",
+            limit=recipe.timeout,
         )
     )
     terminal.say(f"template: frozen after {time.monotonic() - started:.1f} s")
@@ -130,7 +107,7 @@ def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> None:
     for recipe in recipes(suite, settings):
         recipe.verify()
         _say_what(suite, recipe, terminal)
-        started = datetime.datetime.now(datetime.UTC)
+        started = dt.datetime.now(dt.UTC)
         reports = _run_nodes(suite, recipe, terminal)
         measured = measure(suite, reports, enforce=enforces_targets(recipe))
         run = _record(suite, recipe, measured, started)
@@ -144,7 +121,9 @@ def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> None:
 def _say_what(suite: Suite, recipe: Recipe, terminal: Terminal) -> None:
     machine = recipe.machine
     if machine.clock == "virtual" and "cpus" in recipe.settings.given and recipe.settings.cpus > machine.cpus:
-        terminal.say(f"cpus={recipe.settings.cpus} was asked; the virtual clock means 1: only so do runs repeat")
+        terminal.say(
+            f"cpus={recipe.settings.cpus} was asked; the virtual clock means 1: only so do runs repeat"
+        )
     if machine.memory != recipe.settings.memory:
         terminal.say(f"this node has {machine.memory >> 20}M: its firmware needs more than was asked")
     count = 1 if suite.cold else recipe.settings.nodes
@@ -156,9 +135,9 @@ def _say_what(suite: Suite, recipe: Recipe, terminal: Terminal) -> None:
     )
 
 
-def _record(suite: Suite, recipe: Recipe, measured: Measured, started: datetime.datetime) -> RunRecord:
+def _record(suite: Suite, recipe: Recipe, measured: Measured, started: dt.datetime) -> RunRecord:
     kernel, settings = recipe.kernel, recipe.settings
-    environment = _environment(suite, recipe)
+    environment = recipe.environment(cloned=settings.clone and not suite.cold)
     return RunRecord(
         suite=suite.name,
         kernel=KernelRow(
@@ -166,10 +145,10 @@ def _record(suite: Suite, recipe: Recipe, measured: Measured, started: datetime.
             config_sha256=kernel.config_sha256 or None, command_line=recipe.machine.kernel_command_line(),
             size=kernel.size, path=str(kernel.image),
         ),
-        environment=environment,
-        inputs_sha256=recipe.inputs_sha256(suite, recipe.environment(cloned=settings.clone and not suite.cold)),
+        environment=EnvironmentRow(id=digest(environment), **environment),
+        inputs_sha256=recipe.inputs_sha256(suite, environment),
         started_at=started,
-        finished_at=datetime.datetime.now(datetime.UTC),
+        finished_at=dt.datetime.now(dt.UTC),
         status=measured.status,
         nodes=1 if suite.cold else settings.nodes,
         iterations=settings.iterations if suite.iterations is None else suite.iterations,
@@ -183,7 +162,7 @@ def _record(suite: Suite, recipe: Recipe, measured: Measured, started: datetime.
 
 def _session() -> SessionRow:
     return SessionRow(
-        id=SESSION_ID, started_at=_STARTED, command=" ".join(["doit", *sys.argv[1:]]), host=socket.gethostname(),
+        id=SESSION_ID, started_at=SESSION_STARTED, command=" ".join(["doit", *sys.argv[1:]]), host=socket.gethostname(),
         detail="",
     )  # fmt: skip
 
@@ -211,11 +190,17 @@ def _show(suite: Suite, recipe: Recipe, run: RunRecord, run_id: int, terminal: T
     passed = sum(row.status == "pass" for row in run.results)
     seconds = (run.finished_at - run.started_at).total_seconds()
     title = f"{suite.name} ({recipe.machine.boot} boot)" if suite.cold else suite.name
-    terminal.table(results_table(f"{title}: median over {run.nodes} node{'s' * (run.nodes > 1)}", run.summaries))
+    terminal.table(
+        results_table(f"{title}: median over {run.nodes} node{'s' * (run.nodes > 1)}", run.summaries)
+    )
     if not enforces_targets(recipe) and not suite.cold:
         terminal.say(
             "targets are reported, not enforced: "
-            + ("1 instruction counts as 1 ns here" if recipe.machine.clock == "virtual" else "the machine is emulated")
+            + (
+                "1 instruction counts as 1 ns here"
+                if recipe.machine.clock == "virtual"
+                else "the machine is emulated"
+            )
         )
     terminal.result(
         f"{title}: {run.status}, {passed} of {len(run.results)} tests passed in {seconds:.1f} s; "
@@ -227,7 +212,9 @@ def _raise_first(reports: list[NodeReport], measured: Measured) -> None:
     if measured.status == "ok":
         return
     for report in reports:
-        if report.error is not None and isinstance(report.error, KernelFailure) == (measured.status == "failed"):
+        if report.error is not None and isinstance(report.error, KernelFailure) == (
+            measured.status == "failed"
+        ):
             raise report.error
     kind = KernelFailure if measured.status == "failed" else SistasksError
     raise kind(measured.message)

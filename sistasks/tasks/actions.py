@@ -32,7 +32,7 @@ def action(step: Step) -> Callable[[], Any]:
     Exit codes: an error's own; doit knows 1 (failed) and 2 (error), wrong usage and an interrupt leave at once.
     """
 
-    def run() -> Any:  # noqa: ANN401 - True, or one of doit's failures
+    def run() -> Any:
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _interrupt)
         with Terminal(SETTINGS, LAYOUT) as terminal:

@@ -15,11 +15,11 @@ class Reporter(ConsoleReporter):  # type: ignore[misc] # doit is untyped
 
     desc = "sentences"
 
-    def __init__(self, outstream: Any, options: dict[str, Any]) -> None:  # noqa: ANN401 - doit's own types
+    def __init__(self, outstream: Any, options: dict[str, Any]) -> None:
         super().__init__(outstream, options)
         self._asked: set[str] = set()
 
-    def initialize(self, tasks: dict[str, Any], selected_tasks: list[str]) -> None:
+    def initialize(self, tasks: dict[str, Any], selected_tasks: list[str]) -> None:  # noqa: ARG002 - doit's signature
         """Remember what the person asked for."""
         self._asked = set(selected_tasks)
 
@@ -31,15 +31,15 @@ class Reporter(ConsoleReporter):  # type: ignore[misc] # doit is untyped
         except BrokenPipeError:
             silence_output()
 
-    def execute_task(self, task: Any) -> None:  # noqa: ANN401
+    def execute_task(self, task: Any) -> None:
         """Nothing: a step says what it does."""
 
-    def skip_uptodate(self, task: Any) -> None:  # noqa: ANN401
+    def skip_uptodate(self, task: Any) -> None:
         """A task that was asked for and has nothing to do."""
         if task.name in self._asked:
             self.write(f"{task.name}: up to date (doit -a {task.name} does it again)\n")
 
-    def add_failure(self, task: Any, fail: Any) -> None:  # noqa: ANN401
+    def add_failure(self, task: Any, fail: Any) -> None:
         """A failure as its sentence; what is not an error of ours comes with its trace."""
         if fail.report:
             sys.stderr.write(f"{task.name}: {fail.get_msg().rstrip()}\n")

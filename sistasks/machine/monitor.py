@@ -1,0 +1,123 @@
+"""QEMU's monitor (QMP, by the `qemu.qmp` library), with our errors and the few dialogues that a node needs."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, Final
+
+from qemu.qmp import ExecInterruptedError, ExecuteError, QMPClient
+from qemu.qmp.error import QMPError
+from qemu.qmp.protocol import ConnectError
+
+from sistasks.errors import NodeError
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Awaitable, Callable
+
+    from qemu.qmp import EventListener
+
+# a template's memory stays in its file, and the end of a transfer is an event
+_CAPABILITIES: Final = [
+    {"capability": "x-ignore-shared", "state": True},
+    {"capability": "events", "state": True},
+]
+
+
+class Monitor:
+    """One node's monitor.
+
+    Args:
+        number: the node's number, for messages.
+        unless_failed: waits for something, or raises what became of the node meanwhile.
+        explain: raises what became of the node, if that is why the monitor is silent.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        unless_failed: Callable[[Awaitable[Any]], Awaitable[Any]],
+        explain: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._number = number
+        self._unless_failed = unless_failed
+        self._explain = explain
+        self._client = QMPClient(f"node {number}")
+
+    async def connect(self, sock: socket.socket) -> None:
+        """Connect over our end of a socket pair.
+
+        Raises:
+            NodeError: QEMU does not answer.
+        """
+        sock.setblocking(False)
+        try:
+            await self._client.connect(sock)
+        except ConnectError as error:
+            await self._explain()
+            raise NodeError(f"node {self._number}: QEMU's monitor does not answer: {error}") from error
+
+    async def disconnect(self) -> None:
+        """Let go; what a monitor says whose process has ended is moot."""
+        with contextlib.suppress(QMPError, OSError, EOFError):
+            await self._client.disconnect()
+
+    async def execute(self, command: str, **arguments: object) -> Any:
+        """Run one command and return its answer.
+
+        Raises:
+            NodeError: QEMU refuses it or is gone.
+        """
+        try:
+            return await self._client.execute(command, dict(arguments) or None)
+        except ExecuteError as error:
+            raise NodeError(f"node {self._number}: QEMU refuses {command}: {error}") from error
+        except (ExecInterruptedError, QMPError, OSError, EOFError) as error:
+            await self._explain()
+            raise NodeError(f"node {self._number}: QEMU's monitor is gone: {error!r}") from error
+
+    async def prepare_transfer(self) -> None:
+        """Set what both ends of a template's way must agree on."""
+        await self.execute("migrate-set-capabilities", capabilities=_CAPABILITIES)
+
+    async def take_state(self, descriptor: int) -> None:
+        """Take the device state from a descriptor that QEMU has inherited.
+
+        Raises:
+            NodeError: it does not fit this machine.
+        """
+        with self._client.listener("MIGRATION") as events:
+            await self.execute("migrate-incoming", uri=f"fd:{descriptor}")
+            await self._transferred(events)
+
+    async def save_state(self, descriptor: int) -> None:
+        """Write the stopped machine's device state to a descriptor of ours.
+
+        Raises:
+            NodeError: it cannot be written (a full disk, for one).
+        """
+        with self._client.listener("MIGRATION") as events:
+            # here QEMU knows descriptors by name only, and the name travels with the descriptor
+            self._client.send_fd_scm(descriptor)
+            await self.execute("getfd", fdname="state")
+            await self.execute("migrate", uri="fd:state")
+            await self._transferred(events)
+
+    async def _transferred(self, events: EventListener) -> None:
+        while True:
+            event = await self._unless_failed(events.get())
+            status = event["data"]["status"]
+            if status == "completed":
+                return
+            if status in {"failed", "cancelled"}:
+                answer = await self.execute("query-migrate")
+                words = answer.get("error-desc", "QEMU gives no reason")
+                raise NodeError(
+                    f"node {self._number}: the template's state cannot be passed: {words}", "doit -a template"
+                )
+
+    async def run_until_stopped(self, wait: Callable[[Awaitable[Any]], Awaitable[Any]]) -> None:
+        """Let the guest run until it stops its own machine; `wait` bounds the waiting."""
+        with self._client.listener("STOP") as events:
+            await self.execute("cont")
+            await wait(events.get())

@@ -1,0 +1,48 @@
+"""Whether a suite must run is asked of the history itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sistasks.errors import SistasksError
+from sistasks.history import read
+from sistasks.suites.recipe import recipes
+from sistasks.suites.suite import SUITES, Suite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sistasks.settings import Settings
+    from sistasks.suites.recipe import Recipe
+    from sistasks.terminal import Terminal
+
+
+def _inputs(suite: Suite, settings: Settings) -> Iterator[tuple[Recipe, str]]:
+    for recipe in recipes(suite, settings):
+        environment = recipe.environment(cloned=settings.clone and not suite.cold)
+        yield recipe, recipe.inputs_sha256(suite, environment)
+
+
+def up_to_date(suite_name: str, settings: Settings) -> bool:
+    """Whether the history holds `runs` good runs with the same inputs."""
+    try:
+        return all(
+            read.good_runs(settings.db, inputs) >= settings.runs
+            for _, inputs in _inputs(SUITES[suite_name], settings)
+        )
+    except (SistasksError, OSError, ValueError, TypeError, KeyError):
+        return False  # whatever is missing or broken will be said by the step that needs it
+
+
+def show_kept(settings: Settings, terminal: Terminal, session_id: str = "") -> None:
+    """Show the latest run of each suite that this session did not run itself."""
+    from sistasks.suites.table import results_table
+
+    for suite in SUITES.values():
+        for recipe, inputs in _inputs(suite, settings):
+            run = read.latest_run(settings.db, suite.name, inputs)
+            if run is None or run.session_id == session_id:
+                continue
+            how = f" ({recipe.machine.boot} boot)" if suite.cold else ""
+            title = f"{suite.name}{how}: run {run.id} of {run.started_at:%Y-%m-%d %H:%M} holds, nothing has changed"
+            terminal.table(results_table(title, read.summaries_of(settings.db, run.id)))
