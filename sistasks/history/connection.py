@@ -7,7 +7,6 @@ import fcntl
 import os
 import sqlite3
 import stat
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -104,10 +103,10 @@ def _open_to_read(db: Path, timeout: float) -> sqlite3.Connection:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError as error:
         connection.close()
-        # in a folder that cannot be written SQLite cannot make its shared memory. Without a log beside the file
-        # nobody is writing, and everything is in the file itself
+        # in a folder that cannot be written SQLite cannot make its shared memory. With no log beside the file, or an
+        # empty one, nobody is writing, and everything is in the file itself
         log = Path(f"{os.path.realpath(db)}-wal")
-        if _code(error) != sqlite3.SQLITE_CANTOPEN or log.exists():
+        if _code(error) != sqlite3.SQLITE_CANTOPEN or (log.exists() and log.stat().st_size):
             raise
         return sqlite3.connect(f"{_uri(db)}?immutable=1", uri=True, timeout=timeout, isolation_level=None)
     except BaseException:
@@ -150,6 +149,8 @@ def _create(db: Path) -> None:
     The folder is locked meanwhile: of two sessions that both find no history, the second must not put an empty
     one over the first one's.
     """
+    import tempfile
+
     target = Path(os.path.realpath(db))
     target.parent.mkdir(parents=True, exist_ok=True)
     folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
