@@ -173,6 +173,14 @@ class TestDebian:
         assert {path.name for path in out.iterdir()} <= {".lock", ".apt-amd64"}
 
     @needs_apt
+    def test_no_room(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        # stands for a full disk: no package leaves this much room
+        monkeypatch.setattr("sistasks.kernels.package._ROOM_FACTOR", 1 << 40)
+        with pytest.raises(SistasksError, match=r"has \d+ MiB free, the kernel package needs \d+; make room"):
+            DebianPackage().provide(asked(), tmp_path, silent)
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+    @needs_apt
     def test_folder_that_cannot_be_written(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         with pytest.raises(SistasksError, match=r"cannot be kept in .*file/below: Not a directory"):

@@ -33,8 +33,13 @@ LISTS: Final = Path("/var/lib/apt/lists")
 INSTEAD: Final = "kernel=host or kernel=PATH"
 _RECORD: Final = "package.json"
 _UNPACKING: Final = ".unpacking-"
+# a package unpacks to at most five times its size; lists and caches of one architecture take half of this
+_ROOM_FACTOR: Final = 6
+_ROOM_LISTS: Final = 128 << 20
+# apt can wait for ever for a helper of its own (seen on a full disk)
+_APT_SECONDS: Final = 900.0
 # `apt-get download --print-uris` and its kin: 'address' file size hash
-_URI: Final = re.compile(r"^'[^']+' (?P<file>[^\s/]+\.deb) \d+ (?P<hash>\S+)$", re.MULTILINE)
+_URI: Final = re.compile(r"^'[^']+' (?P<file>[^\s/]+\.deb) (?P<what>\d+ \S+)$", re.MULTILINE)
 _DEPENDS: Final = re.compile(r"^ [ |]Depends: (?P<name>[a-z0-9][a-z0-9+.-]+)$", re.MULTILINE)
 
 
@@ -50,7 +55,7 @@ class _Apt:
 
     @classmethod
     def system(cls) -> _Apt:
-        return cls(_sandbox())
+        return cls(_common())
 
     @classmethod
     def private(cls, state: Path, architecture: str) -> _Apt:
@@ -68,10 +73,9 @@ class _Apt:
             "Acquire::Languages": "none",
             # without it an update that could fetch nothing is no error
             "APT::Update::Error-Mode": "any",
-            "Acquire::Retries": 1,
         }
         return cls(
-            (*_sandbox(), *(part for key, value in options.items() for part in ("-o", f"{key}={value}")))
+            (*_common(), *(part for key, value in options.items() for part in ("-o", f"{key}={value}")))
         )
 
     def run(self, program: str, *words: str, cwd: Path | None = None) -> str:
@@ -95,9 +99,9 @@ class _Apt:
         return [found["name"] for found in _DEPENDS.finditer(self.run("apt-cache", "depends", name))]
 
     def files(self, packages: Sequence[str]) -> dict[str, str]:
-        """File name and hash of what `download` would get: the version that apt knows."""
+        """File name -> `size hash` of what `download` would get: the version that apt knows."""
         text = self.run("apt-get", "download", "--print-uris", *packages)
-        return {found["file"]: found["hash"] for found in _URI.finditer(text)}
+        return {found["file"]: found["what"] for found in _URI.finditer(text)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +160,7 @@ class DebianPackage:
         if any((state / "lists").glob("*_Packages*")):
             with contextlib.suppress(_AptError):
                 return _fetched(apt, arch, folder, log)
+        _need_room(folder, _ROOM_LISTS)
         log(f"fetching the package lists of {arch.debian}")
         update = ""
         try:
@@ -182,6 +187,7 @@ def _fetched(apt: _Apt, arch: Arch, folder: Path, log: Log) -> Path:
         log(f"{tree.name} is already here")
         return tree
     log(f"downloading {', '.join(packages)}")
+    _need_room(folder, _ROOM_FACTOR * sum(int(what.split()[0]) for what in files.values()))
     work = Path(tempfile.mkdtemp(prefix=_UNPACKING, dir=folder))
     try:
         apt.run("apt-get", "-qq", "download", *packages, cwd=work)
@@ -193,6 +199,16 @@ def _fetched(apt: _Apt, arch: Arch, folder: Path, log: Log) -> Path:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return tree
+
+
+def _need_room(folder: Path, size: int) -> None:
+    """Refuse a disk that would run full on the way: apt hangs there, and its error would blame the mirror."""
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise SistasksError(
+            f"{folder} has {free >> 20} MiB free, the kernel package needs {size >> 20}",
+            "make room there, or set output",
+        )
 
 
 def _unpack(packages: Sequence[Path], everything: Path, tree: Path) -> None:
@@ -261,9 +277,11 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _sandbox() -> tuple[str, ...]:
+def _common() -> tuple[str, ...]:
+    # the default of three retries makes a machine without network wait ten seconds to hear so
+    retries = ("-o", "Acquire::Retries=1")
     # as root apt would become another user, who may not write here, and warn of it
-    return ("-o", "APT::Sandbox::User=root") if os.geteuid() == 0 else ()
+    return (*retries, "-o", "APT::Sandbox::User=root") if os.geteuid() == 0 else retries
 
 
 def _system_architecture() -> str:
@@ -283,8 +301,10 @@ def _run(command: Sequence[str], cwd: Path | None = None) -> str:
     try:
         done = subprocess.run(
             command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            errors="replace", check=False,
+            errors="replace", check=False, timeout=_APT_SECONDS,
         )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise _AptError(f"{command[0]} did not end within {_APT_SECONDS:.0f} s") from error
     except OSError as error:
         raise _AptError(f"{command[0]}: {error.strerror}") from error
     if done.returncode:
