@@ -97,7 +97,7 @@ def size(low: int, high: int) -> Kind:
     """A size such as 256M or 1G (plain numbers are MiB, as in QEMU's -m)."""
 
     def parse(text: str) -> int:
-        match = re.fullmatch(r"([0-9]{1,12})([KMG]?)(?:i?B)?", text, re.IGNORECASE)
+        match = re.fullmatch(r"([0-9]{1,12})([KMG]?)(?:i?B)?", text, re.IGNORECASE | re.ASCII)
         if match is None:
             raise _Refused
         factor = {"": MIB, "K": 1 << 10, "M": MIB, "G": 1 << 30}[match[2].upper()]
@@ -134,9 +134,16 @@ def _parse_text(text: str) -> str:
     return text.strip()
 
 
+def _parse_path(text: str) -> Path:
+    try:
+        return Path(_parse_text(text)).expanduser()
+    except RuntimeError:  # ~somebody, and this machine knows nobody of that name
+        raise _Refused from None
+
+
 YES_NO: Final = Kind(_parse_yes, "yes or no")
 TEXT: Final = Kind(_parse_text, "a name or a path")
-PATH: Final = Kind(lambda text: Path(_parse_text(text)).expanduser(), "a path")
+PATH: Final = Kind(_parse_path, "a path")
 
 
 def _variable(default: Any, kind: Kind, help_text: str, *, env: str = "", shown: str = "") -> Any:
@@ -219,7 +226,12 @@ def variable_table() -> list[tuple[str, str, str, str, str]]:
 def _refuse_unknown(name: str, origin: str) -> None:
     near = difflib.get_close_matches(name, _FIELDS, n=1, cutoff=0.5)
     remedy = f"did you mean '{near[0]}'?" if near else "valid are " + ", ".join(_FIELDS)
-    raise UsageError(f"unknown variable '{name}'{origin}", remedy)
+    raise UsageError(f"unknown variable '{_visible(name)}'{origin}", remedy)
+
+
+def _visible(text: str) -> str:
+    """The text on one line and without what would steer a terminal."""
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def _parse(name: str, text: str, origin: str) -> Any:
@@ -227,7 +239,7 @@ def _parse(name: str, text: str, origin: str) -> Any:
     try:
         return kind.parse(text)
     except _Refused:
-        raise UsageError(f"{name}={text}{origin} cannot be", f"{name} is {kind.range}") from None
+        raise UsageError(f"{name}={_visible(text)}{origin} cannot be", f"{name} is {kind.range}") from None
 
 
 def _as_text(value: object) -> str:
@@ -239,11 +251,15 @@ def _as_text(value: object) -> str:
 def _from_pyproject(path: Path) -> dict[str, str]:
     try:
         with path.open("rb") as file:
-            table = tomllib.load(file).get("tool", {}).get("sistasks", {})
+            table = tomllib.load(file)
     except FileNotFoundError:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UsageError(f"{path} cannot be read: {error}", "mend the file") from error
+    for name in ("tool", "sistasks"):
+        table = table.get(name, {})
+        if not isinstance(table, dict):
+            raise UsageError(f"{name} in {path} is no table", "write [tool.sistasks]")
     return {name: _as_text(value) for name, value in table.items()}
 
 
