@@ -16,6 +16,7 @@ from typing import Final
 MAGIC: Final = b"SISF"
 HEADER: Final = struct.Struct("<4sHHII")
 PAYLOAD_MAX: Final = 1 << 16
+NOISE_MAX: Final = 1 << 20
 _INT64: Final = 1 << 63
 
 
@@ -112,11 +113,17 @@ def decode_samples(payload: bytes) -> Samples:
 
 
 class FrameParser:
-    """Bytes in any pieces in, whole frames out; anything else is an error, never a guess."""
+    """Bytes in any pieces in, whole frames out; anything else is an error, never a guess.
+
+    Before a booting guest's first frame, firmware may use the line as a console of its own: that is passed over. After
+    it, and from the first byte of a clone, the line is the agent's alone.
+    """
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._sequence = 0
+        self._begun = False
+        self._passed_over = 0
 
     @property
     def pending(self) -> int:
@@ -137,6 +144,8 @@ class FrameParser:
 
     def _next(self) -> Frame | None:
         buffer = self._buffer
+        if not self._begun:
+            self._pass_over()
         if not MAGIC.startswith(buffer[:4]):
             raise FrameError(f"expected a frame, found {bytes(buffer[:8])!r}")
         if len(buffer) < HEADER.size:
@@ -155,8 +164,21 @@ class FrameParser:
         payload = bytes(buffer[HEADER.size : end])
         del buffer[: end + 4]
         self._sequence += 1
+        self._begun = True
         return Frame(FrameType(kind), sequence, payload)
 
     def resume_at(self, sequence: int) -> None:
         """A clone goes on numbering where its template was frozen."""
         self._sequence = sequence
+        self._begun = sequence > 0
+
+    def _pass_over(self) -> None:
+        """Drop what is not the beginning of a frame."""
+        buffer = self._buffer
+        at = buffer.find(MAGIC)
+        if at < 0:  # its first bytes may have come
+            at = next((len(buffer) - n for n in (3, 2, 1) if buffer.endswith(MAGIC[:n])), len(buffer))
+        self._passed_over += at
+        if self._passed_over > NOISE_MAX:
+            raise FrameError(f"{self._passed_over} bytes came, and no frame among them")
+        del buffer[:at]

@@ -74,11 +74,11 @@ METRICS: Final = {
         ),
         Metric(
             name="boot.firmware", unit="ns", better="lower",
-            description="from power-on to the kernel's clock: firmware, loader, the kernel's own unpacking",
+            description="from power-on to the kernel's message clock: firmware, loader, the kernel's unpacking",
         ),
         Metric(
             name="boot.kernel", unit="ns", better="lower",
-            description="from the kernel's clock to the first instruction of PID 1",
+            description="from the kernel's message clock to the first instruction of PID 1",
         ),
         Metric(
             name="boot.userspace", unit="ns", better="lower",

@@ -17,14 +17,14 @@ from sistasks.errors import KernelFailure, SistasksError
 from sistasks.files import write_atomically
 from sistasks.guest.plan import Plan
 from sistasks.history import exports
-from sistasks.history.records import EnvironmentRow, KernelRow, MetricRow, RunRecord, SessionRow
+from sistasks.history.records import EnvironmentRow, KernelRow, MetricRow, RunRecord, SessionRow, identity
 from sistasks.history.store import write_run
 from sistasks.layout import Layout
 from sistasks.machine import template as templates
 from sistasks.session import SESSION_ID, SESSION_STARTED
 from sistasks.suites.measured import Measured, measure
 from sistasks.suites.metrics import METRICS
-from sistasks.suites.recipe import Recipe, digest, recipes
+from sistasks.suites.recipe import Recipe, recipes
 from sistasks.suites.suite import SUITES, Suite
 from sistasks.suites.table import results_table
 
@@ -145,7 +145,7 @@ def _record(suite: Suite, recipe: Recipe, measured: Measured, started: dt.dateti
             config_sha256=kernel.config_sha256 or None, command_line=recipe.machine.kernel_command_line(),
             size=kernel.size, path=str(kernel.image),
         ),
-        environment=EnvironmentRow(id=digest(environment), **environment),
+        environment=EnvironmentRow(id=identity(environment), **environment),
         inputs_sha256=recipe.inputs_sha256(suite, environment),
         started_at=started,
         finished_at=dt.datetime.now(dt.UTC),

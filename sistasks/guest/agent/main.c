@@ -131,7 +131,6 @@ int main(void)
     struct plan plan;
     char problem[256], channel_name[64];
     boot_stages.cycles_at_init = cycles();
-    boot_stages.init_ns = now_ns();
     prepare();
     modules_load();
     if (!channel_open(channel_name, sizeof channel_name)) {
@@ -159,7 +158,7 @@ int main(void)
         }
     }
     random_mix_into_kernel(plan.seed);
-    boot_stages.ready_ns = now_ns();
+    boot_stages.cycles_at_ready = cycles();
     channel_text(FRAME_READY, "node=%u\nseed=%" PRIu64 "\n", plan.node, plan.seed);
     if (plan.aligned) {
         channel_hold();

@@ -87,8 +87,7 @@ const char *test_throughput(const struct plan *plan, char *problem, size_t size)
 /* main.c: stages of the boot as seen from PID 1 */
 struct boot_stages {
     uint64_t cycles_at_init;
-    uint64_t init_ns;
-    uint64_t ready_ns;
+    uint64_t cycles_at_ready;
 };
 extern struct boot_stages boot_stages;
 
