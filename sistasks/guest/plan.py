@@ -35,10 +35,13 @@ class Plan:
         """The page, `PAGE_SIZE` bytes: `SISPLAN1 <length> <FNV-1a 64 of the rest>`, then `key=value` lines.
 
         Raises:
-            ValueError: the names of the tests are too long for the agent.
+            ValueError: a test's name would be read otherwise, or the names are too long for the agent.
         """
+        for name in self.tests:
+            if not name.isprintable() or not name.strip() or "," in name:
+                raise ValueError(f"{name!r} cannot be the name of a test")
         tests = ",".join(self.tests)
-        if len(tests) > TESTS_MAX:
+        if len(tests.encode()) > TESTS_MAX:
             raise ValueError(f"a plan names at most {TESTS_MAX} bytes of tests")
         body = (
             f"node={self.node}\nseed={self.seed}\nfreeze={int(self.freeze)}\naligned={int(self.aligned)}\n"

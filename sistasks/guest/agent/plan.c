@@ -1,6 +1,6 @@
 /* The plan: one page that the host writes and the guest maps (ivshmem), so that nothing of it comes as input.
  *
- * `SISPLAN1 <length> <crc of the rest>\n`, then `key=value` lines.
+ * `SISPLAN1 <length> <FNV-1a 64 of the rest>\n`, then `key=value` lines.
  */
 #include <inttypes.h>
 #include <stdio.h>
