@@ -70,7 +70,7 @@ def writing(db: Path, timeout: float = TIMEOUT) -> Iterator[sqlite3.Connection]:
                 _create(db)
             except OSError as error:
                 raise _unusable(db, error) from error
-        with _transaction(f"{_uri(db)}?mode=rw", timeout) as connection:
+        with _transaction(f"{_uri(db)}?mode=rw", db, timeout) as connection:
             schema.migrate(connection, db)
             yield connection
 
@@ -105,8 +105,9 @@ def _open_to_read(db: Path, timeout: float) -> sqlite3.Connection:
         connection.close()
         # in a folder that cannot be written SQLite cannot make its shared memory. With no log beside the file, or an
         # empty one, nobody is writing, and everything is in the file itself
+        refused = _code(error) in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
         log = Path(f"{os.path.realpath(db)}-wal")
-        if _code(error) != sqlite3.SQLITE_CANTOPEN or (log.exists() and log.stat().st_size):
+        if not refused or (log.exists() and log.stat().st_size > 0):
             raise
         return sqlite3.connect(f"{_uri(db)}?immutable=1", uri=True, timeout=timeout, isolation_level=None)
     except BaseException:
@@ -115,11 +116,12 @@ def _open_to_read(db: Path, timeout: float) -> sqlite3.Connection:
     return connection
 
 
-def _open_to_write(uri: str, timeout: float) -> sqlite3.Connection:
+def _open_to_write(uri: str, db: Path, timeout: float) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None)
     try:
         connection.execute("PRAGMA foreign_keys = ON")
         if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            schema.applied(connection, db)  # nothing is changed in what is not ours
             # the file was made by a hand or a copy. If somebody else has it open now, a later session will do this
             with contextlib.suppress(sqlite3.OperationalError):
                 connection.execute("PRAGMA journal_mode = WAL").fetchone()
@@ -130,8 +132,8 @@ def _open_to_write(uri: str, timeout: float) -> sqlite3.Connection:
 
 
 @contextlib.contextmanager
-def _transaction(uri: str, timeout: float) -> Iterator[sqlite3.Connection]:
-    with contextlib.closing(_open_to_write(uri, timeout)) as connection:
+def _transaction(uri: str, db: Path, timeout: float) -> Iterator[sqlite3.Connection]:
+    with contextlib.closing(_open_to_write(uri, db, timeout)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection
@@ -162,17 +164,23 @@ def _create(db: Path) -> None:
         os.close(descriptor)
         temporary = Path(name)
         try:
-            with _transaction(_uri(temporary), TIMEOUT) as connection:
+            with _transaction(_uri(temporary), db, TIMEOUT) as connection:
                 schema.migrate(connection, db)
             temporary.chmod(0o644)
+            # the log of a history that was deleted would be replayed into the new one
+            _remove(target, *_SIDE_FILES)
             temporary.replace(target)
             os.fsync(folder)
         finally:
-            for suffix in ("", *_SIDE_FILES):
-                with contextlib.suppress(OSError):
-                    Path(name + suffix).unlink()
+            _remove(temporary, "", *_SIDE_FILES)
     finally:
         os.close(folder)
+
+
+def _remove(path: Path, *suffixes: str) -> None:
+    for suffix in suffixes:
+        with contextlib.suppress(OSError):
+            Path(f"{path}{suffix}").unlink()
 
 
 @contextlib.contextmanager
