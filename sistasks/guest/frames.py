@@ -11,7 +11,10 @@ import enum
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MAGIC: Final = b"SISF"
 HEADER: Final = struct.Struct("<4sHHII")
@@ -95,9 +98,9 @@ def decode_samples(payload: bytes) -> Samples:
     for byte in payload[end + 9 :]:
         number |= (byte & 0x7F) << shift
         shift += 7
+        if shift > 63 and (byte & 0x80 or number >> 64):
+            raise FrameError("a sample longer than 64 bits")
         if byte & 0x80:
-            if shift > 63:
-                raise FrameError("a sample longer than 64 bits")
             continue
         difference = (number >> 1) ^ -(number & 1)
         before = (before + difference + _INT64) % (2 * _INT64) - _INT64
@@ -130,17 +133,14 @@ class FrameParser:
         """Bytes of a frame that has begun and not ended."""
         return len(self._buffer)
 
-    def feed(self, data: bytes) -> list[Frame]:
-        """Take bytes and return the frames that they complete.
+    def feed(self, data: bytes) -> Iterator[Frame]:
+        """Take bytes and give the frames that they complete, those before a damage too.
 
         Raises:
             FrameError: wrong magic, type, length, checksum or sequence number. The parser is then of no further use.
         """
         self._buffer += data
-        frames = []
-        while (frame := self._next()) is not None:
-            frames.append(frame)
-        return frames
+        return iter(self._next, None)
 
     def _next(self) -> Frame | None:
         buffer = self._buffer
