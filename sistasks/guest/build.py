@@ -82,10 +82,12 @@ def compile_agent(compiler: Sequence[str], target: Path) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise GuestBuildError(f"the agent's compiler cannot be run: {error}", "doit setup") from error
     if done.returncode != 0:
-        lines = "\n".join(done.stderr.splitlines()[:8])
+        lines = "\n".join((done.stderr.strip() or done.stdout.strip()).splitlines()[:8])
         raise GuestBuildError(
             f"{compiler[0]} cannot build the agent (exit {done.returncode})", "doit setup", lines
         )
+    if not target.is_file():
+        raise GuestBuildError(f"{compiler[0]} says that it built the agent, and did not", "doit setup")
 
 
 def build(
@@ -96,7 +98,7 @@ def build(
     Args:
         arch: our name of the architecture.
         compiler: the command that compiles for it.
-        folder: gets `agent` and `initramfs.cpio`; made if missing.
+        folder: gets `initramfs.cpio`; made if missing.
         modules: (file name, bytes) of kernel modules, in load order.
 
     Raises:

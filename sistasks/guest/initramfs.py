@@ -54,18 +54,19 @@ def pack(entries: Iterable[Entry]) -> bytes:
     """The archive of the entries, with the directories above them where they are not given.
 
     Raises:
-        ValueError: two entries have one name, or a name is absolute or climbs.
+        ValueError: two entries have one name, or a name is absolute, climbs, ends the archive or lies below a file.
     """
     by_name: dict[str, Entry] = {}
     for entry in entries:
-        parts = entry.name.split("/")
-        if entry.name in by_name or not entry.name or any(part in {"", ".", ".."} for part in parts):
+        bad_part = any(part in {"", ".", ".."} for part in entry.name.split("/"))
+        if entry.name in by_name or bad_part or "\0" in entry.name or entry.name == _TRAILER:
             raise ValueError(f"initramfs entry {entry.name!r} is given twice or is not a plain relative name")
         by_name[entry.name] = entry
     for name in list(by_name):
         while "/" in name:
             name = name.rpartition("/")[0]  # noqa: PLW2901 - climbs to the root
-            by_name.setdefault(name, directory(name))
+            if not stat.S_ISDIR(by_name.setdefault(name, directory(name)).mode):
+                raise ValueError(f"initramfs entry {name!r} is not a directory, and others lie below it")
     ordered = sorted(by_name.values(), key=lambda entry: entry.name)
     body = b"".join(_record(entry, number) for number, entry in enumerate(ordered, 1))
     body += _record(Entry(_TRAILER, 0), 0)

@@ -1,0 +1,1 @@
+"""Pure functions on arrays; nothing of ours is imported here."""
