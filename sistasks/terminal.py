@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
+import shutil
 import sys
 import time
 from typing import IO, TYPE_CHECKING, Any, Final, Self
@@ -84,16 +85,20 @@ class Terminal:
         self.log(text)
         self._print(text)
 
+    @property
+    def width(self) -> int:
+        """Columns of the terminal, or of a page in a pipe."""
+        return shutil.get_terminal_size().columns if self._out.isatty() else _PIPE_WIDTH
+
     def table(self, table: Table) -> None:
         """Show a table as wide as the terminal, or as a page in a pipe."""
         from rich.console import Console
 
-        width = None if self._out.isatty() else _PIPE_WIDTH
-        console = Console(file=self._out, width=width, highlight=False, soft_wrap=False)
+        console = Console(file=self._out, width=self.width, highlight=False, soft_wrap=False)
         with console.capture() as captured:
             console.print(table)
         self.log(_plain(table))
-        self._print(captured.get().rstrip("\n"))
+        self._print("\n".join(line.rstrip() for line in captured.get().rstrip().splitlines()))
 
     def _print(self, text: str) -> None:
         try:

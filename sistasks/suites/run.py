@@ -131,8 +131,9 @@ def _say_what(suite: Suite, recipe: Recipe, terminal: Terminal) -> None:
     terminal.say(
         f"{suite.name}: {count} {'node' if count == 1 else 'nodes'} {how}, {recipe.kernel.name} "
         f"{recipe.kernel.release or recipe.kernel.sha256[:12]} {machine.arch.name}, {machine.boot} boot, "
-        f"{machine.accel} ({recipe.found.accelerator.reason}), {machine.clock} clock"
+        f"{machine.accel}, {machine.clock} clock"
     )
+    terminal.detail(f"{machine.accel}: {recipe.found.accelerator.reason}")
 
 
 def _record(suite: Suite, recipe: Recipe, measured: Measured, started: dt.datetime) -> RunRecord:
@@ -190,9 +191,8 @@ def _show(suite: Suite, recipe: Recipe, run: RunRecord, run_id: int, terminal: T
     passed = sum(row.status == "pass" for row in run.results)
     seconds = (run.finished_at - run.started_at).total_seconds()
     title = f"{suite.name} ({recipe.machine.boot} boot)" if suite.cold else suite.name
-    terminal.table(
-        results_table(f"{title}: median over {run.nodes} node{'s' * (run.nodes > 1)}", run.summaries)
-    )
+    heading = f"{title}: median over {run.nodes} node{'s' * (run.nodes > 1)}"
+    terminal.table(results_table(heading, run.summaries, terminal.width))
     if not enforces_targets(recipe) and not suite.cold:
         terminal.say(
             "targets are reported, not enforced: "

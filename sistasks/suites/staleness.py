@@ -45,4 +45,4 @@ def show_kept(settings: Settings, terminal: Terminal, session_id: str = "") -> N
                 continue
             how = f" ({recipe.machine.boot} boot)" if suite.cold else ""
             title = f"{suite.name}{how}: run {run.id} of {run.started_at:%Y-%m-%d %H:%M} holds, nothing has changed"
-            terminal.table(results_table(title, read.summaries_of(settings.db, run.id)))
+            terminal.table(results_table(title, run.summaries, terminal.width))

@@ -16,20 +16,29 @@ if TYPE_CHECKING:
     from sistasks.history.records import SummaryRow
 
 
-def results_table(title: str, summaries: Sequence[SummaryRow]) -> Table:
-    """A rich table: metric, mean, p50, p95, p99, std, target, industry.
+# below this many columns the others' figures stand under the table
+_WIDE = 128
+
+
+def results_table(title: str, summaries: Sequence[SummaryRow], width: int) -> Table:
+    """A rich table: metric, mean, p50, p95, p99, std, target, industry, for a terminal of `width` columns.
 
     Each figure is the median over nodes; the samples of different nodes are never pooled.
     """
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    wide = width >= _WIDE
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
     table.add_column("metric", no_wrap=True)
     for heading in ("mean", "p50", "p95", "p99", "std"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("target", no_wrap=True)
-    table.add_column("industry", overflow="fold")
+    if wide:
+        table.add_column("industry", overflow="fold")
+    others = []
     for name, metric in METRICS.items():
         rows = [row for row in summaries if row.metric == name]
         if not rows:
@@ -38,12 +47,13 @@ def results_table(title: str, summaries: Sequence[SummaryRow]) -> Table:
             field: statistics.median(float(getattr(row, field)) for row in rows)
             for field in ("mean", "p50", "p95", "p99", "std")
         }
-        table.add_row(
-            name,
-            *(show(value, metric.unit) for value in middle.values()),
-            _target(name, middle),
-            metric.industry,
-        )
+        figures = [show(value, metric.unit) for value in middle.values()]
+        table.add_row(name, *figures, _target(name, middle), *([metric.industry] if wide else []))
+        if metric.industry:
+            others.append(f"{name}: {metric.industry}")
+    if others and not wide:
+        table.caption = "industry: " + "; ".join(others)
+        table.caption_justify = "left"
     return table
 
 
@@ -53,4 +63,4 @@ def _target(name: str, middle: dict[str, float]) -> str:
         return "-"
     sign = "<" if metric.better == "lower" else ">"
     met = "met" if metric.meets_target(middle[metric.target_statistic]) else "missed"
-    return f"{metric.target_statistic} {sign} {show(metric.target, metric.unit)}: {met}"
+    return f"{metric.target_statistic} {sign} {show(metric.target, metric.unit)} {met}"
