@@ -15,7 +15,8 @@ _LINE_LIMIT: Final = 4096
 _TAIL: Final = 20
 # at the start of a line, after the time stamp: a program that merely prints the words stays silent
 _PANIC: Final = re.compile(rb"^(?:\[[ 0-9.]+\](?:\[[ TC0-9]+\])? )?(Kernel panic - not syncing.*)")
-_SIGNAL: Final = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|c)|[\x00-\x08\x0b-\x1f\x7f]")
+# control sequences (ECMA-48, 5.4: parameters, intermediates, one final byte), and single control characters
+_SIGNAL: Final = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Console(asyncio.Protocol):
@@ -33,15 +34,17 @@ class Console(asyncio.Protocol):
         self._line = b""
         self._lines: deque[str] = deque(maxlen=_TAIL)
         self.panic = ""
+        self.log_problem = ""
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def data_received(self, data: bytes) -> None:
         """Log and watch."""
         self._write(data)
         *lines, self._line = (self._line + data).split(b"\n")
-        self._line = self._line[-_LINE_LIMIT:]
+        # the beginning is kept: only there may the kernel's words stand
+        self._line = self._line[:_LINE_LIMIT]
         for line in lines:
-            self._see(line)
+            self._see(line[:_LINE_LIMIT])
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """QEMU has closed the line: nothing more will come."""
@@ -53,16 +56,18 @@ class Console(asyncio.Protocol):
 
     def _write(self, data: bytes) -> None:
         room = LOG_LIMIT - self._written
-        if room <= 0:
+        if room < 0:  # it was said that the rest is left out
             return
-        self._log.write(data[:room])
-        self._log.flush()
         self._written += len(data)
+        rest = b""
         if len(data) > room:
-            self._log.write(
-                b"\n[sistasks: the console said more than %d bytes; the rest is left out]\n" % LOG_LIMIT
-            )
+            rest = b"\n[sistasks: the console said more than %d bytes; the rest is left out]\n" % LOG_LIMIT
+        try:
+            self._log.write(data[:room] + rest)
             self._log.flush()
+        except OSError as error:  # a full disk takes the log, not the watch on the kernel's last words
+            self._written = LOG_LIMIT + 1
+            self.log_problem = error.strerror or str(error)
 
     def _see(self, line: bytes) -> None:
         text = _SIGNAL.sub("", line.decode("utf-8", "replace")).rstrip()
