@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sistasks.guest.frames import Frame, FrameError, FrameParser, FrameType, decode_samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+STATUSES: Final = frozenset({"pass", "fail", "error", "skip"})
 
 
 @dataclass(slots=True)
@@ -47,7 +49,7 @@ class GuestResults:
         """Take one frame.
 
         Raises:
-            FrameError: samples are missing or out of order, or an unknown test ends.
+            FrameError: samples are missing or out of order, or a test ends that has not begun or in no known way.
         """
         match frame.type:
             case FrameType.HELLO:
@@ -78,7 +80,10 @@ class GuestResults:
         test = self.tests[-1] if self.tests else None
         if test is None or test.name != fields.get("test"):
             raise FrameError(f"test {fields.get('test')} ended without having begun")
-        test.status = fields.get("status", "error")
+        status = fields.get("status", "error")
+        if status not in STATUSES:
+            raise FrameError(f"test {test.name} ended with the status {status!r}")
+        test.status = status
         test.message = fields.get("message", "")
         test.duration_ns = int(fields.get("duration_ns", "0"))
 
