@@ -22,7 +22,7 @@ _EXCLUDED: Final = frozenset({"enrolled-keys"})
 _UNWANTED: Final = frozenset({"secure-boot", "requires-smm"})
 
 
-class NotUsable(ValueError):  # noqa: N818 -- not an error of anybody: the firmware is for something else
+class NotUsable(ValueError):
     """The descriptor is broken, or its firmware is not what a node takes."""
 
 

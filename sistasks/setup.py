@@ -78,7 +78,7 @@ class SetupRecord:
         }
 
     @classmethod
-    def from_json(cls, data: Any) -> SetupRecord:  # noqa: ANN401 - whatever a JSON file holds
+    def from_json(cls, data: Any) -> SetupRecord:
         """The inverse of `as_json`.
 
         Raises:

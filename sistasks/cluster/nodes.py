@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -12,7 +13,7 @@ from sistasks.machine.node import Node, NodeFiles
 from sistasks.machine.spec import Machine, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from sistasks.guest.frames import Frame
@@ -107,6 +108,39 @@ class Cluster:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._run_one(plan, slots, observer)) for plan in plans]
         return [task.result() for task in tasks]
+
+    @contextlib.asynccontextmanager
+    async def up(self, plans: Sequence[Plan], observer: Observer) -> AsyncIterator[list[Node]]:
+        """All nodes at once, each ready; `slots` of them come up at a time. Leaving ends them all.
+
+        The plans should `hold`, or nodes go as soon as they have done their tests.
+
+        Raises:
+            SistasksError: a node did not get ready.
+        """
+        self.logs.mkdir(parents=True, exist_ok=True)
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        slots = asyncio.Semaphore(self.slots)
+
+        async def bring_up(node: Node) -> None:
+            async with slots:
+                observer.stage(node.number, "starting")
+                await node.start()
+                await node.go()
+                await node.wait_ready(self.timeout)
+
+        nodes = [self.node(plan, observer) for plan in plans]
+        try:
+            tasks = [asyncio.create_task(bring_up(node)) for node in nodes]
+            try:
+                await asyncio.gather(*tasks)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
+            yield nodes
+        finally:
+            await asyncio.gather(*(node.close() for node in nodes))
 
     async def _run_one(self, plan: Plan, slots: asyncio.Semaphore, observer: Observer) -> NodeReport:
         async with slots:
