@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import errno
+import io
 import os
 import shutil
 import sys
@@ -27,11 +29,15 @@ _STYLES: Final = {"done": "green", "failed": "bold red", "waiting": "dim"}
 # in a pipe only the ends of nodes are worth a line; verbose shows every stage
 _SPOKEN: Final = frozenset({"done", "failed"})
 
+# a pipe's other end was closed; a terminal hung up
+_READER_GONE: Final = frozenset({errno.EPIPE, errno.EIO})
 
-def silence_output() -> None:
-    """The reader is gone: from here on, standard output leads nowhere, and its end raises nothing."""
+
+def silence_output(out: IO[str] | None = None) -> None:
+    """The reader is gone: from here on, `out` (standard output) leads nowhere, and its end raises nothing."""
+    out = sys.__stdout__ if out is None else out
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.__stdout__.fileno() if sys.__stdout__ is not None else 1)
+    os.dup2(null, out.fileno() if out is not None else 1)
     os.close(null)
 
 
@@ -49,8 +55,11 @@ class Terminal:
         self.quiet = settings.quiet
         self.verbose = settings.verbose
         self.live = self._out.isatty() and not os.environ.get("CI") and not self.quiet
+        # a path may hold bytes, and a terminal may lack letters: what cannot be written is spelled out
+        if isinstance(self._out, io.TextIOWrapper):
+            self._out.reconfigure(errors="backslashreplace")
         layout.orchestrator_log.parent.mkdir(parents=True, exist_ok=True)
-        self._log = layout.orchestrator_log.open("a", encoding="utf-8")
+        self._log = layout.orchestrator_log.open("a", encoding="utf-8", errors="backslashreplace")
 
     def __enter__(self) -> Self:
         return self
@@ -58,7 +67,8 @@ class Terminal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._log.close()
+        with contextlib.suppress(OSError):  # it may hold lines that found no room
+            self._log.close()
 
     def log(self, text: str) -> None:
         """Write to orchestrator.log alone."""
@@ -76,9 +86,10 @@ class Terminal:
 
     def detail(self, text: str) -> None:
         """Say what only `verbose` wants to know."""
-        self.log(text)
         if self.verbose:
-            self._print(text)
+            self.say(text)
+        else:
+            self.log(text)
 
     def result(self, text: str) -> None:
         """Say a result: without a time stamp, also when quiet."""
@@ -104,8 +115,11 @@ class Terminal:
         try:
             self._out.write(text + "\n")
             self._out.flush()
-        except BrokenPipeError:
-            silence_output()
+        except OSError as error:
+            silence_output(self._out)
+            if error.errno not in _READER_GONE:
+                self.log(f"the output cannot be written: {error.strerror}")
+                sys.stderr.write(f"the output cannot be written: {error.strerror}; the work goes on\n")
 
     def nodes(self, total: int) -> NodeLines:
         """A view on `total` nodes, an observer of the cluster; use as a context manager."""
@@ -113,8 +127,6 @@ class Terminal:
 
 
 def _plain(table: Table) -> str:
-    import io
-
     from rich.console import Console
 
     text = io.StringIO()
@@ -146,7 +158,8 @@ class NodeLines:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live is not None:
-            self._live.stop()
+            with contextlib.suppress(OSError):  # the terminal hung up
+                self._live.stop()
 
     def stage(self, number: int, stage: str, detail: str = "") -> None:
         """A node has reached a stage."""

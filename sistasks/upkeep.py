@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
@@ -64,15 +65,20 @@ def cleanup(settings: Settings, terminal: Terminal) -> None:
     processes = list(leftovers())
     for process in processes:
         terminal.say(f"cleanup: ending node process {process.pid}")
-        process.terminate()
+        with contextlib.suppress(psutil.NoSuchProcess):  # it may end by itself meanwhile
+            process.terminate()
     _, alive = psutil.wait_procs(processes, timeout=_GRACE)
     for process in alive:
-        process.kill()
-    psutil.wait_procs(alive, timeout=_GRACE)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    _, alive = psutil.wait_procs(alive, timeout=_GRACE)
     folders = list(_dead_scratch(Layout(settings.output)))
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
-    terminal.say(f"cleanup: {len(processes)} node processes ended, {len(folders)} scratch folders removed")
+    removed = sum(not folder.exists() for folder in folders)
+    terminal.say(
+        f"cleanup: {len(processes) - len(alive)} node processes ended, {removed} scratch folders removed"
+    )
 
 
 def _dead_scratch(layout: Layout) -> Iterator[Path]:
