@@ -113,6 +113,8 @@ class Cluster:
     async def up(self, plans: Sequence[Plan], observer: Observer) -> AsyncIterator[list[Node]]:
         """All nodes at once, each ready; `slots` of them come up at a time. Leaving ends them all.
 
+        Under the virtual clock a ready node is paused: time without work would run away, and take the host with it.
+
         The plans should `hold`, or nodes go as soon as they have done their tests.
 
         Raises:
@@ -128,6 +130,8 @@ class Cluster:
                 await node.start()
                 await node.go()
                 await node.wait_ready(self.timeout)
+                if self.machine.clock == "virtual":
+                    await node.pause()
 
         nodes = [self.node(plan, observer) for plan in plans]
         try:

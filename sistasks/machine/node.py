@@ -213,6 +213,10 @@ class Node:
         """Let the guest run."""
         await self.monitor.execute("cont")
 
+    async def pause(self) -> None:
+        """Stop the guest until `go`."""
+        await self.monitor.execute("stop")
+
     async def freeze(self, limit: float) -> None:
         """Let the guest run until it has stopped its machine by the watchdog, and write its state.
 

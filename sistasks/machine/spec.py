@@ -157,12 +157,14 @@ def command_line(spec: NodeSpec) -> list[str]:
         "-device", f"ivshmem-plain,memdev=plan,master=on,addr={PLAN_ADDRESS}",
         "-device", f"i6300esb,addr={WATCHDOG_ADDRESS}",
         *_firmware(spec),
-        "-kernel", str(machine.kernel), "-initrd", str(machine.initramfs),
-        "-append", machine.kernel_command_line(),
     ]  # fmt: skip
     if spec.role is Role.CLONE:
-        command += ["-incoming", "defer"]
-    else:
+        # its kernel is in the template's memory: loading the image again would cost each clone its size
+        return [*command, "-incoming", "defer"]
+    return [
+        *command,
+        "-kernel", str(machine.kernel), "-initrd", str(machine.initramfs),
+        "-append", machine.kernel_command_line(),
         # connected before the guest runs, so that no early output is lost
-        command += ["-S"]
-    return command
+        "-S",
+    ]  # fmt: skip
