@@ -88,7 +88,7 @@ def test_only_the_virtual_clock_counts_instructions() -> None:
         wall = on(spec, clock="wall")
         assert values(spec, "-icount") == ["shift=0,sleep=off"]
         assert "-icount" not in command_line(wall)
-        assert values(wall, "-append") == ["console=ttyS0 panic=-1 no_timer_check"]
+    assert values(on(COLD, clock="wall"), "-append") == ["console=ttyS0 panic=-1 no_timer_check"]
 
 
 def test_a_clone_waits_for_its_state_and_all_others_for_go() -> None:
@@ -116,14 +116,19 @@ def test_the_plan_is_private_in_clones() -> None:
 
 
 def test_a_clone_differs_from_its_template_in_nothing_that_its_state_knows() -> None:
-    def known(spec: NodeSpec) -> list[str]:
-        return [
-            word.replace("share=on", "share=off")
-            for word in command_line(spec)
-            if word not in {"-S", "-incoming", "defer"}
-        ]
+    def devices(spec: NodeSpec) -> list[str]:
+        command = command_line(spec)
+        end = command.index("-incoming" if spec.role is Role.CLONE else "-kernel")
+        return [word.replace("share=on", "share=off") for word in command[:end]]
 
-    assert known(TEMPLATE) == known(CLONE)
+    assert devices(TEMPLATE) == devices(CLONE)
+
+
+def test_a_clone_has_its_kernel_from_the_template() -> None:
+    assert not {"-kernel", "-initrd", "-append"} & set(command_line(CLONE))
+    for spec in (COLD, TEMPLATE):
+        assert values(spec, "-kernel") == ["/k/bzImage"]
+        assert values(spec, "-initrd") == ["/g/initramfs.cpio"]
 
 
 @pytest.mark.parametrize("arch", ARCHES.values(), ids=lambda arch: arch.name)
@@ -194,7 +199,8 @@ def test_commas_in_paths_are_doubled(ram: Path, plan: Path, code: Path, variable
     read = [read_options(value) for value in values(spec, "-drive")]
     assert [Path(options["file"]) for options in read] == [code, variables]
     assert Path(read_options(values(spec, "-chardev")[-1])["path"]) == log
-    assert values(spec, "-kernel") == values(spec, "-initrd") == [str(log)], "these take a path as it is"
+    cold = replace(spec, role=Role.COLD)
+    assert values(cold, "-kernel") == values(cold, "-initrd") == [str(log)], "these take a path as it is"
 
 
 SPECS = st.builds(
@@ -229,7 +235,7 @@ def test_no_argument_is_ever_empty(spec: NodeSpec) -> None:
     command = command_line(spec)
     assert all(command)
     assert all("\0" not in word for word in command)
-    assert command.count("-append") == command.count("-kernel") == 1
+    assert command.count("-append") == command.count("-kernel") == command.count("-S")
     assert ("-S" in command) != ("-incoming" in command)
     assert ("-icount" in command) == (spec.machine.clock == "virtual")
 
