@@ -15,11 +15,12 @@ from sistasks.suites import recipe
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sistasks.kernels import Kernel
     from sistasks.settings import Settings
     from sistasks.terminal import Terminal
 
-# what the agent needs of a kernel that has it as a module: its results line
-MODULES: Final = ("8250_pci",)
+# what the agent's results line needs of a kernel, built in or as modules; the first that it has is taken
+RESULTS_LINES: Final = {"virtio": ("virtio_pci", "virtio_console"), "serial": ("8250_pci",)}
 
 
 def _inputs(record: Path) -> Path:
@@ -158,8 +159,21 @@ def _guest_inputs(settings: Settings) -> dict[str, Any]:
         "compiler": list(setup.load(recipe.setup_record(settings)).compiler),
         "modules": str(kernel.modules) if kernel.modules else "",
         "release": kernel.release or "",
-        "wanted": MODULES,
+        "wanted": RESULTS_LINES,
     }
+
+
+def _results_line(kernel: Kernel) -> tuple[str, list[tuple[str, bytes]]]:
+    """The line that the kernel can send results on, and the modules that it needs for it, in load order."""
+    from sistasks.kernels import modules
+
+    if kernel.modules is None:  # nothing is known of its drivers: most kernels have a serial line
+        return "serial", []
+    for line, wanted in RESULTS_LINES.items():
+        closure = modules.closure(kernel.modules, wanted)
+        if not closure.missing:
+            return line, [(path.name.split(".ko")[0] + ".ko", modules.read(path)) for path in closure.files]
+    return "serial", []
 
 
 def build_guest(settings: Settings, terminal: Terminal) -> None:
@@ -170,17 +184,14 @@ def build_guest(settings: Settings, terminal: Terminal) -> None:
     """
     from sistasks import setup
     from sistasks.guest import build
-    from sistasks.kernels import Kernel, modules
+    from sistasks.kernels import Kernel
 
     kernel = Kernel.from_json(recipe.kernel_record(settings).read_text())
     compiler = setup.load(recipe.setup_record(settings)).compiler
     folder = Layout(settings.output).build / f"guest-{kernel_key(settings)}"
-    packed = []
-    if kernel.modules is not None:
-        closure = modules.closure(kernel.modules, MODULES)
-        packed = [(path.name.split(".ko")[0] + ".ko", modules.read(path)) for path in closure.files]
+    line, packed = _results_line(kernel)
     try:
-        guest = build.build(settings.arch, compiler, folder, packed)
+        guest = build.build(settings.arch, compiler, folder, packed, line)
     except OSError as error:
         raise GuestBuildError(
             f"{folder} cannot be written: {error.strerror}", "make room, or set output="

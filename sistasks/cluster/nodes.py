@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from sistasks.errors import SistasksError
+from sistasks.errors import NodeError, SistasksError
 from sistasks.machine.node import Node, NodeFiles
 from sistasks.machine.spec import Machine, Role
 
@@ -50,6 +50,13 @@ class NodeReport:
     ready: float
     finished: float
     console: Path
+
+    @property
+    def reason(self) -> str:
+        """Why its work is not whole, for where the node is named already; empty if it is."""
+        if self.error is None:
+            return ""
+        return self.error.problem.removeprefix(f"node {self.number}").lstrip(": ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,12 +165,18 @@ class Cluster:
                     await node.go()
                     observer.stage(plan.node, "running")
                     ready = await node.wait_ready(self.timeout)
-                    await node.wait_done(max(0.1, self.timeout - (time.monotonic() - started)))
+                    await node.wait_done(self.timeout, started)
                     await node.wait_power_off()
                 except SistasksError as failure:
                     error = failure
-                observer.stage(plan.node, "failed" if error else "done", str(error.problem) if error else "")
-                return NodeReport(
+                except OSError as failure:
+                    error = NodeError(
+                        f"{node.name}: {failure.filename or self.logs} cannot be written: {failure.strerror}",
+                        "make room, or set output=",
+                    )
+                report = NodeReport(
                     number=plan.node, seed=plan.seed, results=node.results, error=error, started=started,
                     ready=ready, finished=time.monotonic(), console=node.files.console,
                 )  # fmt: skip
+                observer.stage(plan.node, "failed" if error else "done", report.reason)
+                return report

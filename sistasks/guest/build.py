@@ -35,13 +35,14 @@ FLAGS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """A built guest: the initramfs, its identity, and the modules in it."""
+    """A built guest: the initramfs, its identity, the line that its results take, and the modules in it."""
 
     arch: str
     initramfs: Path
     sha256: str
     compiler: str
     modules: tuple[str, ...] = ()
+    results_line: str = "serial"
 
     def to_json(self) -> str:
         """The record as the build step keeps it."""
@@ -91,7 +92,11 @@ def compile_agent(compiler: Sequence[str], target: Path) -> None:
 
 
 def build(
-    arch: str, compiler: Sequence[str], folder: Path, modules: Sequence[tuple[str, bytes]] = ()
+    arch: str,
+    compiler: Sequence[str],
+    folder: Path,
+    modules: Sequence[tuple[str, bytes]] = (),
+    results_line: str = "serial",
 ) -> Guest:
     """Compile the agent and pack the initramfs into `folder`.
 
@@ -100,6 +105,7 @@ def build(
         compiler: the command that compiles for it.
         folder: gets `initramfs.cpio`; made if missing.
         modules: (file name, bytes) of kernel modules, in load order.
+        results_line: what the results take: `virtio` or `serial`.
 
     Raises:
         GuestBuildError: the compiler refuses.
@@ -122,6 +128,5 @@ def build(
     archive = initramfs.pack(entries)
     target = folder / "initramfs.cpio"
     write_atomically(target, archive)
-    return Guest(
-        arch, target, hashlib.sha256(archive).hexdigest(), compiler[0], tuple(name for name, _ in modules)
-    )
+    names = tuple(name for name, _ in modules)
+    return Guest(arch, target, hashlib.sha256(archive).hexdigest(), compiler[0], names, results_line)

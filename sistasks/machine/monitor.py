@@ -28,21 +28,21 @@ class Monitor:
     """One node's monitor.
 
     Args:
-        number: the node's number, for messages.
+        name: what the node is called in messages.
         unless_failed: waits for something, or raises what became of the node meanwhile.
         explain: raises what became of the node, if that is why the monitor is silent.
     """
 
     def __init__(
         self,
-        number: int,
+        name: str,
         unless_failed: Callable[[Awaitable[Any]], Awaitable[Any]],
         explain: Callable[[], Awaitable[None]],
     ) -> None:
-        self._number = number
+        self._name = name
         self._unless_failed = unless_failed
         self._explain = explain
-        self._client = QMPClient(f"node {number}")
+        self._client = QMPClient(name)
 
     async def connect(self, sock: socket.socket) -> None:
         """Connect over our end of a socket pair.
@@ -55,7 +55,7 @@ class Monitor:
             await self._client.connect(sock)
         except ConnectError as error:
             await self._explain()
-            raise NodeError(f"node {self._number}: QEMU's monitor does not answer: {error}") from error
+            raise NodeError(f"{self._name}: QEMU's monitor does not answer: {error}") from error
 
     async def disconnect(self) -> None:
         """Let go; what a monitor says whose process has ended is moot."""
@@ -71,10 +71,10 @@ class Monitor:
         try:
             return await self._client.execute(command, dict(arguments) or None)
         except ExecuteError as error:
-            raise NodeError(f"node {self._number}: QEMU refuses {command}: {error}") from error
+            raise NodeError(f"{self._name}: QEMU refuses {command}: {error}") from error
         except (ExecInterruptedError, QMPError, OSError, EOFError) as error:
             await self._explain()
-            raise NodeError(f"node {self._number}: QEMU's monitor is gone: {error!r}") from error
+            raise NodeError(f"{self._name}: QEMU's monitor is gone: {error!r}") from error
 
     async def prepare_transfer(self) -> None:
         """Set what both ends of a template's way must agree on."""
@@ -113,7 +113,7 @@ class Monitor:
                 answer = await self.execute("query-migrate")
                 words = answer.get("error-desc", "QEMU gives no reason")
                 raise NodeError(
-                    f"node {self._number}: the template's state cannot be passed: {words}", "doit -a template"
+                    f"{self._name}: the template's state cannot be passed: {words}", "doit -a template"
                 )
 
     async def run_until_stopped(self, wait: Callable[[Awaitable[Any]], Awaitable[Any]]) -> None:

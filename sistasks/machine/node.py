@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import signal
 import socket
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,7 @@ from sistasks.machine.console import Console
 from sistasks.machine.process import Process, spawn
 from sistasks.machine.results import GuestResults, ResultsChannel
 from sistasks.machine.spec import MARK, Machine, NodeSpec, Role, command_line
+from sistasks.settings import show_size
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,6 +33,9 @@ _POWER_OFF_LIMIT: Final = 20.0
 _PANIC_LIMIT: Final = 5.0
 _STDERR_LIMIT: Final = 4096
 _PIPE_SIZE: Final = 1 << 18
+# the distribution's kernels need more than 64M
+_SMALL_MEMORY: Final = 128 << 20
+_TOLD: Final = "terminating on signal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +117,7 @@ class Node:
         self.command: list[str] = []
 
     def __repr__(self) -> str:
-        return f"<node {self.number} {self.role.value}>"
+        return f"<{self.name} {self.role.value}>"
 
     async def __aenter__(self) -> Self:
         return self
@@ -121,6 +126,11 @@ class Node:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return "the template" if self.role is Role.TEMPLATE else f"node {self.number}"
 
     @property
     def pid(self) -> int:
@@ -191,7 +201,7 @@ class Node:
     async def _connect(self, sock: socket.socket) -> None:
         from sistasks.machine.monitor import Monitor
 
-        self._monitor = Monitor(self.number, self._unless_failed, self._raise_failure)
+        self._monitor = Monitor(self.name, self._unless_failed, self._raise_failure)
         await self._monitor.connect(sock)
         if self.role is not Role.COLD:
             await self._monitor.prepare_transfer()
@@ -206,7 +216,7 @@ class Node:
             NodeError: it has not.
         """
         if self._monitor is None:
-            raise NodeError(f"node {self.number} has not been started")
+            raise NodeError(f"{self.name} has not been started")
         return self._monitor
 
     async def go(self) -> None:
@@ -235,13 +245,17 @@ class Node:
         """
         return float(await self._within(asyncio.shield(self.ready), limit))
 
-    async def wait_done(self, limit: float) -> GuestResults:
+    async def wait_done(self, limit: float, started: float | None = None) -> GuestResults:
         """Wait for the agent's last word.
+
+        Args:
+            limit: seconds.
+            started: since when they count (host's monotonic seconds); now if None.
 
         Raises:
             NodeError, KernelFailure: it did not come.
         """
-        await self._within(asyncio.shield(self.done), limit)
+        await self._within(asyncio.shield(self.done), limit, started)
         return self.results
 
     async def wait_power_off(self) -> None:
@@ -285,7 +299,7 @@ class Node:
             self.ready.set_result(asyncio.get_running_loop().time())
         if frame.type is FrameType.DONE and not self.done.done():
             if self.results.problem:
-                self._fail(NodeError(f"node {self.number}: the agent gave up: {self.results.problem}"))
+                self._fail(NodeError(f"{self.name}: the agent gave up: {self.results.problem}"))
             else:
                 self.done.set_result(self.results)
         self._on_frame(self, frame)
@@ -299,13 +313,13 @@ class Node:
     def _kernel_failure(self) -> KernelFailure:
         words = self._console.panic if self._console is not None else ""
         return KernelFailure(
-            f"node {self.number}: the kernel panicked: {words}",
+            f"{self.name}: the kernel panicked: {words}",
             f"see {self.files.console}",
             self.console_tail(),
         )
 
     def _fail_ours(self, problem: str) -> None:
-        self._fail(NodeError(f"node {self.number}: {problem}"))
+        self._fail(NodeError(f"{self.name}: {problem}"))
 
     def _fail(self, error: SistasksError) -> None:
         if not self._failed.done():
@@ -323,12 +337,29 @@ class Node:
             return
         with self.files.stderr.open("rb") as file:
             said = file.read(_STDERR_LIMIT).decode("utf-8", "replace").strip()
-        if code != 0:
-            how = f"exit {code}" if code > 0 else f"signal {-code}"
-            self._fail(NodeError(f"node {self.number}: QEMU ended ({how})", f"see {self.files.stderr}", said))
-        else:
-            problem = f"node {self.number}: the guest ended by itself before its work was done"
-            self._fail(KernelFailure(problem, f"see {self.files.console}", self.console_tail()))
+        # QEMU that was told to go ends as well as one whose guest powered off; only its words differ
+        self._fail(self._early_end(said) if code == 0 and _TOLD not in said else self._qemu_end(code, said))
+
+    def _early_end(self, said: str) -> KernelFailure:
+        """The guest powered off or reset before its work was done."""
+        log = f"see {self.files.console}"
+        if self.results.hello or self._first_frame:
+            problem = f"{self.name}: the guest ended by itself before its work was done"
+            return KernelFailure(problem, log, self.console_tail())
+        problem = f"{self.name}: the kernel ended before it reached the agent"
+        if self.machine.memory < _SMALL_MEMORY:
+            size = show_size(self.machine.memory)
+            log = f"memory={size} may be too little for it, try memory={show_size(_SMALL_MEMORY)}, or {log}"
+        return KernelFailure(problem, log, self.console_tail() or said)
+
+    def _qemu_end(self, code: int, said: str) -> NodeError:
+        how = f"exit {code}" if code >= 0 else f"signal {-code}"
+        remedy = f"see {self.files.stderr if said else self.files.console}"
+        if code == -signal.SIGKILL:
+            remedy = "somebody ended it, or the host ran out of memory: fewer nodes=, or less memory="
+        elif _TOLD in said:
+            how, remedy = "it was told to", "let nodes run to their end"
+        return NodeError(f"{self.name}: QEMU ended ({how})", remedy, said)
 
     async def _drained(self) -> None:
         """Everything that QEMU wrote before its end has been read."""
@@ -357,14 +388,15 @@ class Node:
         finally:
             task.cancel()
 
-    async def _within(self, work: Awaitable[Any], limit: float) -> Any:
-        """The same, for at most `limit` seconds."""
+    async def _within(self, work: Awaitable[Any], limit: float, started: float | None = None) -> Any:
+        """The same, for at most `limit` seconds since `started`."""
+        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout_at((loop.time() if started is None else started) + limit):
                 return await self._unless_failed(work)
         except TimeoutError:
             raise NodeError(
-                f"node {self.number} did not {self._next_step()} within {limit:g} s",
+                f"{self.name} did not {self._next_step()} within {limit:g} s",
                 f"raise timeout=, or see {self.files.console}",
                 self.console_tail(),
             ) from None

@@ -42,6 +42,7 @@ class Machine:
         kernel: the image.
         initramfs: the guest.
         firmware: (code, variables) for a boot through UEFI; None boots the kernel directly.
+        results_line: `virtio` (virtio-serial, for a kernel that has it) or `serial` (a second serial line).
         arguments: more kernel command line.
     """
 
@@ -55,6 +56,7 @@ class Machine:
     kernel: Path
     initramfs: Path
     firmware: tuple[Path, Path] | None = None
+    results_line: str = "serial"
     arguments: tuple[str, ...] = ()
 
     @property
@@ -106,6 +108,16 @@ def _pipe(name: str, descriptor: int) -> list[str]:
     return ["-chardev", f"file,id={name},path=/dev/fd/{descriptor},append=on"]
 
 
+def _results_line(machine: Machine) -> list[str]:
+    if machine.results_line == "serial":
+        return ["-device", f"pci-serial,chardev=results,addr={RESULTS_ADDRESS}"]
+    return [
+        # without ioeventfd the guest's write is served at once, not when QEMU's main loop comes round to it
+        "-device", f"virtio-serial-pci,ioeventfd=off,max_ports=2,addr={RESULTS_ADDRESS}",
+        "-device", "virtserialport,chardev=results,name=sistasks.results",
+    ]  # fmt: skip
+
+
 def _memory(spec: NodeSpec) -> list[str]:
     machine = spec.machine
     size = f"{machine.memory >> 20}M"
@@ -149,8 +161,7 @@ def command_line(spec: NodeSpec) -> list[str]:
     command += [
         "-chardev", f"socket,id=qmp,fd={spec.qmp}", "-mon", "chardev=qmp,mode=control",
         *_pipe("console", spec.console), "-serial", "chardev:console",
-        *_pipe("results", spec.results),
-        "-device", f"pci-serial,chardev=results,addr={RESULTS_ADDRESS}",
+        *_pipe("results", spec.results), *_results_line(machine),
         "-object",
         f"memory-backend-file,id=plan,size=4096,mem-path={_comma(spec.plan)},"
         f"share={'off' if spec.role is Role.CLONE else 'on'}",

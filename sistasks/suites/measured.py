@@ -71,7 +71,7 @@ def _result(
         status, message, duration = outcome.status, outcome.message, outcome.duration_ns / 1e9
     if report.error is not None and (outcome is None or outcome.status == "error"):
         status = "fail" if isinstance(report.error, KernelFailure) else "error"
-        message = report.error.problem
+        message = report.reason
     missing = [metric for metric in needed if metric not in summaries]
     if status == "pass" and missing:
         status, message = "error", f"not measured: {', '.join(missing)}"

@@ -110,6 +110,7 @@ class Recipe:
             cpus=min(settings.cpus, arch.virtual_cpus) if clock == "virtual" else settings.cpus,
             memory=memory, clock=clock, kernel=kernel.image, initramfs=guest.initramfs,
             firmware=(firmware.code, firmware.vars) if firmware else None,
+            results_line=guest.results_line,
         )  # fmt: skip
         return cls(
             settings=settings, machine=machine, kernel=kernel, guest=guest, firmware=firmware, found=found
@@ -140,6 +141,7 @@ class Recipe:
         detail: dict[str, Any] = {
             "command_line": machine.kernel_command_line(),
             "cloned": cloned,
+            "results_line": machine.results_line,
             "machine_version": _MACHINE_VERSION,
         }
         if wall:

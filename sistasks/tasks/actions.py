@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import signal
+import errno
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from doit.exceptions import TaskError, TaskFailed
 
 from sistasks.errors import SistasksError
 from sistasks.tasks.configuration import LAYOUT, SETTINGS
+from sistasks.tasks.interrupts import INTERRUPTED
 from sistasks.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -19,46 +20,62 @@ if TYPE_CHECKING:
 
     Step = Callable[[Settings, Terminal], None]
 
-_INTERRUPTED = 130
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+# what the machine may answer to a file that is in order otherwise; anything else would be a mistake of ours
+_MACHINE: Final = _NO_ROOM | {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN,
+    errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG,
+}  # fmt: skip
 
 
-def _interrupt(_number: int, _frame: object) -> None:
-    signal.raise_signal(signal.SIGINT)
-
-
-def action(step: Step) -> Callable[[], Any]:
+def action(step: Step) -> Callable[[Any], Any]:
     """A doit action that runs a step.
 
     Exit codes: an error's own; doit knows 1 (failed) and 2 (error), wrong usage and an interrupt leave at once.
     """
 
-    def run() -> Any:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _interrupt)
-        with Terminal(SETTINGS, LAYOUT) as terminal:
-            try:
-                step(SETTINGS, terminal)
-            except SistasksError as error:
-                terminal.log(str(error))
-                return _failure(step, error)
-            except KeyboardInterrupt:
-                terminal.result(
-                    f"interrupted: every node has ended; {SETTINGS.db} keeps the runs that were complete, "
-                    f"logs are in {LAYOUT.output}"
-                )
-                sys.exit(_INTERRUPTED)
+    def run(task: Any) -> Any:
+        try:
+            _run(step)
+        except SistasksError as error:
+            return _failure(task.name, error)
+        except OSError as error:
+            if error.errno not in _MACHINE:
+                raise
+            return _failure(task.name, _refusal(error))
         return True
 
     run.__name__ = step.__name__
     return run
 
 
-def _failure(step: Step, error: SistasksError) -> TaskFailed | TaskError:
+def _run(step: Step) -> None:
+    with Terminal(SETTINGS, LAYOUT) as terminal:
+        try:
+            step(SETTINGS, terminal)
+        except (SistasksError, OSError) as error:
+            terminal.log(str(error))
+            raise
+        except KeyboardInterrupt:
+            terminal.result(
+                f"interrupted: every node has ended; {SETTINGS.db} keeps the runs that were complete, "
+                f"logs are in {LAYOUT.output}"
+            )
+            sys.exit(INTERRUPTED)
+
+
+def _refusal(error: OSError) -> SistasksError:
+    remedy = "make room there" if error.errno in _NO_ROOM else "allow it"
+    where = error.filename or LAYOUT.output
+    return SistasksError(f"{where} cannot be used: {error.strerror}", f"{remedy}, or set output=")
+
+
+def _failure(task: str, error: SistasksError) -> TaskFailed | TaskError:
     if error.exit_code == 1:
         return TaskFailed(str(error))
     if error.exit_code == 2:
         return TaskError(str(error))
-    sys.stderr.write(f"{step.__name__}: {error}\n")
+    sys.stderr.write(f"{task}: {error}\n")
     sys.exit(error.exit_code)
 
 

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from doit.globals import Globals
 from doit.reporter import ConsoleReporter
 
 from sistasks.terminal import silence_output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _forgiving(work: Callable[..., None]) -> Callable[..., None]:
+    """Doit's own notes of what it did: on a full disk, or behind another session's lock, they are not worth a word."""
+
+    def run(*arguments: Any) -> None:
+        with contextlib.suppress(sqlite3.OperationalError):
+            work(*arguments)
+
+    return run
 
 
 class Reporter(ConsoleReporter):  # type: ignore[misc] # doit is untyped
@@ -16,12 +32,14 @@ class Reporter(ConsoleReporter):  # type: ignore[misc] # doit is untyped
     desc = "sentences"
 
     def __init__(self, outstream: Any, options: dict[str, Any]) -> None:
-        super().__init__(outstream, options)
+        super().__init__(outstream or sys.stdout, options)
         self._asked: set[str] = set()
 
     def initialize(self, tasks: dict[str, Any], selected_tasks: list[str]) -> None:  # noqa: ARG002 - doit's signature
-        """Remember what the person asked for."""
+        """Remember what the person asked for, and let no failure to note it hide what happened."""
         self._asked = set(selected_tasks)
+        notes = Globals.dep_manager
+        notes.remove, notes.close = _forgiving(notes.remove), _forgiving(notes.close)
 
     def write(self, text: str) -> None:
         """Write, and go on without a reader."""
