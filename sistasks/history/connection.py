@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import shutil
 import sqlite3
 import stat
 from pathlib import Path
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 TIMEOUT: Final = 30.0
 # the first SQLite with STRICT tables
 _SQLITE_MINIMUM: Final = (3, 37, 0)
+# what SQLite's shared memory takes
+_ROOM: Final = 1 << 15
 _SIDE_FILES: Final = ("-wal", "-shm", "-journal")
 
 
@@ -75,6 +79,16 @@ def writing(db: Path, timeout: float = TIMEOUT) -> Iterator[sqlite3.Connection]:
             yield connection
 
 
+def prepare(db: Path, timeout: float = TIMEOUT) -> None:
+    """Make the history if it is not there, and prove that it can be written, before anybody measures in vain.
+
+    Raises:
+        HistoryError: as `writing`.
+    """
+    with writing(db, timeout):
+        pass
+
+
 def _exists(db: Path) -> bool:
     try:
         mode = db.stat().st_mode
@@ -88,8 +102,10 @@ def _exists(db: Path) -> bool:
 
 
 def _unusable(db: Path, error: OSError) -> HistoryError:
+    # a file where its folder should be
+    words = os.strerror(errno.ENOTDIR) if isinstance(error, FileExistsError) else error.strerror
     return HistoryError(
-        f"{db} cannot be used as the history: {error.strerror}", "allow it, or choose another file with db=…"
+        f"{db} cannot be used as the history: {words}", "allow it, or choose another file with db=…"
     )
 
 
@@ -200,6 +216,14 @@ def _code(error: sqlite3.Error) -> int | None:
     return None if code is None else code & 0xFF
 
 
+def _no_room(db: Path) -> bool:
+    """Whether the disk is full: SQLite calls it an I/O error where its shared memory does not fit."""
+    try:
+        return shutil.disk_usage(os.path.realpath(db.parent)).free < _ROOM
+    except OSError:
+        return False
+
+
 def _refusal(db: Path, error: sqlite3.Error, timeout: float) -> HistoryError | None:
     kept = "the history is as it was"
     match _code(error):
@@ -212,7 +236,7 @@ def _refusal(db: Path, error: sqlite3.Error, timeout: float) -> HistoryError | N
             problem, remedy = f"{db} is not a database", "choose another file with db=…"
         case sqlite3.SQLITE_CORRUPT:
             problem, remedy = f"{db} is damaged: {error}", "restore a copy, or move it away to begin anew"
-        case sqlite3.SQLITE_FULL:
+        case code if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _no_room(db)):
             problem, remedy = f"the disk is full: {db} cannot grow", f"free some space; {kept}"
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
             problem, remedy = f"{db} cannot be written", "allow it, or choose another file with db=…"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime as dt
 import json
 import shutil
@@ -17,6 +16,7 @@ from sistasks.errors import KernelFailure, SistasksError
 from sistasks.files import write_atomically
 from sistasks.guest.plan import Plan
 from sistasks.history import exports
+from sistasks.history.connection import prepare
 from sistasks.history.records import EnvironmentRow, KernelRow, MetricRow, RunRecord, SessionRow, identity
 from sistasks.history.store import write_run
 from sistasks.layout import Layout
@@ -84,9 +84,8 @@ def _run_nodes(suite: Suite, recipe: Recipe, terminal: Terminal) -> list[NodeRep
         with terminal.nodes(count) as lines:
             return asyncio.run(cluster.run(plans, lines))
     finally:
+        # the folder above stays: another session may be about to make its own in it
         shutil.rmtree(scratch, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            layout.scratch.rmdir()
 
 
 def enforces_targets(recipe: Recipe) -> bool:
@@ -104,6 +103,7 @@ def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> None:
         SistasksError: the tool or the machine failed (the run is kept if a node was started).
     """
     suite = SUITES[suite_name]
+    prepare(settings.db)
     for recipe in recipes(suite, settings):
         recipe.verify()
         _say_what(suite, recipe, terminal)
@@ -192,8 +192,9 @@ def _show(suite: Suite, recipe: Recipe, run: RunRecord, run_id: int, terminal: T
     seconds = (run.finished_at - run.started_at).total_seconds()
     title = f"{suite.name} ({recipe.machine.boot} boot)" if suite.cold else suite.name
     heading = f"{title}: median over {run.nodes} node{'s' * (run.nodes > 1)}"
-    terminal.table(results_table(heading, run.summaries, terminal.width))
-    if not enforces_targets(recipe) and not suite.cold:
+    if run.summaries:
+        terminal.table(results_table(heading, run.summaries, terminal.width))
+    if run.summaries and not enforces_targets(recipe) and not suite.cold:
         terminal.say(
             "targets are reported, not enforced: "
             + (
