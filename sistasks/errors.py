@@ -65,6 +65,10 @@ class GuestBuildError(SistasksError):
     """The agent or the initramfs could not be built."""
 
 
+class FileChanged(SistasksError):
+    """A file is not what the record of its making says."""
+
+
 class NodeError(SistasksError):
     """A node failed for reasons of ours or of the host."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import platform
 import shlex
 import shutil
@@ -143,7 +144,7 @@ def setup(settings: Settings, target: Path, say: Callable[[str], None]) -> Setup
     )
     rows = [
         Row("QEMU", True, f"{program.version_text}, {program.path}", _note("emulator", installed)),
-        Row("compiler", True, shlex.join(compiler), _note("compiler", installed)),
+        Row("compiler", True, shlex.join(compiler), _note("compiler", installed) or _passed_over(compiler)),
         Row("Python parts", True, ", ".join(f"{part.name} {part.found}" for part in parts), ""),
         Row("accelerator", True, f"{found.name}, cpu {found.cpu}", found.reason),
         Row("host", True, f"{host_cpus()} x {host_cpu()}", ""),
@@ -190,6 +191,13 @@ def _note(part: str, installed: list[str]) -> str:
     return "installed now" if part in installed else ""
 
 
+def _passed_over(compiler: tuple[str, ...]) -> str:
+    """That CC was asked and is not what is used."""
+    asked = os.environ.get("CC", "").split()
+    used = not asked or Path(asked[0]).name == Path(compiler[0]).name
+    return "" if used else f"CC={asked[0]} builds no static programs for this architecture"
+
+
 def _python_parts() -> list[Part]:
     # importing this costs more than all the rest here
     from sistasks import distributions
@@ -210,7 +218,12 @@ def _python_parts() -> list[Part]:
 
 
 def _asked(settings: Settings) -> dict[str, str]:
-    return {"arch": settings.arch, "qemu": settings.qemu, "accel": accelerator.asked(settings)}
+    return {
+        "arch": settings.arch,
+        "qemu": settings.qemu,
+        "accel": accelerator.asked(settings),
+        "compiler": os.environ.get("CC", ""),
+    }
 
 
 def _holds(settings: Settings, program: Path) -> dict[str, str | int]:

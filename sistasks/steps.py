@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import tempfile
 from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.errors import GuestBuildError, SistasksError, ToolMissing
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from sistasks.settings import Settings
     from sistasks.terminal import Terminal
 
+# what doit's own notes take, and a page beside
+_NOTES_ROOM: Final = 1 << 16
 # what the agent's results line needs of a kernel, built in or as modules; the first that it has is taken
 RESULTS_LINES: Final = {"virtio": ("virtio_pci", "virtio_console"), "serial": ("8250_pci",)}
 
@@ -254,12 +257,12 @@ def require_output(settings: Settings) -> None:
     Raises:
         ToolMissing: it cannot be made or written to.
     """
-    build = Layout(settings.output).build
+    layout = Layout(settings.output)
     try:
-        build.mkdir(parents=True, exist_ok=True)
-        probe = build / ".writable"
-        probe.write_bytes(b"")
-        probe.unlink()
+        layout.build.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=layout.build) as probe:
+            # doit makes its notes before anything else; a folder that has them may be full, and `cleanup` still go
+            probe.write(bytes(0 if layout.doit_state.exists() else _NOTES_ROOM))
     except OSError as error:
         raise ToolMissing(
             f"output={settings.output} cannot be written: {error.strerror}",

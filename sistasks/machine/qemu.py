@@ -23,6 +23,7 @@ MINIMUM: Final = (7, 2, 0)
 USUAL_FOLDERS: Final = ("/usr/local/bin", "/usr/bin", "/opt/homebrew/bin", "/opt/local/bin")
 _ANSWER_SECONDS: Final = 10.0
 _REMEDY: Final = "run `doit setup`, or set SIS_QEMU_PATH to the program"
+_NAMED: Final = "set SIS_QEMU_PATH or qemu= to QEMU's program, or leave it out and QEMU is looked for in PATH"
 _ASK_TARGET: Final = b'{"execute": "qmp_capabilities"}\n{"execute": "query-target"}\n{"execute": "quit"}\n'
 
 
@@ -72,15 +73,15 @@ def locate(arch: Arch, asked: str) -> Path:
     if "/" not in asked:
         found = shutil.which(asked)
         if found is None:
-            raise ToolMissing(f"QEMU '{asked}' is not in PATH", _REMEDY)
+            raise ToolMissing(f"QEMU '{asked}' is not in PATH", _NAMED)
         return Path(found).resolve()
     path = Path(asked).expanduser()
     if not path.exists():
-        raise ToolMissing(f"QEMU '{asked}' does not exist", _REMEDY)
+        raise ToolMissing(f"QEMU '{asked}' does not exist", _NAMED)
     if path.is_dir():
         raise ToolMissing(f"QEMU '{asked}' is a directory", f"name the program, such as {path / arch.qemu}")
     if not os.access(path, os.X_OK):
-        raise ToolMissing(f"QEMU '{asked}' is not executable", _REMEDY)
+        raise ToolMissing(f"QEMU '{asked}' is not executable", _NAMED)
     return path.resolve()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sistasks import setup
-from sistasks.errors import UsageError
+from sistasks.errors import FileChanged, UsageError
 from sistasks.files import sha256_of
 from sistasks.firmware import Firmware, has_uefi
 from sistasks.guest.build import Guest
@@ -186,21 +186,22 @@ class Recipe:
         """Check that the files are those that the records speak of.
 
         Raises:
-            SistasksError: one has been changed since it was built, by name.
+            FileChanged, FirmwareError: one has been changed since it was built, by name.
         """
         from sistasks import firmware
-        from sistasks.errors import GuestBuildError, KernelImageError
 
-        for path, expected, error, step in (
-            (self.kernel.image, self.kernel.sha256, KernelImageError, "doit -a kernel"),
-            (self.guest.initramfs, self.guest.sha256, GuestBuildError, "doit -a guest"),
+        for path, expected, step in (
+            (self.kernel.image, self.kernel.sha256, "kernel"),
+            (self.guest.initramfs, self.guest.sha256, "guest"),
         ):
+            remedy = f"`doit -a {step}` makes it anew"
             try:
                 found = sha256_of(path)
             except OSError as failure:
-                raise error(f"{path} cannot be read: {failure.strerror}", step) from failure
+                raise FileChanged(f"{path} cannot be read: {failure.strerror}", remedy) from failure
             if found != expected:
-                raise error(f"{path} has been changed: sha256 {found[:12]}, recorded {expected[:12]}", step)
+                changed = f"{path} has been changed: sha256 {found[:12]}, recorded {expected[:12]}"
+                raise FileChanged(changed, remedy)
         if self.firmware is not None:
             firmware.verify(self.firmware)
 
