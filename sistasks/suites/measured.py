@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sistasks.errors import KernelFailure
 from sistasks.history.records import ResultRow, SampleSet, SummaryRow
+from sistasks.statistics.bootstrap import mean_intervals
 from sistasks.statistics.summary import Summary, summarise
 from sistasks.suites.metrics import METRICS
 
@@ -28,7 +29,9 @@ class Measured:
     message: str
 
 
-def measure(suite: Suite, reports: Sequence[NodeReport], *, enforce: bool) -> Measured:
+def measure(
+    suite: Suite, reports: Sequence[NodeReport], *, enforce: bool, confidence: float = 0.99
+) -> Measured:
     """Judge every test on every node and summarise every metric.
 
     A test that was asked for and did not report, or that left out one of its metrics, is an error.
@@ -37,26 +40,53 @@ def measure(suite: Suite, reports: Sequence[NodeReport], *, enforce: bool) -> Me
         suite: what was run.
         reports: how each node ended.
         enforce: a missed target fails its test.
+        confidence: level of the intervals of the means.
     """
     results: list[ResultRow] = []
-    summaries: list[SummaryRow] = []
+    found: dict[tuple[int, str], Summary] = {}
     samples: list[SampleSet] = []
     for report in reports:
         by_metric: dict[str, Summary] = {}
         for metric, values in report.results.samples.items():
             if metric in METRICS and values:
-                by_metric[metric] = summary = summarise(values)
+                by_metric[metric] = found[report.number, metric] = summarise(values)
                 samples.append(SampleSet(node=report.number, metric=metric, values=tuple(values)))
-                summaries.append(_summary_row(report.number, metric, summary))
         results += [
             _result(report, test, needed, by_metric, enforce=enforce) for test, needed in suite.tests.items()
         ]
     status, message = _status(results, reports)
-    return Measured(tuple(results), tuple(summaries), tuple(samples), status, message)
+    intervals = _intervals(samples, confidence)
+    summaries = tuple(
+        _summary_row(key, summary, intervals.get(key), confidence) for key, summary in found.items()
+    )
+    return Measured(tuple(results), summaries, tuple(samples), status, message)
 
 
-def _summary_row(node: int, metric: str, summary: Summary) -> SummaryRow:
+def _intervals(samples: Sequence[SampleSet], confidence: float) -> dict[tuple[int, str], tuple[float, float]]:
+    """Intervals of the mean of each node and metric; series of one length are done together."""
+    import numpy as np
+
+    by_count: dict[int, list[SampleSet]] = {}
+    for series in samples:
+        by_count.setdefault(len(series.values), []).append(series)
+    intervals = {}
+    for count, group in by_count.items():
+        if count < 2:
+            continue
+        table = np.array([series.values for series in group], dtype=np.float64).T
+        low, high = mean_intervals(table, confidence)
+        for index, series in enumerate(group):
+            intervals[series.node, series.metric] = float(low[index]), float(high[index])
+    return intervals
+
+
+def _summary_row(
+    key: tuple[int, str], summary: Summary, interval: tuple[float, float] | None, confidence: float
+) -> SummaryRow:
+    node, metric = key
+    low, high = interval or (None, None)
     return SummaryRow(
+        ci_low=low, ci_high=high, confidence=confidence if interval else None,
         node=node, metric=metric, count=summary.count, mean=summary.mean, std=summary.std, min=summary.min,
         p50=summary.p50, p95=summary.p95, p99=summary.p99, max=summary.max,
     )  # fmt: skip

@@ -15,7 +15,7 @@ from sistasks.cluster.nodes import Cluster, NodeReport
 from sistasks.errors import KernelFailure, SistasksError
 from sistasks.files import write_atomically
 from sistasks.guest.plan import Plan
-from sistasks.history import exports
+from sistasks.history import exports, read
 from sistasks.history.connection import prepare
 from sistasks.history.records import EnvironmentRow, KernelRow, MetricRow, RunRecord, SessionRow, identity
 from sistasks.history.store import write_run
@@ -96,7 +96,7 @@ def enforces_targets(recipe: Recipe) -> bool:
 
 
 def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> None:
-    """Run a suite, keep the run, and show it.
+    """Run a suite until the history has as many good runs as were asked for, but at least once; show each.
 
     Raises:
         KernelFailure: a test failed (the run is kept).
@@ -106,16 +106,23 @@ def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> None:
     prepare(settings.db)
     for recipe in recipes(suite, settings):
         recipe.verify()
-        _say_what(suite, recipe, terminal)
-        started = dt.datetime.now(dt.UTC)
-        reports = _run_nodes(suite, recipe, terminal)
-        measured = measure(suite, reports, enforce=enforces_targets(recipe))
-        run = _record(suite, recipe, measured, started)
-        metrics = _metric_rows(suite)
-        run_id = write_run(settings.db, _session(), run, metrics)
-        _write_json(suite, recipe, run, metrics)
-        _show(suite, recipe, run, run_id, terminal)
-        _raise_first(reports, measured)
+        inputs = recipe.inputs_sha256(suite, recipe.environment(cloned=settings.clone and not suite.cold))
+        for _ in range(max(1, settings.runs - read.good_runs(settings.db, inputs))):
+            _say_what(suite, recipe, terminal)
+            _run_once(suite, recipe, terminal)
+
+
+def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> None:
+    settings = recipe.settings
+    started = dt.datetime.now(dt.UTC)
+    reports = _run_nodes(suite, recipe, terminal)
+    measured = measure(suite, reports, enforce=enforces_targets(recipe), confidence=settings.confidence)
+    run = _record(suite, recipe, measured, started)
+    metrics = _metric_rows(suite)
+    run_id = write_run(settings.db, _session(), run, metrics)
+    _write_json(suite, recipe, run, metrics)
+    _show(suite, recipe, run, run_id, terminal)
+    _raise_first(reports, measured)
 
 
 def _say_what(suite: Suite, recipe: Recipe, terminal: Terminal) -> None:
