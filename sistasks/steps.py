@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import shutil
 import tempfile
@@ -266,5 +267,7 @@ def require_output(settings: Settings) -> None:
     except OSError as error:
         raise ToolMissing(
             f"output={settings.output} cannot be written: {error.strerror}",
-            "set output= to a folder of yours",
+            "make room there, or set output="
+            if error.errno == errno.ENOSPC
+            else "set output= to a folder of yours",
         ) from error
