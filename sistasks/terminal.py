@@ -158,8 +158,7 @@ class NodeLines:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live is not None:
-            with contextlib.suppress(OSError):  # the terminal hung up
-                self._live.stop()
+            self._live.stop()
 
     def stage(self, number: int, stage: str, detail: str = "") -> None:
         """A node has reached a stage."""

@@ -73,6 +73,7 @@ def test_a_panic_without_an_end_of_line_is_noticed_at_the_end() -> None:
         "[    1.0] ---[ end Kernel panic - not syncing: a repetition ]---",
         "x" * 4096 + "Kernel panic - not syncing: far right",
         "x" * 10000 + "Kernel panic - not syncing: farther right",
+        "x" * 100 + "Kernel panic - not syncing: ".ljust(4096, "y"),
     ],
 )
 @pytest.mark.parametrize("step", [1, 7, 4096, 100_000])

@@ -76,8 +76,8 @@ def test_everything_is_in_it_once_with_the_folders_above(entries: list[Entry]) -
         assert not above or above in names[:position], "the kernel makes no folders by itself"
     inodes = [numbers[0] for _, numbers, _ in records]
     assert len(set(inodes)) == len(inodes)
-    for _, (_, _, uid, gid, _, mtime, *_), _ in records:
-        assert (uid, gid, mtime) == (0, 0, 0)
+    for _, (_, _, uid, gid, _, mtime, *_, check), _ in records:
+        assert (uid, gid, mtime, check) == (0, 0, 0, 0)
 
 
 EXAMPLE = (

@@ -27,6 +27,8 @@ from sistasks.terminal import Terminal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sistasks.settings import Settings
+
 PLAIN = resolve({}, environ={}, pyproject=Path("/nonexistent"))
 STAMP = re.compile(r"[0-9]{2}:[0-9]{2}:[0-9]{2} ")
 LOG_STAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}\+00:00 ")
@@ -55,7 +57,7 @@ def listener(reader: int, heard: Heard) -> threading.Thread:
                 return
             heard.raw += data
 
-    thread = threading.Thread(target=listen)
+    thread = threading.Thread(target=listen, daemon=True)
     thread.start()
     return thread
 
@@ -94,7 +96,15 @@ def no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def speak(pair: Pair, *, quiet: bool = False, verbose: bool = False) -> Heard:
-    with Terminal(replace(PLAIN, quiet=quiet, verbose=verbose), pair.layout, pair.heard.out) as terminal:
+    try:
+        _say_everything(replace(PLAIN, quiet=quiet, verbose=verbose), pair)
+    finally:
+        heard = pair.close()
+    return heard
+
+
+def _say_everything(settings_: Settings, pair: Pair) -> None:
+    with Terminal(settings_, pair.layout, pair.heard.out) as terminal:
         terminal.say("said")
         terminal.say("said always", always=True)
         terminal.detail("a detail")
@@ -110,7 +120,6 @@ def speak(pair: Pair, *, quiet: bool = False, verbose: bool = False) -> Heard:
             nodes.stage(1, "done")
             nodes.stage(2, "starting")
             nodes.stage(2, "failed", "the kernel panicked")
-    return pair.close()
 
 
 EVERYTHING = ["said", "said always", "a detail", "a result", "logged", "node 1: starting", "node 1: running"]
