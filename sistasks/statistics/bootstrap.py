@@ -22,7 +22,8 @@ def _grouped(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     if size == 1:
         return values
     groups = values.shape[0] // size
-    return values[: groups * size].reshape(groups, size, -1).mean(axis=1)
+    means: npt.NDArray[np.float64] = values[: groups * size].reshape(groups, size, -1).mean(axis=1)
+    return means
 
 
 def mean_intervals(
