@@ -104,8 +104,10 @@ def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> None:
     """
     suite = SUITES[suite_name]
     prepare(settings.db)
-    for recipe in recipes(suite, settings):
+    made = recipes(suite, settings)
+    for recipe in made:
         recipe.verify()
+    for recipe in made:
         inputs = recipe.inputs_sha256(suite, recipe.environment(cloned=settings.clone and not suite.cold))
         for _ in range(max(1, settings.runs - read.good_runs(settings.db, inputs))):
             _say_what(suite, recipe, terminal)
@@ -120,8 +122,8 @@ def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> None:
     run = _record(suite, recipe, measured, started)
     metrics = _metric_rows(suite)
     run_id = write_run(settings.db, _session(), run, metrics)
-    _write_json(suite, recipe, run, metrics)
     _show(suite, recipe, run, run_id, terminal)
+    _write_json(suite, recipe, run, metrics)
     _raise_first(reports, measured)
 
 
