@@ -51,17 +51,35 @@ bool pci_find(struct pci_device *device, unsigned vendor, unsigned id)
     return found;
 }
 
+/* where a resource begins within its page: small ones need not be aligned to pages */
+static size_t offset_in_page(const struct pci_device *device, int resource)
+{
+    char path[160], line[96];
+    unsigned long long start = 0;
+    snprintf(path, sizeof path, "%s/resource", device->path);
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        return 0;
+    }
+    for (int i = 0; i <= resource && fgets(line, sizeof line, file) != NULL; i++) {
+        start = strtoull(line, NULL, 16);
+    }
+    fclose(file);
+    return (size_t)(start % (unsigned long long)sysconf(_SC_PAGESIZE));
+}
+
 volatile void *pci_map(const struct pci_device *device, int resource, size_t size)
 {
     char path[160];
+    size_t offset = offset_in_page(device, resource);
     snprintf(path, sizeof path, "%s/resource%d", device->path, resource);
     int fd = open(path, O_RDWR | O_SYNC | O_CLOEXEC);
     if (fd < 0) {
         return NULL;
     }
-    void *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    char *map = mmap(NULL, offset + size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
-    return map == MAP_FAILED ? NULL : map;
+    return map == MAP_FAILED ? NULL : map + offset;
 }
 
 bool pci_config_write(const struct pci_device *device, unsigned offset, const void *value, size_t size)
