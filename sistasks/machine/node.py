@@ -191,7 +191,7 @@ class Node:
 
     async def _listen(self, console: IO[bytes], results: IO[bytes]) -> None:
         loop = asyncio.get_running_loop()
-        log = self._stack.enter_context(self.files.console.open("wb"))
+        log = self._stack.enter_context(self.files.console.open("wb", buffering=0))
         self._console = Console(log, self._panicked)
         self._channel = ResultsChannel(self._first_frame, self._frame, self._fail_ours)
         for pipe, protocol in ((console, self._console), (results, self._channel)):

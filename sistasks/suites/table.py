@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from sistasks.history.records import SummaryRow
 
 
-# below this many columns the others' figures stand under the table
+# below so many columns what others reach stands under the table, and below so many more the targets do
 _WIDE = 128
+_MIDDLE = 104
 
 
 def results_table(title: str, summaries: Sequence[SummaryRow], width: int) -> Table:
@@ -28,17 +29,18 @@ def results_table(title: str, summaries: Sequence[SummaryRow], width: int) -> Ta
     from rich import box
     from rich.table import Table
 
-    wide = width >= _WIDE
+    wide, middling = width >= _WIDE, width >= _MIDDLE
     table = Table(
         title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
     )
     table.add_column("metric", no_wrap=True)
     for heading in ("mean", "p50", "p95", "p99", "std"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("target", no_wrap=True)
+    if middling:
+        table.add_column("target", no_wrap=True)
     if wide:
         table.add_column("industry", overflow="fold")
-    others = []
+    below = []
     for name, metric in METRICS.items():
         rows = [row for row in summaries if row.metric == name]
         if not rows:
@@ -48,11 +50,14 @@ def results_table(title: str, summaries: Sequence[SummaryRow], width: int) -> Ta
             for field in ("mean", "p50", "p95", "p99", "std")
         }
         figures = [show(value, metric.unit) for value in middle.values()]
-        table.add_row(name, *figures, _target(name, middle), *([metric.industry] if wide else []))
-        if metric.industry:
-            others.append(f"{name}: {metric.industry}")
-    if others and not wide:
-        table.caption = "industry: " + "; ".join(others)
+        target = _target(name, middle)
+        table.add_row(name, *figures, *([target] if middling else []), *([metric.industry] if wide else []))
+        words = [f"target {target}"] if target != "-" and not middling else []
+        words += [f"industry {metric.industry}"] if metric.industry and not wide else []
+        if words:
+            below.append(f"{name}: {'; '.join(words)}")
+    if below:
+        table.caption = "\n".join(below)
         table.caption_justify = "left"
     return table
 
