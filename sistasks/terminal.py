@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 import time
-from typing import IO, TYPE_CHECKING, Any, Final, Self
+from typing import IO, TYPE_CHECKING, Any, Final, Self, cast
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -112,8 +112,11 @@ class Terminal:
         self._print("\n".join(line.rstrip() for line in captured.get().rstrip().splitlines()))
 
     def _print(self, text: str) -> None:
+        self._write(text + "\n")
+
+    def _write(self, text: str) -> None:
         try:
-            self._out.write(text + "\n")
+            self._out.write(text)
             self._out.flush()
         except OSError as error:
             silence_output(self._out)
@@ -134,6 +137,23 @@ def _plain(table: Table) -> str:
     return text.getvalue()
 
 
+class _Bearing:
+    """The terminal's stream for rich, whose thread would show a trace when the terminal hangs up."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+
+    def write(self, text: str) -> int:
+        self._terminal._write(text)  # noqa: SLF001 - two halves of one thing
+        return len(text)
+
+    def flush(self) -> None:
+        """Each write has done it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._terminal._out, name)  # noqa: SLF001 - two halves of one thing
+
+
 class NodeLines:
     """One line a node while they run, as many as the terminal has room for."""
 
@@ -147,7 +167,7 @@ class NodeLines:
             from rich.console import Console
             from rich.live import Live
 
-            console = Console(file=self._terminal._out)  # noqa: SLF001 - two halves of one thing
+            console = Console(file=cast("IO[str]", _Bearing(self._terminal)))
             self._live = Live(
                 get_renderable=self._render, console=console, refresh_per_second=8, transient=True
             )

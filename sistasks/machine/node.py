@@ -328,7 +328,7 @@ class Node:
     async def _watch(self) -> None:
         """Wait for the end of the process; an end before the agent's last word is a failure."""
         assert self._process is not None  # noqa: S101 - start came before
-        code = await self._process.exited
+        code = await asyncio.shield(self._process.exited)  # else our end would pass for the process's
         await self._drained()
         if self.done.done():
             return

@@ -43,7 +43,7 @@ class Process:
     @property
     def running(self) -> bool:
         """Whether the child has not been reaped yet."""
-        return not self.exited.done()
+        return self._child.returncode is None
 
     def kill(self) -> None:
         """End the child at once; it is reaped by the event loop."""
@@ -52,13 +52,22 @@ class Process:
                 self._child.kill()
 
     async def stop(self, grace: float) -> None:
-        """Ask the child to end, kill it after `grace` seconds, and wait until it is gone."""
-        if self.running:
-            with contextlib.suppress(ProcessLookupError):
-                self._child.terminate()
-            await asyncio.wait([self.exited], timeout=grace)
-        self.kill()
-        await self.exited
+        """Ask the child to end, kill it after `grace` seconds, and wait until it is gone.
+
+        Cancelled meanwhile (a second Ctrl-C), it is killed and reaped before this returns.
+        """
+        try:
+            if self.running:
+                with contextlib.suppress(ProcessLookupError):
+                    self._child.terminate()
+                await asyncio.wait([self.exited], timeout=grace)
+            self.kill()
+            await asyncio.shield(self.exited)
+        except asyncio.CancelledError:
+            if self.running:
+                self._child.kill()
+                self._reap()
+            raise
 
 
 def spawn(command: Sequence[str], *, pass_fds: Sequence[int], stderr: IO[bytes]) -> Process:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psutil
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 DODO = "from sistasks.tasks import *\n"
 # small and quick: what is tested here is not a measurement
@@ -53,3 +58,9 @@ def nodes_of(folder: Path) -> list[psutil.Process]:
         if any(part.startswith("sistasks-") for part in command) and process.cwd() == str(folder):
             found.append(process)
     return found
+
+
+def rows(db: Path, query: str) -> list[tuple[Any, ...]]:
+    """What the history answers."""
+    with closing(sqlite3.connect(db)) as connection:
+        return connection.execute(query).fetchall()

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
+from guest_project import DODO, SMALL, Project, rows
 
-from guest_project import DODO, SMALL, Project
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.guest
 
 
-def rows(db: Path, query: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(db)) as connection:
-        return connection.execute(query).fetchall()
-
-
 def samples(db: Path) -> dict[tuple[int, str], bytes]:
     found = rows(db, "select node, metric, count, encoding, data from samples order by node, metric")
-    return {(node, metric): f"{count} {encoding} ".encode() + data for node, metric, count, encoding, data in found}
+    return {
+        (node, metric): f"{count} {encoding} ".encode() + data
+        for node, metric, count, encoding, data in found
+    }
 
 
 def test_a_run_lands_in_the_history_and_is_not_repeated(project: Project, tmp_path: Path) -> None:
@@ -30,9 +27,13 @@ def test_a_run_lands_in_the_history_and_is_not_repeated(project: Project, tmp_pa
     first = project.doit("performance", "nodes=3", f"db={db}", *SMALL)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "12 of 12 tests passed" in first.stdout
-    assert rows(db, "select suite, status, nodes, iterations, seed from runs") == [("performance", "ok", 3, 100, 1)]
+    assert rows(db, "select suite, status, nodes, iterations, seed from runs") == [
+        ("performance", "ok", 3, 100, 1)
+    ]
     assert rows(db, "select count(*) from results where status = 'pass'") == [(12,)]
-    assert rows(db, "select count(*), min(count) from samples where metric = 'context_switch.latency'") == [(3, 100)]
+    assert rows(db, "select count(*), min(count) from samples where metric = 'context_switch.latency'") == [
+        (3, 100)
+    ]
     again = project.doit("performance", "nodes=3", f"db={db}", *SMALL)
     assert again.returncode == 0
     assert "up to date" in again.stdout
@@ -55,7 +56,7 @@ def test_json_keeps_the_form_that_others_read(project: Project, tmp_path: Path) 
         assert found["suite_name"] == "performance_benchmark"
         assert found["node_count"] == 2
         assert found["summary"]["total_tests"] == found["summary"]["passed_tests"] == 8
-        latency = [row for row in found["results"] if row["test_name"] == "ai_inference"][0]["metrics"]
+        latency = next(row for row in found["results"] if row["test_name"] == "ai_inference")["metrics"]
         assert 0 < latency["mean_latency_us"] <= latency["p99_latency_us"] * 1.5
 
 
