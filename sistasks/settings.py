@@ -146,6 +146,15 @@ TEXT: Final = Kind(_parse_text, "a name or a path")
 PATH: Final = Kind(_parse_path, "a path")
 
 
+def _parse_line(text: str) -> str:
+    if not text.isascii() or not text.isprintable():
+        raise _Refused
+    return " ".join(text.split())
+
+
+LINE: Final = Kind(_parse_line, "one line of ASCII")
+
+
 def _variable(default: Any, kind: Kind, help_text: str, *, env: str = "", shown: str = "") -> Any:
     return field(
         default=default,
@@ -179,6 +188,9 @@ class Settings:
         host_arch(), choice(*ARCHITECTURES), "architecture of the nodes", shown="the host's"
     )
     kernel: str = _variable("debian", TEXT, "the kernel under test: debian, host or the path of an image")
+    arguments: str = _variable(
+        "", LINE, "more kernel command line; the kernel with it counts as another one", shown="none"
+    )
     boot: str = _variable("auto", choice("auto", "uefi", "direct"), "how nodes and templates boot")
     accel: str = _variable("auto", choice("auto", "tcg", "kvm", "hvf"), "QEMU's accelerator")
     clock: str = _variable(

@@ -35,11 +35,22 @@ FLAGS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """A built guest: the initramfs, its identity, the line that its results take, and the modules in it."""
+    """A built guest.
+
+    Attributes:
+        arch: our name of the architecture.
+        initramfs: the archive.
+        sha256: of the archive.
+        bare_sha256: of the same without modules: equal for different kernels, so that they can be compared.
+        compiler: what built the agent.
+        modules: names of the kernel modules in it, in load order.
+        results_line: what the results take: `virtio` or `serial`.
+    """
 
     arch: str
     initramfs: Path
     sha256: str
+    bare_sha256: str
     compiler: str
     modules: tuple[str, ...] = ()
     results_line: str = "serial"
@@ -122,6 +133,7 @@ def build(
         initramfs.character_device("dev/console", 5, 1),
         *(initramfs.directory(name) for name in ("proc", "sys", "tmp")),
     ]
+    bare = hashlib.sha256(initramfs.pack(entries)).hexdigest()
     if modules:
         entries.append(initramfs.file("modules/list", "".join(f"{name}\n" for name, _ in modules).encode()))
         entries += [initramfs.file(f"modules/{name}", data) for name, data in modules]
@@ -129,4 +141,5 @@ def build(
     target = folder / "initramfs.cpio"
     write_atomically(target, archive)
     names = tuple(name for name, _ in modules)
-    return Guest(arch, target, hashlib.sha256(archive).hexdigest(), compiler[0], names, results_line)
+    whole = hashlib.sha256(archive).hexdigest()
+    return Guest(arch, target, whole, bare, compiler[0], names, results_line)

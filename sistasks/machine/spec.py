@@ -43,7 +43,7 @@ class Machine:
         initramfs: the guest.
         firmware: (code, variables) for a boot through UEFI; None boots the kernel directly.
         results_line: `virtio` (virtio-serial, for a kernel that has it) or `serial` (a second serial line).
-        arguments: more kernel command line.
+        arguments: more kernel command line, which makes it another kernel under test.
     """
 
     arch: Arch
@@ -65,11 +65,15 @@ class Machine:
         return "direct" if self.firmware is None else "uefi"
 
     def kernel_command_line(self) -> str:
-        """What the kernel gets; a panic ends the machine at once, so that it cannot pass for a hang."""
+        """What the kernel gets."""
+        return " ".join([self.base_command_line(), *self.arguments])
+
+    def base_command_line(self) -> str:
+        """What every kernel gets on this machine; a panic ends it at once, so that it cannot pass for a hang."""
         parts = [f"console={self.arch.console}", "panic=-1", *self.arch.kernel_arguments]
         if self.clock == "virtual":
             parts += self.arch.repeat_arguments
-        return " ".join([*parts, *self.arguments])
+        return " ".join(parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

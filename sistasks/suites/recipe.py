@@ -110,11 +110,18 @@ class Recipe:
             cpus=min(settings.cpus, arch.virtual_cpus) if clock == "virtual" else settings.cpus,
             memory=memory, clock=clock, kernel=kernel.image, initramfs=guest.initramfs,
             firmware=(firmware.code, firmware.vars) if firmware else None,
-            results_line=guest.results_line,
+            results_line=guest.results_line, arguments=tuple(settings.arguments.split()),
         )  # fmt: skip
         return cls(
             settings=settings, machine=machine, kernel=kernel, guest=guest, firmware=firmware, found=found
         )
+
+    @property
+    def kernel_id(self) -> str:
+        """The kernel's identity: its image's SHA-256; with arguments of its own, that of both together."""
+        if not self.machine.arguments:
+            return self.kernel.sha256
+        return digest({"image": self.kernel.sha256, "arguments": self.machine.arguments})
 
     @property
     def slots(self) -> int:
@@ -139,7 +146,7 @@ class Recipe:
         machine = self.machine
         wall = machine.clock == "wall"
         detail: dict[str, Any] = {
-            "command_line": machine.kernel_command_line(),
+            "command_line": machine.base_command_line(),
             "cloned": cloned,
             "results_line": machine.results_line,
             "machine_version": _MACHINE_VERSION,
@@ -157,7 +164,7 @@ class Recipe:
             "cpus": machine.cpus,
             "memory_bytes": machine.memory,
             "firmware_sha256": self.firmware.sha256 if self.firmware else "",
-            "guest_sha256": self.guest.sha256,
+            "guest_sha256": self.guest.bare_sha256,
             "host_cpu": self.found.host_cpu if wall else "",
             "host_cores": self.found.host_cores if wall else 0,
             "detail": json.dumps(detail, sort_keys=True),
@@ -166,7 +173,12 @@ class Recipe:
     def template_key(self) -> str:
         """The identity of the template: everything that its frozen memory depends on."""
         return digest(
-            {**self.environment(cloned=True), "kernel": self.kernel.sha256, "qemu": str(self.machine.qemu)}
+            {
+                **self.environment(cloned=True),
+                "kernel": self.kernel_id,
+                "guest": self.guest.sha256,
+                "qemu": str(self.machine.qemu),
+            }
         )
 
     def inputs_sha256(self, suite: Suite, environment: dict[str, Any]) -> str:
@@ -179,7 +191,13 @@ class Recipe:
                 "seed": self.settings.seed,
             }
         return digest(
-            {"suite": suite.digest(), "kernel": self.kernel.sha256, "environment": environment, **own}
+            {
+                "suite": suite.digest(),
+                "kernel": self.kernel_id,
+                "guest": self.guest.sha256,
+                "environment": environment,
+                **own,
+            }
         )
 
     def verify(self) -> None:

@@ -151,7 +151,7 @@ def _record(suite: Suite, recipe: Recipe, measured: Measured, started: dt.dateti
     return RunRecord(
         suite=suite.name,
         kernel=KernelRow(
-            id=kernel.sha256, name=kernel.name, release=kernel.release, arch=kernel.arch,
+            id=recipe.kernel_id, name=kernel.name, release=kernel.release, arch=kernel.arch,
             config_sha256=kernel.config_sha256 or None, command_line=recipe.machine.kernel_command_line(),
             size=kernel.size, path=str(kernel.image),
         ),
