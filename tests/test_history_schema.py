@@ -38,7 +38,8 @@ TABLES = {
     "load1",
     "artifacts": "id, run_id, node, kind, path, size, sha256, created_at, compressed, keep_until, detail",
     "crashes": "id, run_id, node, kind, title, report, console_offset",
-    "verdicts": "id, run_id, metric, outcome, effect, p, q, n, k, mde, method, baseline, seed, confirmed, created_at",
+    "verdicts": "id, run_id, metric, outcome, effect, p, q, n, k, mde, method, baseline, seed, confirmed, created_at, "
+    "statistic, baseline_value, value, low, high, reason",
     "change_points": "id, metric, environment_id, run_id, before_run_id, effect, p, n, advisory, method, seed, "
     "created_at",
     "annotations": "id, run_id, kernel_id, metric, kind, text, author, created_at",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sistasks.errors import HistoryError
-from sistasks.history.views import VIEWS
+from sistasks.history.views import DETAILED_VERDICTS, VIEWS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -234,12 +234,24 @@ _JUDGEMENTS: Final = (
     "CREATE INDEX annotations_by_metric ON annotations (metric)",
 )
 
+# what a verdict was about, in figures and in words: `statistic` of the metric, `effect` between `low` and `high`
+_VERDICT_DETAIL: Final = (
+    "ALTER TABLE verdicts ADD COLUMN statistic TEXT NOT NULL DEFAULT 'p50'",
+    "ALTER TABLE verdicts ADD COLUMN baseline_value REAL",
+    "ALTER TABLE verdicts ADD COLUMN value REAL",
+    "ALTER TABLE verdicts ADD COLUMN low REAL",
+    "ALTER TABLE verdicts ADD COLUMN high REAL",
+    "ALTER TABLE verdicts ADD COLUMN reason TEXT NOT NULL DEFAULT ''",
+    *DETAILED_VERDICTS,
+)
+
 # name -> statements, in the order in which they are applied
 MIGRATIONS: Final = {
     "0001_runs": _RUNS,
     "0002_evidence": _EVIDENCE,
     "0003_judgements": _JUDGEMENTS,
     "0004_views": VIEWS,
+    "0005_verdict_detail": _VERDICT_DETAIL,
 }
 
 

@@ -122,3 +122,40 @@ VIEWS: Final = (
         JOIN kernels ON kernels.id = boots.kernel_id
         GROUP BY boots.metric, boots.suite, boots.kernel_id, boots.environment_id""",
 )
+
+# the verdicts in full: a metric is judged by several of its statistics
+DETAILED_VERDICTS: Final = (
+    "DROP VIEW latest_verdicts",
+    """CREATE VIEW latest_verdicts AS
+        SELECT
+            runs.suite,
+            runs.id AS run_id,
+            runs.started_at,
+            kernels.name AS kernel,
+            kernels.release,
+            verdicts.metric,
+            verdicts.statistic,
+            verdicts.outcome,
+            verdicts.baseline_value,
+            verdicts.value,
+            verdicts.effect,
+            verdicts.low,
+            verdicts.high,
+            verdicts.p,
+            verdicts.q,
+            verdicts.n,
+            verdicts.k,
+            verdicts.mde,
+            verdicts.reason,
+            verdicts.method,
+            verdicts.baseline,
+            verdicts.confirmed,
+            verdicts.created_at
+        FROM verdicts
+        JOIN (SELECT max(id) AS id FROM verdicts GROUP BY run_id, metric, statistic) AS newest ON newest.id = verdicts.id
+        JOIN runs ON runs.id = verdicts.run_id
+        JOIN kernels ON kernels.id = runs.kernel_id
+        WHERE runs.id IN (
+            SELECT max(id) FROM runs WHERE id IN (SELECT run_id FROM verdicts) GROUP BY suite
+        )""",
+)
