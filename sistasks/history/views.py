@@ -152,7 +152,8 @@ DETAILED_VERDICTS: Final = (
             verdicts.confirmed,
             verdicts.created_at
         FROM verdicts
-        JOIN (SELECT max(id) AS id FROM verdicts GROUP BY run_id, metric, statistic) AS newest ON newest.id = verdicts.id
+        JOIN (SELECT max(id) AS id FROM verdicts GROUP BY run_id, metric, statistic) AS newest
+            ON newest.id = verdicts.id
         JOIN runs ON runs.id = verdicts.run_id
         JOIN kernels ON kernels.id = runs.kernel_id
         WHERE runs.id IN (
