@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -93,8 +94,8 @@ async def freeze(
     try:
         template = await _freeze_into(scratch, machine, key, session=session, log=log, limit=limit)
         final = templates / key
-        shutil.rmtree(final, ignore_errors=True)
-        scratch.rename(final)
+        if not _put(scratch, final) and (theirs := load(templates, key)) is not None:
+            return theirs
     except OSError as error:
         raise NodeError(
             f"the template cannot be kept in {templates}: {error.strerror}", "make room, or set output="
@@ -103,6 +104,23 @@ async def freeze(
         shutil.rmtree(scratch, ignore_errors=True)
     prune(templates)
     return replace(template, ram=final / "ram", state=final / "state")
+
+
+def _put(scratch: Path, final: Path) -> bool:
+    """Give a template its place; false if another session has put a whole one there meanwhile.
+
+    What others may be cloning from is never taken away: a folder can only be renamed over an empty one.
+    """
+    try:
+        scratch.rename(final)
+    except OSError as error:
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise
+        if load(final.parent, final.name) is not None:
+            return False
+        shutil.rmtree(final, ignore_errors=True)
+        scratch.rename(final)
+    return True
 
 
 async def _freeze_into(

@@ -1,5 +1,8 @@
 """The tasks: what depends on what. A dodo.py needs one line: `from sistasks.tasks import *`."""
 
+from sistasks.tasks import interrupts  # noqa: F401 - first: from here on an interrupt is answered with a sentence
+
+# isort: split
 from sistasks.tasks.build import task_firmware, task_guest, task_kernel, task_setup, task_template
 from sistasks.tasks.configuration import DOIT_CONFIG
 from sistasks.tasks.suites import task_boot, task_performance, task_test

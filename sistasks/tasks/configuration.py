@@ -11,7 +11,6 @@ from sistasks import settings as settings_module
 from sistasks import steps
 from sistasks.errors import SistasksError
 from sistasks.layout import Layout
-from sistasks.tasks.interrupts import listen
 from sistasks.tasks.reporter import Reporter
 
 
@@ -26,7 +25,6 @@ def _resolve() -> settings_module.Settings:
     return settings
 
 
-listen()
 SETTINGS = _resolve()
 LAYOUT = Layout(SETTINGS.output)
 

@@ -47,3 +47,6 @@ def listen() -> None:
     sys.excepthook = _say
     if sys.argv[1:2] == ["list"]:  # it does nothing but talk: `| head` may end it
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+
+listen()
