@@ -47,19 +47,21 @@ def distribution_chart(
     values = given[np.isfinite(given) & (np.abs(given) < 1e300)]
     if values.size == 0:
         return nothing(title, "no samples")
-    first, last = _ends(values)
+    first, last, log = _ends(values)
     inside = values[(values >= first) & (values <= last)]
-    log = first > 0 and last / first >= _LOGARITHMIC
-    across = Scale(*((first, last) if log else spread(first, last)), LEFT, RIGHT, log=log)
-    bars, tallest = _bars(inside, across, values.size)
+    low, high, count = _bins(inside, log=log)
+    across = Scale(low, high, LEFT, RIGHT, log=log)
+    bars, tallest = _bars(inside, across, count, values.size, unit)
     drawn = [(name, value) for name, value in marks.items() if math.isfinite(value)][: len(_DASHES)]
     parts = [
-        f'<text class="n" x="{LEFT - 6}" y="{_TOP + 9}" text-anchor="end">{_share(tallest)}</text>',
+        f'<text class="n" x="{LEFT - 6}" y="{_TOP + 5}" text-anchor="end">{_share(tallest)}</text>',
+        f'<text class="n" x="{LEFT - 6}" y="{_TOP + 22}" text-anchor="end">samples</text>',
         f'<line class="g" x1="{LEFT}" x2="{RIGHT}" y1="{_TOP}" y2="{_TOP}"/>',
         bars,
         f'<line class="a" x1="{LEFT}" x2="{RIGHT}" y1="{_BOTTOM}" y2="{_BOTTOM}"/>',
-        *(_tick(tick, across, unit) for tick in across.ticks(3)),
-        *(_mark(row, name, value, across, unit) for row, (name, value) in enumerate(drawn)),
+        *(_tick(tick, across, unit) for tick in across.ticks(4)),
+        *(_mark_line(row, across.at(value)) for row, (_, value) in enumerate(drawn)),
+        *(_mark_words(row, name, value, across, unit) for row, (name, value) in enumerate(drawn)),
         _foot(values, first, last, unit, missing=given.size - values.size, log=log),
     ]
     summary = f"{values.size} samples, from {show(float(values.min()), unit)} to {show(float(values.max()), unit)}; "
@@ -67,43 +69,60 @@ def distribution_chart(
     return chart(title, summary, _HEIGHT, parts)
 
 
-def _ends(values: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """First and last value on the axis: all of them, unless some are far out."""
+def _ends(values: npt.NDArray[np.float64]) -> tuple[float, float, bool]:
+    """First and last value on the axis (all of them, unless some are far out), and whether it is logarithmic."""
     import numpy as np
 
     low, high = (float(value) for value in np.percentile(values, (1, 99)))
-    room = max(high - low, 0.02 * max(abs(low), abs(high))) / 2
     smallest, largest = float(values.min()), float(values.max())
-    return max(smallest, low - room), min(largest, high + room)
+    if smallest > 0 and high / low >= _LOGARITHMIC:
+        factor = math.sqrt(high / low)
+        return max(smallest, low / factor), min(largest, high * factor), True
+    room = max(high - low, 0.02 * max(abs(low), abs(high))) / 2
+    return max(smallest, low - room), min(largest, high + room), False
 
 
-def _bars(inside: npt.NDArray[np.float64], across: Scale, total: int) -> tuple[str, float]:
+def _bins(inside: npt.NDArray[np.float64], *, log: bool) -> tuple[float, float, int]:
+    """The ends of the axis, and how many bars stand between them."""
+    import numpy as np
+
+    first, last = float(inside.min()), float(inside.max())
+    if not log and last - first < _BINS[1] - 4 and bool(np.all(inside == np.round(inside))):
+        # a bar for each whole number, which stands in its middle
+        room = max(0.0, (4 - (last - first)) // 2) + 0.5
+        return first - room, last + room, int(last - first + 2 * room)
+    low, high = (first, last) if log else spread(first, last)
+    span = math.log(high / low) if log else high - low
+    # the rule of Freedman and Diaconis (On the histogram as a density estimator, 1981)
+    q1, q3 = (float(value) for value in np.percentile(np.log(inside) if log else inside, (25, 75)))
+    width = 2 * (q3 - q1) / inside.size ** (1 / 3)
+    wanted = span / width if width > span / _BINS[1] else _BINS[1]
+    return low, high, int(max(wanted, _BINS[0]))
+
+
+def _bars(
+    inside: npt.NDArray[np.float64], across: Scale, count: int, total: int, unit: str
+) -> tuple[str, float]:
     """The bars, and the tallest one's share of all samples."""
     import numpy as np
 
-    span = math.log(across.high / across.low) if across.log else across.high - across.low
-    scaled = np.log(inside) if across.log else inside
-    q1, q3 = np.percentile(scaled, (25, 75))
-    # the rule of Freedman and Diaconis (On the histogram as a density estimator, 1981)
-    width = 2 * float(q3 - q1) / inside.size ** (1 / 3)
-    wanted = span / width if width > 0 else _BINS[1]
-    count = int(min(max(wanted, _BINS[0]), _BINS[1]))
-    if not across.log and bool(np.all(inside == np.round(inside))) and span < count:
-        count = max(1, math.floor(span))  # whole numbers: bars narrower than 1 would leave gaps
-    places = [across.start + (across.end - across.start) * index / count for index in range(count + 1)]
-    edges = np.linspace(0.0, span, count + 1)
-    offset = scaled - (math.log(across.low) if across.log else across.low)
-    counts, _ = np.histogram(np.clip(offset, 0.0, span), bins=edges)
+    make = np.geomspace if across.log else np.linspace
+    edges = make(across.low, across.high, count + 1)
+    # rounding may put the last edge before the last sample
+    edges[-1] = max(edges[-1], float(inside.max()))
+    counts, _ = np.histogram(inside, bins=edges)
     most = int(counts.max())
+    wide = (across.end - across.start) / count
     parts = []
-    for index, number in enumerate(counts):
-        if number:
-            # one sample among thousands is still seen
-            height = max(1.5, (_BOTTOM - _TOP) * int(number) / most)
-            parts.append(
-                f'<rect class="b" x="{places[index] + 0.4:.1f}" y="{_BOTTOM - height:.1f}" '
-                f'width="{places[index + 1] - places[index] - 0.8:.1f}" height="{height:.1f}"/>'
-            )
+    for index in np.flatnonzero(counts):
+        # one sample among thousands is still seen
+        height = max(1.5, (_BOTTOM - _TOP) * int(counts[index]) / most)
+        low, high = show(float(edges[index]), unit), show(float(edges[index + 1]), unit)
+        parts.append(
+            f'<rect class="b" x="{across.start + wide * index + 0.4:.1f}" y="{_BOTTOM - height:.1f}" '
+            f'width="{wide - 0.8:.1f}" height="{height:.1f}">'
+            f"<title>{text(f'{low} to {high}: {counts[index]} samples', 80)}</title></rect>"
+        )
     return "".join(parts), most / total
 
 
@@ -118,17 +137,24 @@ def _tick(value: float, across: Scale, unit: str) -> str:
     )
 
 
-def _mark(row: int, name: str, value: float, across: Scale, unit: str) -> str:
-    """A line at a mark's value; each has a row of its own for its words, so that near ones don't overlap."""
-    x, y = across.at(value), 34 + 17 * row
+def _mark_line(row: int, x: float) -> str:
+    dash = f' stroke-dasharray="{_DASHES[row]}"' if _DASHES[row] else ""
+    return f'<line class="m"{dash} x1="{x:.1f}" x2="{x:.1f}" y1="{_row(row) - 9}" y2="{_BOTTOM}"/>'
+
+
+def _mark_words(row: int, name: str, value: float, across: Scale, unit: str) -> str:
+    """A mark's words; each has a row of its own, so that near ones don't overlap."""
+    x = across.at(value)
     beyond = " →" if value > across.high else " ←" if value < across.low else ""
     anchor, shift = ("end", -4) if x > (LEFT + RIGHT) / 2 else ("start", 4)
-    dash = f' stroke-dasharray="{_DASHES[row]}"' if _DASHES[row] else ""
     return (
-        f'<line class="m"{dash} x1="{x:.1f}" x2="{x:.1f}" y1="{y - 9}" y2="{_BOTTOM}"/>'
-        f'<text x="{x + shift:.1f}" y="{y}" text-anchor="{anchor}">'
+        f'<text class="h" x="{x + shift:.1f}" y="{_row(row)}" text-anchor="{anchor}">'
         f"{text(name, 20)} {figure(value, unit)}{beyond}</text>"
     )
+
+
+def _row(row: int) -> int:
+    return 34 + 17 * row
 
 
 def _foot(

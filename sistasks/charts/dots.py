@@ -11,6 +11,7 @@ from sistasks.charts.svg import (
     TOP,
     Scale,
     chart,
+    fence,
     figure,
     nothing,
     spread,
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 
 _BOTTOM: Final = 190
 _HEIGHT: Final = 238
-# dots of one group that can be told apart; of more values, so many equally spaced quantiles are drawn
+# dots of one group, and of all, that can be told apart; of more values, equally spaced quantiles are drawn
 _DOTS: Final = 25
+_ALL_DOTS: Final = 600
 _GROUPS: Final = 200
 _LABELS: Final = 12
 
@@ -36,8 +38,8 @@ def dots_chart(groups: Mapping[str, Sequence[float]], *, unit: str, title: str) 
 
     Args:
         groups: name -> values in `unit`, in the order of drawing; what is not finite is left out. Of a group of more
-            than 25 values, 25 equally spaced order statistics are drawn (the smallest and the largest among them), and
-            that is said. At most 200 groups are drawn, and that is said.
+            than 25 values (fewer where there are many groups) equally spaced order statistics are drawn, the smallest
+            and the largest among them, and that is said. At most 200 groups are drawn, and that is said.
         unit: of the values.
         title: shown above.
 
@@ -51,9 +53,12 @@ def dots_chart(groups: Mapping[str, Sequence[float]], *, unit: str, title: str) 
     shown = dict(list(filled.items())[:_GROUPS])
     middles = [statistics.median(values) for values in shown.values()]
     middle = statistics.median(middles)
-    dots = {name: _thin(values) for name, values in shown.items()}
+    dots = {
+        name: _thin(values, min(_DOTS, max(5, _ALL_DOTS // len(shown)))) for name, values in shown.items()
+    }
     everything = [value for values in dots.values() for value in values]
-    up = Scale(*spread(min(everything), max(everything)), _BOTTOM, TOP)
+    up = Scale(*spread(*fence(everything)), _BOTTOM, TOP)
+    cut = [value for value in everything if not up.low <= value <= up.high]
     inset = (RIGHT - LEFT) / (2 * len(dots))
     across = Scale(0, max(len(dots) - 1, 1), LEFT + inset, RIGHT - inset)
     radius = 4 if len(dots) <= 20 else 2.5
@@ -69,15 +74,17 @@ def dots_chart(groups: Mapping[str, Sequence[float]], *, unit: str, title: str) 
         parts.append(_column(name, values, x, up, unit, radius=radius, middle=middles[index]))
         if index % every == 0:
             parts.append(_name(x, name, max(4, 48 // min(len(dots), _LABELS)) if longest > 4 else 4))
-    parts.append(f'<text class="n" x="2" y="{_BOTTOM + 40}">{text(_note(filled, middle, unit), 60)}</text>')
+    parts.append(
+        f'<text class="n" x="2" y="{_BOTTOM + 40}">{text(_note(filled, middle, cut, unit), 60)}</text>'
+    )
     summary = f"{len(filled)} groups, medians from {show(min(middles), unit)} to {show(max(middles), unit)}"
     return chart(title, summary, _HEIGHT, parts)
 
 
-def _thin(values: Sequence[float]) -> list[float]:
-    if len(values) <= _DOTS:
+def _thin(values: Sequence[float], most: int) -> list[float]:
+    if len(values) <= most:
         return list(values)
-    return [values[round(index * (len(values) - 1) / (_DOTS - 1))] for index in range(_DOTS)]
+    return [values[round(index * (len(values) - 1) / (most - 1))] for index in range(most)]
 
 
 def _column(
@@ -95,10 +102,12 @@ def _name(x: float, name: str, limit: int) -> str:
     return f'<text class="n" x="{x:.1f}" y="{_BOTTOM + 19}" text-anchor="middle">{text(name, limit)}</text>'
 
 
-def _note(filled: Mapping[str, Sequence[float]], middle: float, unit: str) -> str:
+def _note(filled: Mapping[str, Sequence[float]], middle: float, cut: Sequence[float], unit: str) -> str:
     words = [f"dashed: median {show(middle, unit)}"]
+    if cut:
+        words.append(f"{len(cut)} dots beyond the axis: {show(max(cut, key=abs), unit)}")
     if any(len(values) > _DOTS for values in filled.values()):
-        words.append(f"{_DOTS} quantiles each")
+        words.append("quantiles of each")
     if len(filled) > _GROUPS:
         words.append(f"{_GROUPS} of {len(filled)} shown")
     return "; ".join(words)

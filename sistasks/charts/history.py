@@ -15,6 +15,7 @@ from sistasks.charts.svg import (
     TOP,
     Scale,
     chart,
+    fence,
     figure,
     label,
     nothing,
@@ -34,8 +35,6 @@ _HEIGHT: Final = 238
 _MARKS: Final = 150
 _COLUMNS: Final = 195
 _OUTCOMES: Final = ("better", "same", "worse", "unsure")
-# a point is cut off where it would press all others into this share of the height
-_PRESSED: Final = 25
 _SAFE_LINK: Final = re.compile(r"(?:https?://|[/?#.\w-][^:]*$)", re.ASCII)
 
 
@@ -82,8 +81,9 @@ def history_chart(points: Sequence[Point], *, unit: str, title: str, changes: Se
     shown = [points[index] for index in known]
     borders = sorted({place[index] for index in changes if place.get(index, 0) > 0})
     values = [point.value for point in shown]
-    low, high = _range(values)
-    up = Scale(*spread(low, high), _BOTTOM, TOP + 6)
+    up = Scale(
+        *spread(*fence([*values, *(end for point in shown for end in _ends(point))])), _BOTTOM, TOP + 6
+    )
     inset = 12 if len(shown) > 1 else (RIGHT - LEFT) / 2
     across = Scale(0, max(len(shown) - 1, 1), LEFT + inset, RIGHT - inset)
     cut = [value for value in values if not up.low <= value <= up.high]
@@ -105,13 +105,6 @@ def history_chart(points: Sequence[Point], *, unit: str, title: str, changes: Se
     ]
     summary = _summary(values, borders, unit)
     return chart(title, summary, _HEIGHT, parts, linked=any(_link(point) for _, point in marked))
-
-
-def _range(values: Sequence[float]) -> tuple[float, float]:
-    ordered = sorted(values)
-    low, high = ordered[len(ordered) // 10], ordered[-1 - len(ordered) // 10]
-    span = _PRESSED * max(high - low, abs(statistics.median(ordered)) * 0.04)
-    return max(ordered[0], low - span), min(ordered[-1], high + span)
 
 
 def _path(values: Sequence[float], across: Scale, up: Scale) -> str:
@@ -150,11 +143,17 @@ def _levels(values: Sequence[float], borders: Sequence[int], across: Scale, up: 
     return "".join(parts)
 
 
-def _spread_line(point: Point, x: float, up: Scale) -> str:
+def _ends(point: Point) -> list[float]:
+    """Both ends of a point's spread, or nothing."""
     ends = usable(end for end in (point.low, point.high) if end is not None)
-    if len(ends) < 2:
+    return sorted(ends) if len(ends) == 2 else []
+
+
+def _spread_line(point: Point, x: float, up: Scale) -> str:
+    ends = _ends(point)
+    if not ends:
         return ""
-    low, high = up.at(min(ends)), up.at(max(ends))
+    low, high = (up.at(end) for end in ends)
     return f'<line class="w" x1="{x:.1f}" x2="{x:.1f}" y1="{low:.1f}" y2="{high:.1f}"/>'
 
 
@@ -181,8 +180,8 @@ def _mark(point: Point, x: float, up: Scale, unit: str) -> str:
     elif point.value < up.low:
         shape += f'<path class="m" fill="none" d="M{x - 4:.1f} {y + 7:.1f}l4 5l4 -5"/>'
     words = f"{text(point.label, 120)}: {figure(point.value, unit)}"
-    ends = usable(end for end in (point.low, point.high) if end is not None)
-    if len(ends) == 2:
+    ends = _ends(point)
+    if ends:
         words += f" ({figure(ends[0], unit)} to {figure(ends[1], unit)})"
     words += f", {text(point.outcome, 20)}" if point.outcome else ""
     # a larger area that nobody sees, so that a finger hits it

@@ -36,6 +36,7 @@ STYLE: Final = f"""
 .sis-chart text{{font:12px system-ui,sans-serif;font-variant-numeric:tabular-nums;fill:var(--sis-ink)}}
 .sis-chart .t{{font-weight:600;font-size:13px}}
 .sis-chart .n{{fill:var(--sis-muted)}}
+.sis-chart .h{{paint-order:stroke;stroke:var(--sis-paper);stroke-width:4px}}
 .sis-chart .g{{stroke:var(--sis-grid);stroke-width:1}}
 .sis-chart .a{{stroke:var(--sis-muted);stroke-width:1}}
 .sis-chart .l{{fill:none;stroke:var(--sis-series);stroke-width:1.5;stroke-linejoin:round}}

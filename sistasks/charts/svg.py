@@ -19,6 +19,8 @@ RIGHT: Final = 468
 TOP: Final = 30
 # a range below this share of its values is widened, so that what is nearly equal looks nearly equal
 _LEAST_RANGE: Final = 0.04
+# a value is far out where it would press all others into a smaller share of the axis than one of so many
+_PRESSED: Final = 25
 # beyond this, differences of two values overflow
 _LARGEST: Final = 1e300
 # what XML 1.0 forbids, and surrogates, which no encoding of a file can hold
@@ -60,22 +62,18 @@ class Scale:
             share = (held - self.low) / (self.high - self.low)
         return self.start + share * (self.end - self.start)
 
-    def ticks(self, count: int = 4) -> list[float]:
-        """Round values within the scale: about `count` of them; 1, 2 and 5 times powers of ten."""
+    def ticks(self, most: int = 6) -> list[float]:
+        """Round values within the scale, as many as fit into `most`: 1, 2 and 5 times powers of ten."""
         if self.log:
-            return _log_ticks(self.low, self.high, count)
-        step = _step((self.high - self.low) / count)
-        first = math.ceil(self.low / step)
-        last = math.floor(self.high / step)
-        return [number * step for number in range(first, min(last, first + 20) + 1)]
+            return _log_ticks(self.low, self.high, most)
+        power = 10.0 ** math.floor(math.log10((self.high - self.low) / most))
+        steps = (factor * power for factor in (1, 2, 5, 10, 20))
+        spans = ((step, math.ceil(self.low / step), math.floor(self.high / step)) for step in steps)
+        step, first, last = next(span for span in spans if span[2] - span[1] < most)
+        return [number * step for number in range(first, last + 1)]
 
 
-def _step(rough: float) -> float:
-    power = 10.0 ** math.floor(math.log10(rough))
-    return next((factor * power for factor in (1, 2, 5) if factor * power >= rough * 0.999), 10 * power)
-
-
-def _log_ticks(low: float, high: float, count: int) -> list[float]:
+def _log_ticks(low: float, high: float, most: int) -> list[float]:
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     for factors in ((1, 2, 5), (1, 3), (1,)):
         found = [
@@ -84,9 +82,9 @@ def _log_ticks(low: float, high: float, count: int) -> list[float]:
             for factor in factors
             if low <= factor * 10.0**power <= high
         ]
-        if len(found) <= count + 2:
+        if len(found) <= most:
             return found
-    return found[:: math.ceil(len(found) / count)]
+    return found[:: math.ceil(len(found) / most)]
 
 
 def spread(low: float, high: float) -> tuple[float, float]:
@@ -95,6 +93,14 @@ def spread(low: float, high: float) -> tuple[float, float]:
     room = max((least - (high - low)) / 2, 0.06 * (high - low))
     wider = low - room
     return (max(wider, 0.0) if low >= 0 else wider), high + room
+
+
+def fence(values: Sequence[float]) -> tuple[float, float]:
+    """The range that an axis shows: all values, but for those so far out that they would press the others flat."""
+    ordered = sorted(values)
+    low, high = ordered[len(ordered) // 10], ordered[-1 - len(ordered) // 10]
+    room = _PRESSED * max(high - low, _LEAST_RANGE * max(abs(low), abs(high)))
+    return max(ordered[0], low - room), min(ordered[-1], high + room)
 
 
 def value_axis(scale: Scale, unit: str) -> str:
