@@ -42,7 +42,7 @@ def reading(db: Path, timeout: float = TIMEOUT) -> Iterator[sqlite3.Connection |
     if not _exists(db):
         yield None
         return
-    with _refusals(db, timeout), contextlib.closing(_open_to_read(db, timeout)) as connection:
+    with _refusals(db, timeout), contextlib.closing(open_to_read(db, timeout)) as connection:
         connection.row_factory = sqlite3.Row
         yield connection if schema.applied(connection, db) else None
 
@@ -113,8 +113,18 @@ def _uri(db: Path) -> str:
     return db.absolute().as_uri()
 
 
-def _open_to_read(db: Path, timeout: float) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"{_uri(db)}?mode=ro", uri=True, timeout=timeout, isolation_level=None)
+def open_to_read(db: Path, timeout: float = TIMEOUT, *, any_thread: bool = False) -> sqlite3.Connection:
+    """A connection that only reads, for those who keep it open; `reading` is what others want.
+
+    Args:
+        db: the history, which is there.
+        timeout: seconds to wait for another session that is writing.
+        any_thread: whether threads other than this one may use it, one at a time.
+
+    Raises:
+        sqlite3.Error: the file cannot be opened, or is no database.
+    """
+    connection = _connect_to_read(f"{_uri(db)}?mode=ro", timeout, any_thread=any_thread)
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError as error:
@@ -125,11 +135,17 @@ def _open_to_read(db: Path, timeout: float) -> sqlite3.Connection:
         log = Path(f"{os.path.realpath(db)}-wal")
         if not refused or (log.exists() and log.stat().st_size > 0):
             raise
-        return sqlite3.connect(f"{_uri(db)}?immutable=1", uri=True, timeout=timeout, isolation_level=None)
+        return _connect_to_read(f"{_uri(db)}?immutable=1", timeout, any_thread=any_thread)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _connect_to_read(uri: str, timeout: float, *, any_thread: bool) -> sqlite3.Connection:
+    return sqlite3.connect(
+        uri, uri=True, timeout=timeout, isolation_level=None, check_same_thread=not any_thread
+    )
 
 
 def _open_to_write(uri: str, db: Path, timeout: float) -> sqlite3.Connection:
