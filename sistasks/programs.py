@@ -11,12 +11,13 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 _PR_SET_PDEATHSIG: Final = 1
+_INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # pipes that a killed program handed to a daemon of another session never close
 _DRAIN_SECONDS: Final = 1.0
 
@@ -53,8 +54,38 @@ class Finished:
         return "\n".join([line.rstrip() for line in text.splitlines() if line.strip()][-lines:])
 
 
-def die_with_parent() -> Callable[[], None] | None:
-    """What a child does before it becomes the program, so that our own SIGKILL ends it too."""
+def start(command: Sequence[str | os.PathLike[str]], **options: Any) -> subprocess.Popen[bytes]:
+    """Start a child in a session of its own that our end ends too, SIGKILL included.
+
+    Interrupts wait meanwhile: one that arrives between fork and return would be swallowed by Python's own hooks, or
+    leave a child that nobody knows.
+
+    Args:
+        command: the program and its arguments.
+        options: for `subprocess.Popen`.
+
+    Raises:
+        OSError: the program cannot be started.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    ask = _die_with_parent(before)
+    if ask is not None:  # without it the child would keep the mask; and there are no hooks
+        signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+    child: subprocess.Popen[bytes] | None = None
+    try:
+        child = subprocess.Popen(command, start_new_session=True, preexec_fn=ask, **options)  # noqa: PLW1509 - no locks
+    finally:
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)  # what has waited is raised here
+        except BaseException:
+            if child is not None:
+                _kill(child, 0.0)
+            raise
+    return child
+
+
+def _die_with_parent(mask: set[int | signal.Signals]) -> Callable[[], None] | None:
+    """What a child does before it becomes the program: it asks to end with us, and hears signals again."""
     if sys.platform != "linux":
         return None
     import ctypes
@@ -67,6 +98,7 @@ def die_with_parent() -> Callable[[], None] | None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # it died before the signal was asked for
             os._exit(1)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     return ask
 
@@ -94,15 +126,19 @@ def run(
     Raises:
         OSError: the program cannot be started.
     """
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=log or subprocess.PIPE,
-        stderr=subprocess.STDOUT if log else subprocess.PIPE,
-        env=environ,
-        start_new_session=True,
-        preexec_fn=None if patience else die_with_parent(),  # noqa: PLW1509 - nothing else sets the parent-death signal
-    ) as process:
+    options: dict[str, Any] = {
+        "stdin": subprocess.PIPE,
+        "stdout": log or subprocess.PIPE,
+        "stderr": subprocess.STDOUT if log else subprocess.PIPE,
+        "env": environ,
+    }
+    # what may not be torn off must not die with us either
+    made = (
+        subprocess.Popen(command, start_new_session=True, **options)
+        if patience
+        else start(command, **options)
+    )
+    with made as process:
         try:
             out, err = process.communicate(stdin, timeout=limit)
             expired = False
@@ -132,9 +168,12 @@ def _kill(process: subprocess.Popen[bytes], patience: float) -> tuple[bytes, byt
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> bool:
-    """Send a signal to the group of a program that is not reaped yet, whose number is therefore its own."""
+    """Send a signal to the group of a program; false if it cannot be, or nobody is left in it."""
     try:
         os.killpg(process.pid, number)
+    except ProcessLookupError:
+        # interrupted, `communicate` itself waits for the program a moment, and may have reaped it
+        return False
     except PermissionError:
         # sudo runs as somebody else: what it does ends by itself, and is waited for
         return False

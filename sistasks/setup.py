@@ -182,6 +182,8 @@ def _install_missing(settings: Settings, log: Path, say: Callable[[str], None]) 
         manager: tuple(dict.fromkeys(name for part in parts for name in tools.packages(arch, part)[manager]))
         for manager in arch.packages
     }
+    for part in absent:
+        say(part.error.problem)
     say(f"installing {' '.join(wanted[tools.package_manager() or 'apt'])}")
     tools.install(wanted, log)
     return parts

@@ -104,3 +104,30 @@ def test_the_environment_can_be_set() -> None:
 def test_what_cannot_be_started_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         run([tmp_path / "nothing"], limit=1)
+
+
+def test_an_interrupt_stays_one_though_the_program_has_ended_by_then() -> None:
+    """Not the error that its group is gone, which would pass for a program that cannot be run."""
+    with pytest.raises(KeyboardInterrupt):
+        sh("kill -INT $PPID")
+
+
+def test_an_interrupt_while_a_program_is_made_is_not_lost() -> None:
+    """Python swallows what is raised in hooks around a fork, such as those of its own logging."""
+    script = (
+        "import os, signal\n"
+        "from sistasks.programs import run\n"
+        "os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGINT))\n"
+        "try:\n"
+        "    run(['/bin/sleep', '60'], limit=60)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+    )
+    done = run([sys.executable, "-c", script], limit=30)
+    assert (done.out, done.err) == (b"interrupted\n", b"")
+
+
+def test_a_program_hears_every_signal() -> None:
+    """Those that were held back while it was made are not held back in it."""
+    script = "import signal; print(len(signal.pthread_sigmask(signal.SIG_BLOCK, ())))"
+    assert run([sys.executable, "-c", script], limit=30).out == b"0\n"

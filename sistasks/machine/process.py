@@ -9,7 +9,7 @@ import subprocess
 from typing import IO, TYPE_CHECKING
 
 from sistasks.errors import NodeError
-from sistasks.programs import die_with_parent
+from sistasks.programs import start
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,15 +77,7 @@ def spawn(command: Sequence[str], *, pass_fds: Sequence[int], stderr: IO[bytes])
         NodeError: the program cannot be started.
     """
     try:
-        child = subprocess.Popen(
-            command,
-            pass_fds=pass_fds,
-            stdin=subprocess.DEVNULL,
-            stdout=stderr,
-            stderr=stderr,
-            start_new_session=True,
-            preexec_fn=die_with_parent(),  # noqa: PLW1509 - prctl alone: it takes no locks
-        )
+        child = start(command, pass_fds=pass_fds, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
     except OSError as error:
         raise NodeError(f"{command[0]} cannot be started: {error.strerror}", "doit setup") from error
     return Process(child)
