@@ -49,6 +49,7 @@ class Point:
         high: upper end of its spread, or None.
         outcome: `better`, `same`, `worse`, `unsure`, or empty where nothing was judged.
         href: where a click leads: http, https or relative; empty for nowhere.
+        note: more words, shown where the pointer rests.
     """
 
     label: str
@@ -57,6 +58,7 @@ class Point:
     high: float | None = None
     outcome: str = ""
     href: str = ""
+    note: str = ""
 
 
 def history_chart(points: Sequence[Point], *, unit: str, title: str, changes: Sequence[int] = ()) -> str:
@@ -184,6 +186,7 @@ def _mark(point: Point, x: float, up: Scale, unit: str) -> str:
     if ends:
         words += f" ({figure(ends[0], unit)} to {figure(ends[1], unit)})"
     words += f", {text(point.outcome, 20)}" if point.outcome else ""
+    words += f"; {text(point.note, 200)}" if point.note else ""
     # a larger area that nobody sees, so that a finger hits it
     inside = f'<title>{words}</title>{shape}<circle cx="{x:.1f}" cy="{y:.1f}" r="8" fill="transparent"/>'
     link = _link(point)
@@ -196,9 +199,11 @@ def _link(point: Point) -> str:
 
 
 def _when(points: Sequence[Point], across: Scale) -> str:
-    positions = sorted({0, len(points) // 2, len(points) - 1} if len(points) > 4 else {0, len(points) - 1})
+    """The first and the last label, and one between them where three have room."""
+    room = len(points) > 4 and max(len(point.label) for point in points) <= 11
+    positions = sorted({0, len(points) // 2, len(points) - 1} if room else {0, len(points) - 1})
     return "".join(
-        label(across.at(index), _BOTTOM + 18, points[index].label, limit=16) for index in positions
+        label(across.at(index), _BOTTOM + 18, points[index].label, limit=18) for index in positions
     )
 
 

@@ -27,10 +27,15 @@ _LARGEST: Final = 1e300
 _FORBIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
-def text(words: str, limit: int = 300) -> str:
-    """Words of anybody as XML text or attribute: escaped, without what XML forbids, at most `limit` characters."""
+def clean(words: str, limit: int = 300) -> str:
+    """Words of anybody without what XML forbids, at most `limit` characters; not escaped."""
     kept = words if len(words) <= limit else words[: limit - 1] + "…"
-    return html.escape(_FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", kept), quote=True)
+    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", kept)
+
+
+def text(words: str, limit: int = 300) -> str:
+    """Words of anybody as XML text or attribute: cleaned and escaped."""
+    return html.escape(clean(words, limit), quote=True)
 
 
 def figure(value: float, unit: str) -> str:

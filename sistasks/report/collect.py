@@ -1,0 +1,224 @@
+"""Reading what a report needs, in one look at the history: other sessions may write meanwhile."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+from typing import TYPE_CHECKING, Any, Final
+
+from sistasks.errors import HistoryError
+from sistasks.history.connection import reading
+from sistasks.history.records import MetricRow, ResultRow, StoredRun, SummaryRow
+from sistasks.history.samples import decode
+from sistasks.report.records import MetricReport, PastRun, RunReport, VerdictRow, kernel_title
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
+
+# runs in a metric's history
+_PAST: Final = 200
+
+# the newest run of each suite, and of each environment that its latest session measured it in
+_LATEST: Final = """
+    SELECT * FROM runs WHERE id IN (
+        SELECT max(runs.id) FROM runs JOIN (
+            SELECT suite AS latest_suite, session_id AS latest_session
+            FROM runs WHERE id IN (SELECT max(id) FROM runs GROUP BY suite)
+        ) ON suite = latest_suite AND session_id = latest_session
+        GROUP BY suite, environment_id
+    ) ORDER BY id"""
+_RESULTS: Final = """
+    SELECT node, test, status, target_met, duration, message FROM results WHERE run_id = ? ORDER BY node, id"""
+_SUMMARIES: Final = """
+    SELECT node, metric, count, mean, std, min, p50, p95, p99, max, ci_low, ci_high, confidence
+    FROM summaries WHERE run_id = ? ORDER BY node, metric"""
+_PAST_RUNS: Final = """
+    SELECT runs.id AS run_id, started_at, kernels.id AS id, name, release
+    FROM runs JOIN kernels ON kernels.id = kernel_id
+    WHERE suite = :suite AND environment_id = :environment_id AND runs.id <= :id ORDER BY runs.id DESC LIMIT :past"""
+_PAST_VALUES: Final = """
+    SELECT summaries.run_id, metric, p50 FROM summaries JOIN runs ON runs.id = summaries.run_id
+    WHERE runs.id BETWEEN :oldest AND :id AND suite = :suite AND environment_id = :environment_id
+    ORDER BY summaries.run_id, node"""
+_PAST_VERDICTS: Final = """
+    SELECT verdicts.* FROM verdicts JOIN runs ON runs.id = verdicts.run_id
+    WHERE runs.id BETWEEN :oldest AND :id AND suite = :suite AND environment_id = :environment_id
+    ORDER BY verdicts.id"""
+_RESOURCES: Final = """
+    SELECT node, count(*) AS count, avg(cpu_percent) AS cpu_mean, max(cpu_percent) AS cpu_peak, max(rss) AS rss_peak,
+        max(read_bytes) AS read_bytes, max(write_bytes) AS write_bytes, max(threads) AS threads, max(load1) AS load1
+    FROM resources WHERE run_id = ? GROUP BY node ORDER BY node"""
+
+
+def collect(db: Path) -> tuple[RunReport, ...]:
+    """The newest run of each suite (one for each environment that its latest session measured it in), with its history.
+
+    Raises:
+        HistoryError: there are no runs yet, or the file cannot be read as a history.
+    """
+    with reading(db) as connection:
+        if connection is not None:
+            # a hand or a damaged disk may have left text that is none
+            connection.text_factory = _text
+            connection.execute("BEGIN")
+            rows = [dict(row) for row in connection.execute(_LATEST)]
+            ways = [row["suite"] for row in rows]
+            if rows:
+                return tuple(_run(connection, row, ways.count(row["suite"])) for row in rows)
+    raise HistoryError(f"{db} has no runs yet", "measure first: doit test")
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="replace")
+
+
+def _run(connection: sqlite3.Connection, row: dict[str, Any], ways: int) -> RunReport:
+    number = row["id"]
+    run = StoredRun(
+        **{**row, "started_at": _moment(row["started_at"]), "finished_at": _moment(row["finished_at"])},
+        results=tuple(
+            ResultRow(**{**result, "target_met": _flag(result["target_met"])})
+            for result in _rows(
+                connection,
+                _RESULTS,
+                number,
+            )
+        ),
+        summaries=tuple(SummaryRow(**summary) for summary in _rows(connection, _SUMMARIES, number)),
+    )
+    session = _one(connection, "SELECT * FROM sessions WHERE id = ?", row["session_id"])
+    return RunReport(
+        run=run,
+        kernel=_one(connection, "SELECT * FROM kernels WHERE id = ?", row["kernel_id"]),
+        environment=_one(connection, "SELECT * FROM environments WHERE id = ?", row["environment_id"]),
+        command=session["command"],
+        host=session["host"],
+        ways=ways,
+        metrics=_metrics(connection, run),
+        verdicts=tuple(
+            _newest(_rows(connection, "SELECT * FROM verdicts WHERE run_id = ? ORDER BY id", number)).values()
+        ),
+        crashes=tuple(
+            _rows(
+                connection, "SELECT * FROM crashes WHERE run_id = ? ORDER BY node, console_offset, id", number
+            )
+        ),
+        resources=tuple(_rows(connection, _RESOURCES, number)),
+    )
+
+
+def _rows(connection: sqlite3.Connection, query: str, value: str | int) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(query, (value,))]
+
+
+def _one(connection: sqlite3.Connection, query: str, value: str) -> dict[str, Any]:
+    return _rows(connection, query, value)[0]
+
+
+def _moment(written: str) -> dt.datetime:
+    try:
+        moment = dt.datetime.fromisoformat(written)
+    except ValueError:
+        moment = None
+    if moment is None or moment.utcoffset() is None:
+        raise HistoryError(f"a time in the history is {written[:40]!r}", "restore a copy of the history")
+    return moment.astimezone(dt.UTC)
+
+
+def _flag(value: int | None) -> bool | None:
+    return None if value is None else bool(value)
+
+
+_VERDICT_FIELDS: Final = tuple(field.name for field in dataclasses.fields(VerdictRow))
+
+
+def _newest(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], VerdictRow]:
+    """The last verdict on each statistic of each metric; a history from before its columns came has some of them."""
+    found: dict[tuple[str, str], VerdictRow] = {}
+    for row in rows:
+        known = {name: row[name] for name in _VERDICT_FIELDS if name in row}
+        verdict = VerdictRow(**{**known, "confirmed": _flag(known.get("confirmed"))})
+        found[verdict.metric, verdict.statistic] = verdict
+    return dict(sorted(found.items()))
+
+
+def _metrics(connection: sqlite3.Connection, run: StoredRun) -> tuple[MetricReport, ...]:
+    names = sorted({row.metric for row in run.summaries})
+    past = _past(connection, run)
+    return tuple(_metric(connection, run, name, past) for name in names)
+
+
+def _metric(
+    connection: sqlite3.Connection, run: StoredRun, name: str, past: Mapping[str, tuple[PastRun, ...]]
+) -> MetricReport:
+    definition = _one(connection, "SELECT * FROM metrics WHERE name = ?", name)
+    samples, problem = _samples(connection, run, name)
+    history = past.get(name, ())
+    positions = {item.run_id: index for index, item in enumerate(history)}
+    changes = connection.execute(
+        "SELECT run_id FROM change_points WHERE metric = ? AND environment_id = ? ORDER BY run_id",
+        (name, run.environment_id),
+    )
+    return MetricReport(
+        definition=MetricRow(**definition),
+        summaries=tuple(row for row in run.summaries if row.metric == name),
+        samples=samples,
+        problem=problem,
+        history=history,
+        changes=tuple(positions[row["run_id"]] for row in changes if row["run_id"] in positions),
+    )
+
+
+def _samples(
+    connection: sqlite3.Connection, run: StoredRun, metric: str
+) -> tuple[npt.NDArray[np.int64] | None, str]:
+    """The samples of all nodes, and what is wrong with them."""
+    import numpy as np
+
+    rows = connection.execute(
+        "SELECT node, encoding, data, count FROM samples WHERE run_id = ? AND metric = ? ORDER BY node",
+        (run.id, metric),
+    )
+    sets, problems = [], []
+    for row in rows:
+        try:
+            sets.append(decode(row["encoding"], row["data"], row["count"]))
+        except HistoryError as error:
+            problems.append(f"node {row['node']}: {error.problem}")
+    problem = "; ".join(problems)
+    return (np.concatenate(sets), problem) if sets else (None, problem or "no samples are kept")
+
+
+def _past(connection: sqlite3.Connection, run: StoredRun) -> dict[str, tuple[PastRun, ...]]:
+    """The last runs of the same suite in the same environment, by metric; oldest first."""
+    asked: dict[str, Any] = {
+        "suite": run.suite, "environment_id": run.environment_id, "id": run.id, "past": _PAST,
+    }  # fmt: skip
+    runs = {row["run_id"]: dict(row) for row in connection.execute(_PAST_RUNS, asked)}
+    asked["oldest"] = min(runs)
+    values: dict[str, dict[int, list[float]]] = {}
+    for row in connection.execute(_PAST_VALUES, asked):
+        values.setdefault(row["metric"], {}).setdefault(row["run_id"], []).append(row["p50"])
+    outcomes = {
+        (row["run_id"], row["metric"]): row["outcome"]
+        for row in map(dict, connection.execute(_PAST_VERDICTS, asked))
+        if row.get("statistic", "p50") == "p50"
+    }
+    return {
+        metric: tuple(
+            PastRun(
+                run_id=number,
+                started_at=_moment(runs[number]["started_at"]),
+                kernel=kernel_title(runs[number]),
+                values=tuple(medians),
+                outcome=outcomes.get((number, metric), ""),
+            )
+            for number, medians in of_run.items()
+        )
+        for metric, of_run in values.items()
+    }

@@ -1,0 +1,96 @@
+"""A summary in Markdown, for the page that a CI system shows of a job."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import TYPE_CHECKING, Final
+
+from sistasks.charts.svg import clean
+from sistasks.report.records import all_of
+from sistasks.report.words import SIGNS, percent, plural
+from sistasks.units import show
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sistasks.report.records import MetricReport, RunReport, VerdictRow
+
+# what Markdown would take for markup; HTML is escaped before
+_MARKUP: Final = re.compile(r"([\\`*_{}\[\]()#+!|~@])")
+_MESSAGES: Final = 10
+
+
+def markdown_summary(runs: Sequence[RunReport]) -> str:
+    """The session in GitHub's Markdown: state, a table of metrics for each run, verdicts, and what failed.
+
+    Text of the history is shown as text, whatever markup it holds.
+    """
+    counts = ", ".join(f"{all_of(runs, status)} {status}" for status in ("pass", "fail", "error", "skip"))
+    lines = ["## sistasks", "", f"{plural(len(runs), 'run')}: {counts} (tests on nodes)"]
+    for run in runs:
+        lines += ["", *_run(run)]
+    return "\n".join(lines) + "\n"
+
+
+def _run(run: RunReport) -> Iterable[str]:
+    state = f"{SIGNS[run.run.status]} {run.run.status}"
+    yield f"### {_plain(run.title)}: {state}"
+    yield ""
+    yield (
+        f"run {run.run.id}, {plural(run.run.nodes, 'node')}, kernel {_plain(run.kernel_title)}, {run.clock_words}; "
+        f"{run.target_words}"
+    )
+    if run.run.message:
+        yield f"\n> {_plain(run.run.message, 1000)}"
+    if run.metrics:
+        yield "\n| metric | p50 | p95 | p99 | target | met |\n|---|--:|--:|--:|---|---|"
+        for metric in run.metrics:
+            yield _metric(metric)
+    if run.verdicts:
+        yield "\n| verdict on | baseline | now | effect | verdict | seen from |\n|---|--:|--:|--:|---|--:|"
+        units = {metric.definition.name: metric.definition.unit for metric in run.metrics}
+        for verdict in run.verdicts:
+            yield _verdict(verdict, units.get(verdict.metric, ""))
+    bad = [result for result in run.run.results if result.status in {"fail", "error"}]
+    if bad:
+        yield ""
+        for result in bad[:_MESSAGES]:
+            yield (
+                f"- {SIGNS[result.status]} node {result.node}, {_plain(result.test)}: {_plain(result.message, 500)}"
+            )
+        if len(bad) > _MESSAGES:
+            yield f"- and {len(bad) - _MESSAGES} more"
+
+
+def _metric(metric: MetricReport) -> str:
+    definition = metric.definition
+    figures = [_plain(show(metric.middle(name), definition.unit)) for name in ("p50", "p95", "p99")]
+    target, met = "", ""
+    if metric.met is not None:
+        sign = "≤" if definition.better == "lower" else "≥"
+        target = f"{metric.statistic} {sign} {_plain(show(definition.target, definition.unit))}"
+        met = f"{SIGNS['pass']} met" if metric.met else f"{SIGNS['fail']} missed"
+    return f"| {_plain(definition.name)} | {' | '.join(figures)} | {target} | {met} |"
+
+
+def _verdict(verdict: VerdictRow, unit: str) -> str:
+    word = f"{SIGNS[verdict.outcome]} {verdict.outcome}"
+    if verdict.outcome == "worse" and verdict.confirmed is False:
+        word += " (not confirmed)"
+    if verdict.reason:
+        word += f": {_plain(verdict.reason, 200)}"
+    cells = [
+        _plain(verdict.name),
+        _plain(show(verdict.baseline_value, unit)),
+        _plain(show(verdict.value, unit)),
+        percent(verdict.effect),
+        word,
+        percent(verdict.mde).removeprefix("+"),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _plain(words: str, limit: int = 120) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    return html.escape(_MARKUP.sub(r"\\\1", clean(" ".join(words.split()), limit)))

@@ -1,0 +1,184 @@
+"""What a report is made of: runs with all that the history knows of them, and what follows from that by arithmetic."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Mapping, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from sistasks.history.records import MetricRow, StoredRun, SummaryRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictRow:
+    """The newest verdict on one statistic of a metric; the columns of the table `verdicts`."""
+
+    metric: str
+    statistic: str = "p50"
+    outcome: str
+    reason: str = ""
+    baseline_value: float | None = None
+    value: float | None = None
+    effect: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    q: float | None = None
+    n: int | None = None
+    k: int | None = None
+    mde: float | None = None
+    method: str = ""
+    baseline: str = ""
+    confirmed: bool | None = None
+
+    @property
+    def name(self) -> str:
+        """The metric and, unless it is the median, the statistic."""
+        return self.metric if self.statistic == "p50" else f"{self.metric} {self.statistic}"
+
+    @property
+    def regressed(self) -> bool:
+        """Worse, and nothing left to confirm."""
+        return self.outcome == "worse" and self.confirmed is not False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastRun:
+    """One run in a metric's history.
+
+    Attributes:
+        started_at: UTC.
+        kernel: its name and release.
+        values: each node's median, in the metric's unit.
+        outcome: of the newest verdict on its median; empty if it was not judged.
+    """
+
+    run_id: int
+    started_at: dt.datetime
+    kernel: str
+    values: tuple[float, ...]
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricReport:
+    """One metric of one run.
+
+    Attributes:
+        definition: unit, direction, target.
+        summaries: of each node that measured it, by node.
+        samples: of all nodes, shape (count,), int64; None where none are kept.
+        problem: why there are no samples, or not all; empty where they are all there.
+        history: runs of the same suite in the same environment, oldest first, this run the last.
+        changes: indices into `history` of the first run after each change point.
+    """
+
+    definition: MetricRow
+    summaries: tuple[SummaryRow, ...]
+    samples: npt.NDArray[np.int64] | None
+    problem: str
+    history: tuple[PastRun, ...]
+    changes: tuple[int, ...]
+
+    def middle(self, statistic: str) -> float:
+        """The median over the nodes of a statistic that each node has of its own samples."""
+        return statistics.median(float(getattr(row, statistic)) for row in self.summaries)
+
+    @property
+    def statistic(self) -> str:
+        """The statistic that the target is for; the median where there is no target."""
+        return self.definition.target_statistic or "p50"
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is met by the median over the nodes; None where there is no target."""
+        if self.definition.target is None:
+            return None
+        value = self.middle(self.statistic)
+        lower = self.definition.better == "lower"
+        return value <= self.definition.target if lower else value >= self.definition.target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """One run, with all that the history knows of it.
+
+    Attributes:
+        run: with its results.
+        kernel, environment: the columns of the tables `kernels` and `environments`.
+        command: what was typed.
+        host: where.
+        ways: how many ways of booting its suite was measured in; with more than one, titles name the way.
+        crashes: rows of `crashes`.
+        resources: for each node (0: the host) the most and the mean of what was watched.
+    """
+
+    run: StoredRun
+    kernel: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    command: str
+    host: str
+    ways: int
+    metrics: tuple[MetricReport, ...]
+    verdicts: tuple[VerdictRow, ...]
+    crashes: tuple[Mapping[str, Any], ...]
+    resources: tuple[Mapping[str, Any], ...]
+
+    @property
+    def title(self) -> str:
+        """The suite, and the way of booting where there are several."""
+        return f"{self.run.suite} ({self.environment['boot']} boot)" if self.ways > 1 else self.run.suite
+
+    @property
+    def kernel_title(self) -> str:
+        """The kernel's name and release; the beginning of its hash where no release is known."""
+        return kernel_title(self.kernel)
+
+    def count(self, status: str) -> int:
+        """How many tests ended so."""
+        return sum(result.status == status for result in self.run.results)
+
+    @property
+    def enforced(self) -> bool:
+        """Whether a missed target failed its test: by what happened where one was missed, else by the default rule."""
+        missed = {result.status for result in self.run.results if result.target_met is False}
+        if missed & {"pass", "fail"}:
+            return "pass" not in missed
+        return self.environment["clock"] == "wall" and self.environment["accel"] in {"kvm", "hvf"}
+
+    @property
+    def clock_words(self) -> str:
+        """What the clock's figures mean."""
+        if self.environment["clock"] == "virtual":
+            return "virtual clock: one instruction counts as 1 ns, and figures repeat to the bit"
+        if self.environment["accel"] in {"kvm", "hvf"}:
+            return "wall clock, with hardware acceleration"
+        return "wall clock, on an emulated processor"
+
+    @property
+    def target_words(self) -> str:
+        """Whether a missed target fails, and why not."""
+        if self.enforced:
+            return "targets are enforced: a missed one fails its test"
+        if self.environment["clock"] == "virtual":
+            return "targets are reported, not enforced: an emulated nanosecond proves no claim about hardware"
+        if self.environment["accel"] not in {"kvm", "hvf"}:
+            return "targets are reported, not enforced: the machine is emulated"
+        return "targets are reported, not enforced"
+
+
+def kernel_title(row: Mapping[str, Any]) -> str:
+    """A kernel's name and release; the beginning of its hash where no release is known."""
+    return f"{row['name']} {row['release'] or str(row['id'])[:12]}"
+
+
+def all_of(runs: Sequence[RunReport], status: str) -> int:
+    """How many tests of all runs ended so."""
+    return sum(run.count(status) for run in runs)
