@@ -52,6 +52,11 @@ class Layout:
         return self.output / "templates"
 
     @property
+    def kept_kernels(self) -> Path:
+        """Kernels that baselines name, content-addressed."""
+        return self.output / "artifacts" / "kernels"
+
+    @property
     def scratch(self) -> Path:
         """What only running sessions need, a folder each."""
         return self.output / "run"

@@ -212,6 +212,16 @@ class Settings:
         "auto", TEXT, "address to fetch pinned firmware from instead of the manifest's", shown="auto"
     )
 
+    strict: bool = _variable(False, YES_NO, "gate: what cannot be decided fails, too")
+    base: str = _variable(
+        "", LINE, "compare: a run, a kernel or a session to compare with", shown="the one before"
+    )
+    head: str = _variable("", LINE, "compare: a run, a kernel or a session", shown="the latest")
+    metric: str = _variable("", LINE, "compare: show the percentiles of this metric, too", shown="none")
+    run: int = _variable(0, whole(1, 2**53), "accept: the run that is the new normal", shown="none")
+    note: str = _variable("", LINE, "accept: why", shown="none")
+    count: int = _variable(5, whole(2, 100), "selfcheck: runs of the same kernel")
+    port: int = _variable(8001, whole(1, 65535), "browse: the port on this machine")
     given: frozenset[str] = frozenset()
     """Names that were set by the person, not by default (not itself a variable)."""
 

@@ -59,6 +59,16 @@ def latest_run(db: Path, suite: str, inputs_sha256: str | None = None) -> Stored
         return None if row is None else _stored_run(connection, dict(row))
 
 
+def recent_kernels(db: Path, runs: int) -> set[str]:
+    """Kernels of the `runs` newest good runs of each suite in each environment: those that baselines may name."""
+    query = """SELECT DISTINCT kernel_id FROM (
+        SELECT kernel_id, row_number() OVER (PARTITION BY suite, environment_id ORDER BY id DESC) AS age
+        FROM runs WHERE status = 'ok'
+    ) WHERE age <= ?"""
+    with reading(db) as connection:
+        return set() if connection is None else {row[0] for row in connection.execute(query, (runs,))}
+
+
 def results_of(db: Path, run_id: int) -> tuple[ResultRow, ...]:
     """A run's results, by node and then in the order in which they were written; empty for an unknown run."""
     with reading(db) as connection:

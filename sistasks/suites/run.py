@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sistasks.cluster.nodes import Cluster, NodeReport
 from sistasks.errors import KernelFailure, SistasksError
+from sistasks.evidence import kernels
 from sistasks.files import write_atomically
 from sistasks.guest.plan import Plan
 from sistasks.history import exports, read
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from sistasks.machine.template import Template
     from sistasks.settings import Settings
     from sistasks.terminal import Terminal
+
+
+# of each suite in each environment: as many as a verdict may look back
+_BASELINE_RUNS = 31
 
 
 def ensure_template(recipe: Recipe, terminal: Terminal) -> Template:
@@ -95,8 +100,11 @@ def enforces_targets(recipe: Recipe) -> bool:
     return wish == "enforce" or (wish == "auto" and hardware)
 
 
-def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> None:
+def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> list[int]:
     """Run a suite until the history has as many good runs as were asked for, but at least once; show each.
+
+    Returns:
+        The numbers of the runs.
 
     Raises:
         KernelFailure: a test failed (the run is kept).
@@ -107,14 +115,16 @@ def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> None:
     made = recipes(suite, settings)
     for recipe in made:
         recipe.verify()
+    numbers = []
     for recipe in made:
         inputs = recipe.inputs_sha256(suite, recipe.environment(cloned=settings.clone and not suite.cold))
         for _ in range(max(1, settings.runs - read.good_runs(settings.db, inputs))):
             _say_what(suite, recipe, terminal)
-            _run_once(suite, recipe, terminal)
+            numbers.append(_run_once(suite, recipe, terminal))
+    return numbers
 
 
-def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> None:
+def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
     settings = recipe.settings
     started = dt.datetime.now(dt.UTC)
     reports = _run_nodes(suite, recipe, terminal)
@@ -123,8 +133,22 @@ def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> None:
     metrics = _metric_rows(suite)
     run_id = write_run(settings.db, _session(), run, metrics)
     _show(suite, recipe, run, run_id, terminal)
+    if measured.status == "ok":
+        _keep_kernel(recipe)
     _write_json(suite, recipe, run, metrics)
     _raise_first(reports, measured)
+    return run_id
+
+
+def _keep_kernel(recipe: Recipe) -> None:
+    """Keep what it takes to boot this kernel again, for as long as a baseline may name it."""
+    folder = Layout(recipe.settings.output).kept_kernels
+    kernel = kernels.KeptKernel(
+        id=recipe.kernel_id, image=recipe.kernel.sha256, initramfs=recipe.guest.sha256, guest=recipe.guest.bare_sha256,
+        arguments=recipe.machine.arguments, results_line=recipe.machine.results_line,
+    )  # fmt: skip
+    kernels.keep(folder, kernel, recipe.kernel.image, recipe.guest.initramfs)
+    kernels.prune(folder, read.recent_kernels(recipe.settings.db, _BASELINE_RUNS))
 
 
 def _say_what(suite: Suite, recipe: Recipe, terminal: Terminal) -> None:

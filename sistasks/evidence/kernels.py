@@ -1,0 +1,85 @@
+"""Kernels that a baseline names are kept, content-addressed, so that they can be booted again for a confirmation.
+
+`artifacts/kernels/<sha256>` are images and initramfs; `artifacts/kernels/<kernel id>.json` says what belongs together.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from sistasks.files import sha256_of, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptKernel:
+    """What it takes to boot a kernel again.
+
+    Attributes:
+        id: the kernel's identity in the history.
+        image, initramfs: SHA-256 of the files.
+        guest: identity of the guest without modules: it must still be that of the environment.
+        arguments: the kernel's own command line.
+        results_line: `virtio` or `serial`.
+    """
+
+    id: str
+    image: str
+    initramfs: str
+    guest: str
+    arguments: tuple[str, ...]
+    results_line: str
+
+
+def keep(folder: Path, kernel: KeptKernel, image: Path, initramfs: Path) -> None:
+    """Keep a kernel's files; those that are there already cost nothing.
+
+    Raises:
+        OSError: they cannot be kept.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for sha256, path in ((kernel.image, image), (kernel.initramfs, initramfs)):
+        target = folder / sha256
+        if target.exists():
+            continue
+        scratch = folder / f".{sha256}.{os.getpid()}"
+        try:
+            shutil.copyfile(path, scratch)
+            scratch.replace(target)
+        finally:
+            scratch.unlink(missing_ok=True)
+    write_atomically(folder / f"{kernel.id}.json", json.dumps(asdict(kernel), indent=2) + "\n")
+
+
+def find(folder: Path, kernel_id: str) -> KeptKernel | None:
+    """The kept kernel, if it is there and its files are what their names say."""
+    try:
+        fields = json.loads((folder / f"{kernel_id}.json").read_text())
+        kernel = KeptKernel(**{**fields, "arguments": tuple(fields["arguments"])})
+        whole = all(sha256_of(folder / name) == name for name in (kernel.image, kernel.initramfs))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return kernel if whole and kernel.id == kernel_id else None
+
+
+def prune(folder: Path, named: Collection[str]) -> None:
+    """Remove kernels that are not among the named, and files that no kept kernel names."""
+    used: set[str] = set()
+    for record in folder.glob("*.json"):
+        if record.stem not in named:
+            record.unlink(missing_ok=True)
+            continue
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            fields = json.loads(record.read_text())
+            used |= {fields["image"], fields["initramfs"]}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.suffix != ".json" and not path.name.startswith(".") and path.name not in used:
+            path.unlink(missing_ok=True)

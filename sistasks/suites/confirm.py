@@ -1,0 +1,111 @@
+"""Fresh boots of two kernels, pair by pair, for confirming what a screen has flagged on the wall clock."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sistasks.cluster.nodes import Cluster
+from sistasks.errors import NodeError
+from sistasks.guest.plan import Plan
+from sistasks.layout import Layout
+from sistasks.session import SESSION_ID
+from sistasks.statistics.summary import summarise
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sistasks.cluster.nodes import NodeReport, Observer
+    from sistasks.evidence.kernels import KeptKernel
+    from sistasks.machine.spec import Machine
+    from sistasks.suites.recipe import Recipe
+    from sistasks.suites.suite import Suite
+    from sistasks.terminal import Terminal
+
+Boot = dict[tuple[str, str], float]
+
+
+def measure_pairs(
+    recipe: Recipe, suite: Suite, baseline: KeptKernel, pairs: int, terminal: Terminal
+) -> list[tuple[Boot, Boot]]:
+    """Boot both kernels `pairs` times, cold, and measure the suite in each.
+
+    The two of a pair run side by side where the host has room for both, so that whatever disturbs one disturbs the
+    other (Bulej et al. 2020, "Duet benchmarking"); else one after the other, the order turned about in each pair.
+
+    Returns:
+        For each pair (baseline, candidate): (metric, statistic) -> value of that boot.
+
+    Raises:
+        NodeError: a boot failed: then nothing is confirmed.
+    """
+    layout = Layout(recipe.settings.output)
+    kept = layout.kept_kernels
+    before = replace(
+        recipe.machine,
+        kernel=kept / baseline.image,
+        initramfs=kept / baseline.initramfs,
+        arguments=baseline.arguments,
+        results_line=baseline.results_line,
+    )
+    terminal.say(f"confirming with {pairs} pairs of fresh boots of both kernels")
+    started = time.monotonic()
+    try:
+        with terminal.nodes(2 * pairs) as lines:
+            found = asyncio.run(_run_pairs(recipe, suite, (before, recipe.machine), pairs, lines))
+    finally:
+        shutil.rmtree(layout.scratch / SESSION_ID, ignore_errors=True)
+    terminal.say(f"confirmed or not after {time.monotonic() - started:.1f} s")
+    return found
+
+
+async def _run_pairs(
+    recipe: Recipe, suite: Suite, machines: tuple[Machine, Machine], pairs: int, lines: Observer
+) -> list[tuple[Boot, Boot]]:
+    layout = Layout(recipe.settings.output)
+
+    async def boot(machine: Machine, number: int) -> Boot:
+        cluster = Cluster(
+            machine=machine, template=None, logs=layout.logs / "confirm", scratch=layout.scratch / SESSION_ID,
+            session=SESSION_ID, slots=1, timeout=recipe.timeout,
+        )  # fmt: skip
+        plan = Plan(
+            node=number, seed=recipe.settings.seed + number, tests=tuple(suite.tests),
+            iterations=recipe.settings.iterations if suite.iterations is None else suite.iterations,
+            aligned=machine.clock == "virtual",
+        )  # fmt: skip
+        (report,) = await cluster.run([plan], lines)
+        return _values(report)
+
+    found = []
+    for pair in range(pairs):
+        numbers = (2 * pair + 1, 2 * pair + 2)
+        if recipe.slots >= 2:
+            before, after = await asyncio.gather(*map(boot, machines, numbers))
+        else:
+            order = (0, 1) if pair % 2 == 0 else (1, 0)
+            done: dict[int, Boot] = {}
+            for index in order:
+                done[index] = await boot(machines[index], numbers[index])
+            before, after = done[0], done[1]
+        found.append((before, after))
+    return found
+
+
+def _values(report: NodeReport) -> Boot:
+    if report.error is not None:
+        raise NodeError(
+            f"nothing is confirmed: {report.error.problem}", report.error.remedy, report.error.detail
+        )
+    return dict(_statistics(report.results.samples.items()))
+
+
+def _statistics(samples: Iterable[tuple[str, list[int]]]) -> Iterable[tuple[tuple[str, str], Any]]:
+    for metric, values in samples:
+        if values:
+            summary = summarise(values)
+            for statistic in ("p50", "p95", "p99"):
+                yield (metric, statistic), getattr(summary, statistic)

@@ -1,0 +1,1 @@
+"""A run against its history: what it is judged by, and what follows."""
