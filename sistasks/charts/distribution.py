@@ -59,7 +59,7 @@ def distribution_chart(
         f'<line class="g" x1="{LEFT}" x2="{RIGHT}" y1="{_TOP}" y2="{_TOP}"/>',
         bars,
         f'<line class="a" x1="{LEFT}" x2="{RIGHT}" y1="{_BOTTOM}" y2="{_BOTTOM}"/>',
-        *(_tick(tick, across, unit) for tick in across.ticks(4)),
+        *_ticks(across, unit),
         *(_mark_line(row, across.at(value)) for row, (_, value) in enumerate(drawn)),
         *(_mark_words(row, name, value, across, unit) for row, (name, value) in enumerate(drawn)),
         _foot(values, first, last, unit, missing=given.size - values.size, log=log),
@@ -87,11 +87,11 @@ def _bins(inside: npt.NDArray[np.float64], *, log: bool) -> tuple[float, float, 
     import numpy as np
 
     first, last = float(inside.min()), float(inside.max())
-    if not log and last - first < _BINS[1] - 4 and bool(np.all(inside == np.round(inside))):
-        # a bar for each whole number, which stands in its middle
+    low, high = (first, last) if log else spread(first, last)
+    if not log and high - low < _BINS[1] - 4 and bool(np.all(inside == np.round(inside))):
+        # a bar for each whole number, which stands in its middle: narrower ones would leave gaps
         room = max(0.0, (4 - (last - first)) // 2) + 0.5
         return first - room, last + room, int(last - first + 2 * room)
-    low, high = (first, last) if log else spread(first, last)
     span = math.log(high / low) if log else high - low
     # the rule of Freedman and Diaconis (On the histogram as a density estimator, 1981)
     q1, q3 = (float(value) for value in np.percentile(np.log(inside) if log else inside, (25, 75)))
@@ -130,11 +130,14 @@ def _share(share: float) -> str:
     return f"{share * 100:.0f} %" if share >= 0.1 else f"{share * 100:.1f} %"
 
 
-def _tick(value: float, across: Scale, unit: str) -> str:
-    x = across.at(value)
-    return f'<line class="a" x1="{x:.1f}" x2="{x:.1f}" y1="{_BOTTOM}" y2="{_BOTTOM + 4}"/>' + label(
-        x, _BOTTOM + 19, show(value, unit), limit=14
-    )
+def _ticks(across: Scale, unit: str) -> list[str]:
+    # where rounding makes two alike, the first one stands for both
+    words = {show(tick, unit): tick for tick in reversed(across.ticks(4))}
+    return [
+        f'<line class="a" x1="{x:.1f}" x2="{x:.1f}" y1="{_BOTTOM}" y2="{_BOTTOM + 4}"/>'
+        + label(x, _BOTTOM + 19, name, limit=14)
+        for name, x in ((name, across.at(tick)) for name, tick in words.items())
+    ]
 
 
 def _mark_line(row: int, x: float) -> str:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 from sistasks.charts.svg import (
     LEFT,
     RIGHT,
-    TOP,
     Scale,
     chart,
     fence,
@@ -29,6 +28,8 @@ from sistasks.units import show
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# words of changes stand between the title and the plot
+_TOP: Final = 42
 _BOTTOM: Final = 190
 _HEIGHT: Final = 238
 # as many marks as can be told apart, and clicked
@@ -83,9 +84,8 @@ def history_chart(points: Sequence[Point], *, unit: str, title: str, changes: Se
     shown = [points[index] for index in known]
     borders = sorted({place[index] for index in changes if place.get(index, 0) > 0})
     values = [point.value for point in shown]
-    up = Scale(
-        *spread(*fence([*values, *(end for point in shown for end in _ends(point))])), _BOTTOM, TOP + 6
-    )
+    ends = [end for point in shown for end in _ends(point)]
+    up = Scale(*spread(*fence([*values, *ends])), _BOTTOM, _TOP + 4)
     inset = 12 if len(shown) > 1 else (RIGHT - LEFT) / 2
     across = Scale(0, max(len(shown) - 1, 1), LEFT + inset, RIGHT - inset)
     cut = [value for value in values if not up.low <= value <= up.high]
@@ -138,10 +138,10 @@ def _levels(values: Sequence[float], borders: Sequence[int], across: Scale, up: 
         after = statistics.median(values[border : edges[number + 2]])
         words = f"{(after / before - 1) * 100:+.1f} %" if before > 0 else "change"
         parts.append(
-            f'<line class="m" stroke-dasharray="5 3" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{_BOTTOM}"/>'
+            f'<line class="m" stroke-dasharray="5 3" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_BOTTOM}"/>'
         )
         if len(borders) <= 5:
-            parts.append(label(x, TOP - 2, words))
+            parts.append(label(x, _TOP - 6, words))
     return "".join(parts)
 
 

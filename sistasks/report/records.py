@@ -92,6 +92,11 @@ class MetricReport:
         return statistics.median(float(getattr(row, statistic)) for row in self.summaries)
 
     @property
+    def one_sample(self) -> bool:
+        """Whether there is nothing to distribute: one sample on one node."""
+        return len(self.summaries) == 1 and self.summaries[0].count == 1
+
+    @property
     def statistic(self) -> str:
         """The statistic that the target is for; the median where there is no target."""
         return self.definition.target_statistic or "p50"

@@ -1,0 +1,114 @@
+"""A history that has everything a report shows: runs over time, a change, verdicts, a crash, what was watched."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import random
+from typing import TYPE_CHECKING, Any
+
+import history_records as records
+
+from sistasks.history.connection import writing
+from sistasks.history.records import ResultRow, SampleSet, SummaryRow
+from sistasks.history.store import write_run
+from sistasks.statistics.summary import summarise
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from sistasks.history.records import RunRecord
+
+SWITCH, RATE = "context_switch.latency", "throughput.rate"
+
+
+def measured(nodes: int, scale: float, seed: int) -> RunRecord:
+    """A run of the performance suite with a long-tailed latency and a rate on each node."""
+    chance = random.Random(seed)
+    results, summaries, samples = [], [], []
+    for node in range(1, nodes + 1):
+        values = {
+            SWITCH: [
+                int(scale * chance.gauss(5600, 40)) + (9000 if chance.random() < 0.01 else 0)
+                for _ in range(400)
+            ],
+            RATE: [int(chance.gauss(700_000, 30_000) / scale) for _ in range(100)],
+        }
+        for metric, numbers in values.items():
+            samples.append(SampleSet(node=node, metric=metric, values=numbers))
+            summaries.append(SummaryRow(node=node, metric=metric, **dataclasses.asdict(summarise(numbers))))
+        results.append(
+            ResultRow(node=node, test="context_switch", status="pass", target_met=False, duration=0.02)
+        )
+        results.append(ResultRow(node=node, test="throughput", status="pass", duration=0.03))
+    return records.run(
+        nodes=nodes, results=tuple(results), summaries=tuple(summaries), samples=tuple(samples), seed=seed
+    )
+
+
+def write_runs(db: Path, count: int = 12, *, nodes: int = 4, slower_from: int = 8) -> list[int]:
+    """Runs an hour apart, each in a session of its own; from one of them on 12 % slower. Their ids."""
+    ids = []
+    for index in range(count):
+        run = measured(nodes, 1.12 if index >= slower_from else 1.0, seed=index)
+        shift = dt.timedelta(hours=index)
+        run = dataclasses.replace(run, started_at=run.started_at + shift, finished_at=run.finished_at + shift)
+        ids.append(write_run(db, records.session(f"session-{index}"), run, records.METRICS))
+    return ids
+
+
+def insert(db: Path, table: str, row: Mapping[str, Any]) -> None:
+    """One row as it is, into a table of ours."""
+    with writing(db) as connection:
+        names = ", ".join(row)
+        marks = ", ".join("?" * len(row))
+        connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(row.values()))  # noqa: S608
+
+
+def verdict(run_id: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "run_id": run_id, "metric": SWITCH, "statistic": "p50", "outcome": "worse", "effect": 0.121, "low": 0.11,
+        "high": 0.13, "baseline_value": 5600.0, "value": 6277.0, "mde": 0.01, "method": "node by node, exact",
+        "baseline": f"run {run_id - 1} (debian)", "reason": "", "n": 4, "k": 4, "created_at": "2026-02-01T00:00:00Z",
+        **changes,
+    }  # fmt: skip
+
+
+def write_everything(db: Path) -> list[int]:
+    """The whole history; the ids of its runs."""
+    ids = write_runs(db)
+    for run_id, outcome in zip(ids[2:8], ("same", "better", "same", "unsure", "same", "same"), strict=True):
+        insert(db, "verdicts", verdict(run_id, outcome=outcome, effect=0.001))
+    insert(db, "verdicts", verdict(ids[8]))
+    insert(db, "verdicts", verdict(ids[-1]))
+    insert(db, "verdicts", verdict(ids[-1], statistic="p99", confirmed=0, p=0.004, q=0.2))
+    insert(
+        db,
+        "verdicts",
+        verdict(
+            ids[-1],
+            metric=RATE,
+            outcome="unsure",
+            effect=None,
+            low=None,
+            high=None,
+            mde=0.08,
+            reason="too few boots",
+        ),
+    )
+    insert(db, "change_points", {
+        "metric": SWITCH, "environment_id": records.environment().id, "run_id": ids[8], "before_run_id": ids[7],
+        "effect": 0.12, "p": 0.001, "n": 12, "method": "rank-CUSUM", "created_at": "2026-02-01T00:00:00Z",
+    })  # fmt: skip
+    insert(db, "crashes", {
+        "run_id": ids[-1], "node": 2, "kind": "panic", "title": "Kernel panic - not syncing: Attempted to kill init!",
+        "report": "[    0.51] Kernel panic - not syncing\n[    0.52] CPU: 0 PID: 1 Comm: init\n", "console_offset": 4711,
+    })  # fmt: skip
+    for node in range(3):
+        for second in range(3):
+            insert(db, "resources", {
+                "run_id": ids[-1], "node": node, "at": f"2026-02-01T00:00:0{second}Z", "cpu_percent": 50.0 + 10 * second,
+                "rss": (100 + 10 * second) << 20, "threads": 4, "read_bytes": 1 << 20, "write_bytes": 2 << 20,
+            })  # fmt: skip
+    return ids
