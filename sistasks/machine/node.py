@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import os
 import signal
 import socket
 from dataclasses import dataclass
-from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Final, Self
 
 from sistasks.errors import KernelFailure, NodeError, SistasksError
 from sistasks.guest.frames import Frame, FrameType
 from sistasks.machine.console import Console
+from sistasks.machine.lines import open_line, receive
 from sistasks.machine.process import Process, spawn
 from sistasks.machine.results import GuestResults, ResultsChannel
 from sistasks.machine.spec import MARK, Machine, NodeSpec, Role, command_line
@@ -32,7 +30,6 @@ _EXIT_GRACE: Final = 2.0
 _POWER_OFF_LIMIT: Final = 20.0
 _PANIC_LIMIT: Final = 5.0
 _STDERR_LIMIT: Final = 4096
-_PIPE_SIZE: Final = 1 << 18
 # the distribution's kernels need more than 64M
 _SMALL_MEMORY: Final = 128 << 20
 _TOLD: Final = "terminating on signal"
@@ -46,20 +43,6 @@ class NodeFiles:
     console: Path
     stderr: Path
     firmware_log: Path | None = None
-
-
-def _same(protocol: asyncio.Protocol) -> asyncio.Protocol:
-    return protocol
-
-
-def _pipe(theirs: contextlib.ExitStack) -> tuple[IO[bytes], int]:
-    """A pipe with room for a whole boot's console: our reading end, and the end that QEMU inherits."""
-    ours, end = os.pipe()
-    theirs.callback(os.close, end)
-    if hasattr(fcntl, "F_SETPIPE_SZ"):
-        with contextlib.suppress(OSError):  # the user's share of pipe memory is used up: the usual size does
-            fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
-    return os.fdopen(ours, "rb", buffering=0), end
 
 
 class Node:
@@ -161,8 +144,8 @@ class Node:
         monitor, qmp = socket.socketpair()
         with contextlib.ExitStack() as theirs:
             theirs.enter_context(qmp)
-            console, console_end = _pipe(theirs)
-            results, results_end = _pipe(theirs)
+            console, console_end = open_line(theirs)
+            results, results_end = open_line(theirs)
             await self._launch(qmp.fileno(), console_end, results_end)
         await self._listen(console, results)
         self._watcher = asyncio.create_task(self._watch())
@@ -190,13 +173,11 @@ class Node:
             self._process = spawn(self.command, pass_fds=descriptors, stderr=stderr)
 
     async def _listen(self, console: IO[bytes], results: IO[bytes]) -> None:
-        loop = asyncio.get_running_loop()
         log = self._stack.enter_context(self.files.console.open("wb", buffering=0))
         self._console = Console(log, self._panicked)
         self._channel = ResultsChannel(self._first_frame, self._frame, self._fail_ours)
-        for pipe, protocol in ((console, self._console), (results, self._channel)):
-            transport, _ = await loop.connect_read_pipe(partial(_same, protocol), pipe)
-            self._transports.append(transport)
+        for line, protocol in ((console, self._console), (results, self._channel)):
+            self._transports.append(await receive(line, protocol))
 
     async def _connect(self, sock: socket.socket) -> None:
         from sistasks.machine.monitor import Monitor
