@@ -5,17 +5,22 @@ from sistasks.tasks import interrupts  # noqa: F401 - first: from here on an int
 # isort: split
 from sistasks.tasks.build import task_firmware, task_guest, task_kernel, task_setup, task_template
 from sistasks.tasks.configuration import DOIT_CONFIG
+from sistasks.tasks.history import task_accept, task_compare, task_gate, task_selfcheck
 from sistasks.tasks.suites import task_boot, task_performance, task_test
 from sistasks.tasks.upkeep import task_cleanup
 
 __all__ = [
     "DOIT_CONFIG",
+    "task_accept",
     "task_boot",
     "task_cleanup",
+    "task_compare",
     "task_firmware",
+    "task_gate",
     "task_guest",
     "task_kernel",
     "task_performance",
+    "task_selfcheck",
     "task_setup",
     "task_template",
     "task_test",

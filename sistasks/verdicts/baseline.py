@@ -158,13 +158,13 @@ def open_history(db: Path) -> Iterator[History]:
         yield History(connection)
 
 
-def spread(runs: Sequence[RunInfo], boots: Boots) -> list[float]:
-    """At most MOST_BOOTS boots, taken evenly from the runs, so that the drift between sessions is among them."""
+def spread(runs: Sequence[RunInfo], boots: Boots) -> list[tuple[int, float]]:
+    """At most MOST_BOOTS boots as (run, value), taken evenly from the runs: so is the drift between sessions seen."""
     if not runs:
         return []
     quota = max(1, MOST_BOOTS // len(runs))
-    values = []
+    values: list[tuple[int, float]] = []
     for run in runs:
         nodes = sorted(node for number, node in boots if number == run.id)
-        values += [boots[run.id, node] for node in nodes[:quota]]
+        values += [(run.id, boots[run.id, node]) for node in nodes[:quota]]
     return values[:MOST_BOOTS]

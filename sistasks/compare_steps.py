@@ -1,0 +1,118 @@
+"""Two kernels, runs or sessions side by side, suite by suite."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sistasks.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.table import Table
+
+    from sistasks.settings import Settings
+    from sistasks.terminal import Terminal
+    from sistasks.verdicts.baseline import History, RunInfo
+    from sistasks.verdicts.records import Verdict
+
+_PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
+
+
+def compare(settings: Settings, terminal: Terminal) -> None:
+    """Show base against head.
+
+    Raises:
+        UsageError: a reference names nothing, or the two have no suite in common.
+        HistoryError: the history cannot be read.
+    """
+    from sistasks.verdicts.baseline import open_history
+    from sistasks.verdicts.references import before, find
+    from sistasks.verdicts.table import verdict_table
+
+    with open_history(settings.db) as history:
+        heads = find(history, settings.head or "latest")
+        bases = find(history, settings.base) if settings.base else None
+        shown = 0
+        for head in heads:
+            if bases is None:
+                base = before(history, head)
+            else:
+                base = next((run for run in bases if _fits(run, head) and run.id != head.id), None)
+                base = base or next(
+                    (run for run in bases if run.suite == head.suite and run.id != head.id), None
+                )
+            if base is None:
+                continue
+            shown += 1
+            terminal.table(verdict_table(head, compare_runs(history, base, head), terminal.width))
+            if settings.metric:
+                terminal.table(_percentiles(settings.db, history, base, head, settings.metric))
+    if not shown:
+        raise UsageError(
+            f"base={settings.base or 'the one before'} and head={settings.head or 'latest'} share no suite",
+            "doit browse shows what is there",
+        )
+
+
+def _fits(base: RunInfo, head: RunInfo) -> bool:
+    return (base.suite, base.environment_id) == (head.suite, head.environment_id)
+
+
+def compare_runs(history: History, base: RunInfo, head: RunInfo) -> list[Verdict]:
+    """Verdicts on `head` against one run; all are unsure where the two were not measured alike."""
+    from dataclasses import replace
+
+    from sistasks.verdicts import virtual, wall
+
+    boots = history.boots([base.id, head.id])
+    metrics = history.metrics()
+    exact = head.clock == base.clock == "virtual" and head.seed == base.seed
+    found = virtual.judge(head, base, boots, metrics) if exact else wall.screen(head, [base], boots, metrics)
+    problem = _unlike(base, head)
+    return [replace(verdict, outcome="unsure", reason=problem) for verdict in found] if problem else found
+
+
+def _unlike(base: RunInfo, head: RunInfo) -> str:
+    if base.environment_id != head.environment_id:
+        return f"runs {base.id} and {head.id} were measured in different environments"
+    if base.iterations != head.iterations:
+        return f"run {base.id} has {base.iterations} iterations, run {head.id} {head.iterations}"
+    return ""
+
+
+def _percentiles(db: Path, history: History, base: RunInfo, head: RunInfo, metric: str) -> Table:
+    """One metric, percentile by percentile: medians over nodes."""
+    import statistics
+
+    import numpy as np
+    from rich import box
+    from rich.table import Table
+
+    from sistasks.history.read import samples_of
+    from sistasks.units import show
+    from sistasks.verdicts.table import percent
+
+    definition = history.metrics().get(metric)
+    if definition is None:
+        raise UsageError(f"metric={metric} is not in the history", "the names stand in doit compare's table")
+    boots = history.boots([base.id, head.id]).get((metric, "p50"), {})
+    rows: list[list[float]] = []
+    for run in (base, head):
+        nodes = [node for number, node in boots if number == run.id]
+        values = [np.percentile(samples_of(db, run.id, node, metric), _PERCENTILES) for node in nodes]
+        if not values:
+            raise UsageError(f"run {run.id} has no samples of {metric}", "choose another metric=")
+        rows.append(
+            [statistics.median(float(value[i]) for value in values) for i in range(len(_PERCENTILES))]
+        )
+    table = Table(
+        title=f"{metric}, percentile by percentile", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    table.add_column("")
+    for heading in ("base", "head", "effect"):
+        table.add_column(heading, justify="right")
+    for percentile, one, two in zip(_PERCENTILES, *rows, strict=True):
+        effect = percent(two / one - 1) if one else "-"
+        table.add_row(f"p{percentile}", show(one, definition["unit"]), show(two, definition["unit"]), effect)
+    return table

@@ -1,0 +1,150 @@
+"""Judging on the wall clock: a screen against earlier boots, then fresh boots of both kernels for what it flags.
+
+The unit is one boot: y = log(statistic of its samples). Samples of different boots are never thrown together.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from sistasks.verdicts.baseline import spread
+from sistasks.verdicts.records import STATISTICS, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sistasks.verdicts.baseline import Boots, RunInfo
+
+MINIMUM_EFFECT: Final = 0.05
+Boot = dict[tuple[str, str], float]
+
+
+def screen(
+    run: RunInfo,
+    runs: Sequence[RunInfo],
+    boots: dict[tuple[str, str], Boots],
+    metrics: dict[str, dict[str, Any]],
+) -> list[Verdict]:
+    """A verdict for each statistic of each metric; `worse` is a suspicion until it is confirmed.
+
+    Args:
+        run: the candidate.
+        runs: its baseline, the newest first.
+        boots: values of all of them.
+        metrics: definitions by name.
+    """
+    numbers = [str(other.id) for other in reversed(runs)]
+    against = (
+        f"runs {', '.join(numbers)}" if len(numbers) > 1 else f"run {numbers[0]} ({runs[0].kernel_name})"
+    )
+    found = []
+    for metric in sorted({name for name, _ in boots}):
+        for statistic in STATISTICS:
+            known = {
+                "metric": metric,
+                "statistic": statistic,
+                "unit": metrics[metric]["unit"],
+                "better": metrics[metric]["better"],
+                "baseline": against,
+            }
+            minimum = float(metrics[metric]["minimum_effect"] or MINIMUM_EFFECT)
+            found.append(_screen_one(run, runs, boots.get((metric, statistic), {}), minimum, known))
+    return found
+
+
+def _screen_one(
+    run: RunInfo, runs: Sequence[RunInfo], values: Boots, minimum: float, known: dict[str, Any]
+) -> Verdict:
+    from sistasks.statistics import compare
+
+    now = [value for (number, _), value in sorted(values.items()) if number == run.id]
+    labelled = spread(runs, values)
+    before = [value for _, value in labelled]
+    known |= {
+        "n": len(before),
+        "k": len(now),
+        "baseline_value": statistics.median(before) if before else None,
+        "value": statistics.median(now) if now else None,
+    }
+    if not now or not before:
+        who = "this run did not measure it, its baseline did" if before else "the baseline has no such metric"
+        return Verdict(**known, outcome="unsure", reason=who)
+    if min(*now, *before) <= 0:
+        return Verdict(**known, outcome="unsure", reason="a value is 0: a relative change has no meaning")
+    seen = compare.screen(
+        [math.log(value) for value in before],
+        [math.log(value) for value in now],
+        better=known["better"],
+        minimum_effect=minimum,
+        sessions=[number for number, _ in labelled],
+    )
+    return Verdict(
+        **known,
+        outcome=seen.outcome,
+        reason="; ".join([doubt.words for doubt in seen.doubts] + list(seen.notes)),
+        effect=math.expm1(seen.shift),
+        low=_share(seen.low),
+        high=_share(seen.high),
+        p=seen.p,
+        mde=_share(seen.detectable),
+        method="screen, Mann-Whitney" if seen.method == "rank" else "screen, t-rule",
+    )
+
+
+def _share(logarithm: float) -> float | None:
+    """A logarithm as a relative change; None where it is not bounded."""
+    return math.expm1(logarithm) if math.isfinite(logarithm) and logarithm < 100 else None
+
+
+def pairs_needed(flagged: Sequence[Verdict]) -> int:
+    """Pairs of fresh boots that can confirm so many."""
+    from sistasks.statistics.paired import pairs_needed as needed
+
+    return needed(len(flagged))
+
+
+def unconfirmed(verdict: Verdict, why: str) -> Verdict:
+    """A suspicion that could not be looked into."""
+    return replace(verdict, outcome="unsure", reason=f"flagged, but not confirmed: {why}")
+
+
+def confirm(
+    flagged: Sequence[Verdict], pairs: Sequence[tuple[Boot, Boot]], *, seed: int
+) -> Mapping[tuple[str, str], Verdict]:
+    """What fresh boots of both kernels say of the flagged.
+
+    Args:
+        flagged: verdicts of the screen, `worse`.
+        pairs: for each pair (baseline, candidate): (metric, statistic) -> value of that boot.
+        seed: of the sign flips.
+
+    Returns:
+        (metric, statistic) -> the verdict that stands.
+    """
+    from sistasks.statistics import compare, paired
+
+    keys = [(verdict.metric, verdict.statistic) for verdict in flagged]
+    differences = []
+    for verdict, key in zip(flagged, keys, strict=True):
+        sign = 1 if verdict.better == "lower" else -1
+        differences.append([sign * math.log(after[key] / before[key]) for before, after in pairs])
+    least = [compare.threshold(MINIMUM_EFFECT)] * len(flagged)
+    found = paired.confirm(differences, least, seed=seed)
+    verdicts = {}
+    for verdict, key, one in zip(flagged, keys, found, strict=True):
+        change = math.expm1(one.median if verdict.better == "lower" else -one.median)
+        words = f"{one.pairs} pairs of fresh boots: {change:+.1%}"
+        verdicts[key] = replace(
+            verdict,
+            outcome="worse" if one.confirmed else "same",
+            confirmed=one.confirmed,
+            p=one.p,
+            q=one.q,
+            seed=seed,
+            method=f"{verdict.method}, sign-flip on pairs",
+            reason=f"confirmed by {words}" if one.confirmed else f"flagged, not confirmed by {words}",
+        )
+    return verdicts
