@@ -109,7 +109,7 @@ TABLES: Final = {
         newest_first="id",
         sortable=("id", "suite", "started_at", "finished_at", "status", "nodes", "iterations", "seed"),
         label="suite",
-        facets=("suite", "status", "environment_id"),
+        facets=("suite", "status"),
     ),
     "results": Table(
         title="Results",
