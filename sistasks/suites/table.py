@@ -50,6 +50,8 @@ def results_table(title: str, summaries: Sequence[SummaryRow], width: int) -> Ta
             for field in ("mean", "p50", "p95", "p99", "std")
         }
         figures = [show(value, metric.unit) for value in middle.values()]
+        if all(row.count == 1 for row in rows):  # one value has no distribution
+            figures[1:] = ["-"] * (len(figures) - 1)
         target = _target(name, middle)
         table.add_row(name, *figures, *([target] if middling else []), *([metric.industry] if wide else []))
         words = [f"target {target}"] if target != "-" and not middling else []
