@@ -105,10 +105,14 @@ class Terminal:
         """Show a table as wide as the terminal, or as a page in a pipe."""
         from rich.console import Console
 
+        self.log(_plain(table))
+        # above the table, not in it: a title in a narrow table would be folded
+        heading, table.title = table.title, None
         console = Console(file=self._out, width=self.width, highlight=False, soft_wrap=False)
         with console.capture() as captured:
+            if heading:
+                console.print(heading, markup=False)
             console.print(table)
-        self.log(_plain(table))
         self._print("\n".join(line.rstrip() for line in captured.get().rstrip().splitlines()))
 
     def _print(self, text: str) -> None:
