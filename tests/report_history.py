@@ -25,7 +25,7 @@ SWITCH, RATE = "context_switch.latency", "throughput.rate"
 
 def measured(nodes: int, scale: float, seed: int) -> RunRecord:
     """A run of the performance suite with a long-tailed latency and a rate on each node."""
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
     results, summaries, samples = [], [], []
     for node in range(1, nodes + 1):
         values = {
@@ -103,12 +103,14 @@ def write_everything(db: Path) -> list[int]:
     })  # fmt: skip
     insert(db, "crashes", {
         "run_id": ids[-1], "node": 2, "kind": "panic", "title": "Kernel panic - not syncing: Attempted to kill init!",
-        "report": "[    0.51] Kernel panic - not syncing\n[    0.52] CPU: 0 PID: 1 Comm: init\n", "console_offset": 4711,
+        "report": "[    0.51] Kernel panic - not syncing\n[    0.52] CPU: 0 PID: 1 Comm: init\n",
+        "console_offset": 4711,
     })  # fmt: skip
     for node in range(3):
         for second in range(3):
             insert(db, "resources", {
-                "run_id": ids[-1], "node": node, "at": f"2026-02-01T00:00:0{second}Z", "cpu_percent": 50.0 + 10 * second,
+                "run_id": ids[-1], "node": node, "at": f"2026-02-01T00:00:0{second}Z",
+                "cpu_percent": 50.0 + 10 * second,
                 "rss": (100 + 10 * second) << 20, "threads": 4, "read_bytes": 1 << 20, "write_bytes": 2 << 20,
             })  # fmt: skip
     return ids

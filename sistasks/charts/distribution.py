@@ -20,6 +20,9 @@ _HEIGHT: Final = 238
 _BINS: Final = (8, 48)
 # from this ratio on between the ends, equal steps would leave all but the tail in one bar
 _LOGARITHMIC: Final = 12.0
+# of so few samples none is far out
+_FEW: Final = 20
+_MARK_ROOM: Final = 112
 _DASHES: Final = ("", "6 3", "2 3", "8 3 2 3")
 
 
@@ -70,11 +73,18 @@ def distribution_chart(
 
 
 def _ends(values: npt.NDArray[np.float64]) -> tuple[float, float, bool]:
-    """First and last value on the axis (all of them, unless some are far out), and whether it is logarithmic."""
+    """First and last value on the axis, and whether it is logarithmic.
+
+    They are those of all values, unless there are enough of them and some are far out.
+    """
     import numpy as np
 
-    low, high = (float(value) for value in np.percentile(values, (1, 99)))
     smallest, largest = float(values.min()), float(values.max())
+    if values.size < _FEW:
+        return smallest, largest, smallest > 0 and largest / smallest >= _LOGARITHMIC
+    # towards the middle, so that one value of twenty can be far out
+    low = float(np.percentile(values, 1, method="higher"))
+    high = float(np.percentile(values, 99, method="lower"))
     if smallest > 0 and high / low >= _LOGARITHMIC:
         factor = math.sqrt(high / low)
         return max(smallest, low / factor), min(largest, high * factor), True
@@ -149,7 +159,8 @@ def _mark_words(row: int, name: str, value: float, across: Scale, unit: str) -> 
     """A mark's words; each has a row of its own, so that near ones don't overlap."""
     x = across.at(value)
     beyond = " →" if value > across.high else " ←" if value < across.low else ""
-    anchor, shift = ("end", -4) if x > (LEFT + RIGHT) / 2 else ("start", 4)
+    # to the right, where lines of higher marks begin below the words, unless there is no room
+    anchor, shift = ("end", -4) if x > RIGHT - _MARK_ROOM else ("start", 4)
     return (
         f'<text class="h" x="{x + shift:.1f}" y="{_row(row)}" text-anchor="{anchor}">'
         f"{text(name, 20)} {figure(value, unit)}{beyond}</text>"

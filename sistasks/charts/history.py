@@ -36,7 +36,7 @@ _HEIGHT: Final = 238
 _MARKS: Final = 150
 _COLUMNS: Final = 195
 _OUTCOMES: Final = ("better", "same", "worse", "unsure")
-_SAFE_LINK: Final = re.compile(r"(?:https?://|[/?#.\w-][^:]*$)", re.ASCII)
+_SAFE_LINK: Final = re.compile(r"(?:https?://|/?[?#.\w-][^:]*$|/$)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
