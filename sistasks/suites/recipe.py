@@ -124,6 +124,11 @@ class Recipe:
         return digest({"image": self.kernel.sha256, "arguments": self.machine.arguments})
 
     @property
+    def kernel_name(self) -> str:
+        """The kernel's name, with its own arguments: what tells two kernels under test apart for a person."""
+        return " ".join([self.kernel.name, *self.machine.arguments])
+
+    @property
     def slots(self) -> int:
         """Nodes that run at once: one for each processor of the host that a node's own processors leave."""
         return max(1, self.found.host_cores // self.machine.cpus)

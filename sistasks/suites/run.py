@@ -48,7 +48,7 @@ def ensure_template(recipe: Recipe, terminal: Terminal) -> Template:
         return known
     machine = recipe.machine
     terminal.say(
-        f"template: booting {recipe.kernel.name} {recipe.kernel.release or ''} once ({machine.clock} clock)"
+        f"template: booting {recipe.kernel_name} {recipe.kernel.release or ''} once ({machine.clock} clock)"
     )
     started = time.monotonic()
     made = asyncio.run(
@@ -162,7 +162,7 @@ def _say_what(suite: Suite, recipe: Recipe, terminal: Terminal) -> None:
     count = 1 if suite.cold else recipe.settings.nodes
     how = "cold" if suite.cold or not recipe.settings.clone else "cloned"
     terminal.say(
-        f"{suite.name}: {count} {'node' if count == 1 else 'nodes'} {how}, {recipe.kernel.name} "
+        f"{suite.name}: {count} {'node' if count == 1 else 'nodes'} {how}, {recipe.kernel_name} "
         f"{recipe.kernel.release or recipe.kernel.sha256[:12]} {machine.arch.name}, {machine.boot} boot, "
         f"{machine.accel}, {machine.clock} clock"
     )
@@ -175,7 +175,7 @@ def _record(suite: Suite, recipe: Recipe, measured: Measured, started: dt.dateti
     return RunRecord(
         suite=suite.name,
         kernel=KernelRow(
-            id=recipe.kernel_id, name=kernel.name, release=kernel.release, arch=kernel.arch,
+            id=recipe.kernel_id, name=recipe.kernel_name, release=kernel.release, arch=kernel.arch,
             config_sha256=kernel.config_sha256 or None, command_line=recipe.machine.kernel_command_line(),
             size=kernel.size, path=str(kernel.image),
         ),

@@ -6,6 +6,7 @@ from sistasks.tasks import interrupts  # noqa: F401 - first: from here on an int
 from sistasks.tasks.build import task_firmware, task_guest, task_kernel, task_setup, task_template
 from sistasks.tasks.configuration import DOIT_CONFIG
 from sistasks.tasks.history import task_accept, task_compare, task_gate, task_selfcheck
+from sistasks.tasks.show import task_browse, task_report
 from sistasks.tasks.suites import task_boot, task_performance, task_test
 from sistasks.tasks.upkeep import task_cleanup
 
@@ -13,6 +14,7 @@ __all__ = [
     "DOIT_CONFIG",
     "task_accept",
     "task_boot",
+    "task_browse",
     "task_cleanup",
     "task_compare",
     "task_firmware",
@@ -20,6 +22,7 @@ __all__ = [
     "task_guest",
     "task_kernel",
     "task_performance",
+    "task_report",
     "task_selfcheck",
     "task_setup",
     "task_template",
