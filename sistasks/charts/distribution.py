@@ -102,7 +102,7 @@ def _bins(inside: npt.NDArray[np.float64], *, log: bool) -> tuple[float, float, 
         # a bar for each whole number, which stands in its middle: narrower ones would leave gaps
         room = max(0.0, (4 - (last - first)) // 2) + 0.5
         return first - room, last + room, int(last - first + 2 * room)
-    span = math.log(high / low) if log else high - low
+    span = math.log(high) - math.log(low) if log else high - low
     # the rule of Freedman and Diaconis (On the histogram as a density estimator, 1981)
     q1, q3 = (float(value) for value in np.percentile(np.log(inside) if log else inside, (25, 75)))
     width = 2 * (q3 - q1) / inside.size ** (1 / 3)

@@ -62,7 +62,9 @@ class Scale:
         """The coordinate of a value."""
         held = min(max(value, self.low), self.high)
         if self.log:
-            share = math.log(held / self.low) / math.log(self.high / self.low)
+            # quotients of the ends may be too large for a float
+            base = math.log(self.low)
+            share = (math.log(held) - base) / (math.log(self.high) - base)
         else:
             share = (held - self.low) / (self.high - self.low)
         return self.start + share * (self.end - self.start)
