@@ -153,6 +153,7 @@ def change_points(
         window=window, level=level, merge_level=merge_level, minimum_effect=minimum_effect,
         chance=Chance(least, replicates, seed),
     )  # fmt: skip
+    rule.chance.allowed(level)  # refused whatever the series is, not only where a point comes so far
     found = _merged(values, _candidates(values, rule), rule)
     if found.size:
         found = _merged(values, _refined(values, found, rule), rule)

@@ -155,6 +155,8 @@ def session_noise(baseline: npt.ArrayLike, sessions: Sequence[object]) -> float:
     import numpy as np
 
     values = finite(baseline)
+    if len(sessions) != values.size:
+        raise ValueError(f"{values.size} boots need as many sessions, not {len(sessions)}")
     groups: dict[object, list[float]] = {}
     for label, value in zip(sessions, values.tolist(), strict=True):
         groups.setdefault(label, []).append(value)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # critical values are made at lengths of about this ratio and interpolated between: they change slowly
 _GRID: Final = 1.2
 # Ties make the ranks' spread smaller. Down to this share of it the critical values of untied ranks hold (simulated:
-# level .0045 to .0055 for .005); below it most values are equal, and rows that come near need permutations of their own.
+# level .0045 to .0055 for .005). Below it most values are equal, and rows that come near get permutations of their own.
 _TIED: Final = 0.8
 _NEAR: Final = 0.8
 
@@ -114,6 +114,17 @@ class Chance:
     replicates: int
     seed: int
 
+    def allowed(self, level: float) -> int:
+        """The most random rows b with a statistic at least as large, for p <= level.
+
+        Raises:
+            ValueError: so few replicates that p cannot be so small.
+        """
+        most = int(level * (self.replicates + 1) * (1 + 1e-12)) - 1
+        if most < 0:
+            raise ValueError(f"p <= {level} cannot be had from {self.replicates} permutations")
+        return most
+
     def critical(self, lengths: Ints, level: float, correlation: float = 0.0) -> Floats:
         """What a row's statistic must exceed for p <= level.
 
@@ -183,9 +194,6 @@ def _grid(first: int, last: int) -> Ints:
 
 @lru_cache(maxsize=1024)
 def _critical_value(chance: Chance, length: int, level: float, correlation: float) -> float:
-    allowed = int(level * (chance.replicates + 1) * (1 + 1e-12)) - 1
-    if allowed < 0:
-        raise ValueError(f"p <= {level} cannot be had from {chance.replicates} permutations")
     if correlation:
         order = _correlated(chance, length, correlation).argsort(axis=1).argsort(axis=1)
     else:
@@ -193,7 +201,7 @@ def _critical_value(chance: Chance, length: int, level: float, correlation: floa
     lengths = np.full(chance.replicates, length)
     ranks = order.astype(np.float64) - (length - 1) / 2
     statistics, _ = best_splits(ranks, lengths, chance.least)
-    place = chance.replicates - 1 - allowed
+    place = chance.replicates - 1 - chance.allowed(level)
     return float(np.partition(statistics, place)[place])
 
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.float64]
-    Alternative = Literal["greater", "less", "two-sided"]
 
+Alternative = Literal["greater", "less", "two-sided"]
 # steps of the exact distribution's table; about 20 ms at most
 _EXACT_STEPS: Final = 20_000_000
 # differences that are simply written out; more are counted without being made
@@ -144,7 +144,7 @@ def mann_whitney(
         baseline: shape (n,), n >= 1, any unit.
         candidate: shape (k,), k >= 1, the same unit.
         alternative: of the candidate: `greater`, `less`, or `two-sided` (twice the smaller of both, at most 1).
-        method: `auto` is exact where its table is small (up to about 60 + 60 values, or 400 + 10).
+        method: `auto` is exact where its table is small (up to about 40 + 40 values, or 300 + 10).
 
     Raises:
         ValueError: an empty sample, or values that are not finite.
