@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.signal import lfilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,22 +50,14 @@ class Shape:
         return ", ".join(words + (["drift"] if self.drift else []))
 
 
-def ar1(random: np.random.Generator, count: int, correlation: float) -> Floats:
-    values = random.normal(size=count)
-    values[1:] *= np.sqrt(1 - correlation**2)
-    for place in range(1, count):
-        values[place] += correlation * values[place - 1]
-    return values
-
-
 NOISES: dict[str, Callable[[np.random.Generator, int], Floats]] = {
     "normal": lambda random, n: random.normal(size=n),
     "bimodal": lambda random, n: random.normal(0, 0.5, n) + np.where(random.random(n) < 0.3, 2.0, 0.0),
     "outliers": lambda random, n: (
         random.normal(size=n) + np.where(random.random(n) < 0.04, random.exponential(6, n), 0)
     ),
-    "AR(1) .5": lambda random, n: ar1(random, n, 0.5),
-    "AR(1) .7": lambda random, n: ar1(random, n, 0.7),
+    "AR(1) .5": lambda random, n: lfilter([0.75**0.5], [1, -0.5], random.normal(size=n)),
+    "AR(1) .7": lambda random, n: lfilter([0.51**0.5], [1, -0.7], random.normal(size=n)),
     "rounded": lambda random, n: np.round(random.normal(size=n)),
     "Laplace": lambda random, n: random.laplace(0, 0.7, n),
     "skewed": lambda random, n: random.gamma(2, 0.7, n),
