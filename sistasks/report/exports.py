@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.errors import HistoryError
 from sistasks.history.exports import suite_json
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sistasks.report.records import MetricReport, RunReport
+
+_NOT_PLAIN: Final = re.compile(r"^[^A-Za-z0-9]+|[^A-Za-z0-9._-]+")
 
 
 def industry_report(runs: Sequence[RunReport]) -> dict[str, Any]:
@@ -73,11 +77,16 @@ def _metric(run: RunReport, metric: MetricReport) -> dict[str, Any]:
 
 
 def results_name(run: RunReport) -> str:
-    """The file name that readers of a run's JSON know: boot is measured in several ways, a file each."""
+    """The file name that readers of a run's JSON know: boot is measured in several ways, a file each.
+
+    Whatever the history says, it is a plain name, and different for different suites.
+    """
     boot = run.run.suite == "boot" or run.ways > 1
-    return (
-        f"{run.run.suite}_{run.environment['boot']}_results.json" if boot else f"{run.run.suite}_results.json"
-    )
+    name = f"{run.run.suite}_{run.environment['boot']}" if boot else run.run.suite
+    plain = _NOT_PLAIN.sub("-", name)[:60]
+    if plain != name:
+        plain += "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{plain}_results.json"
 
 
 def results_text(run: RunReport) -> str:

@@ -29,7 +29,7 @@ def dashboard(runs: Sequence[RunReport]) -> str:
     return _render("report/dashboard.html", runs)
 
 
-def tests_page(runs: Sequence[RunReport]) -> str:
+def results_page(runs: Sequence[RunReport]) -> str:
     """The compact page: suites, tests, how each node passed, messages."""
     return _render("report/test_report.html", runs)
 

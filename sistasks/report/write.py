@@ -9,7 +9,7 @@ from sistasks.layout import Layout
 from sistasks.report.collect import collect
 from sistasks.report.exports import industry_report, json_text, results_name, results_text
 from sistasks.report.junit import junit
-from sistasks.report.pages import dashboard, tests_page
+from sistasks.report.pages import dashboard, results_page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ def write_report(db: Path, output: Path) -> list[Path]:
     results, orchestrator = Layout(output).results
     files = {
         orchestrator / "validation_dashboard.html": dashboard(runs),
-        results / "test_report.html": tests_page(runs),
+        results / "test_report.html": results_page(runs),
         orchestrator / "industry_validation_report.json": json_text(industry_report(runs)),
         output / "junit.xml": junit(runs, {run.run.id: run.verdicts for run in runs}),
     }
