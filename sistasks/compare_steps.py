@@ -28,12 +28,13 @@ def compare(settings: Settings, terminal: Terminal) -> None:
     """
     from sistasks.verdicts.baseline import open_history
     from sistasks.verdicts.references import before, find
-    from sistasks.verdicts.table import verdict_table
+    from sistasks.verdicts.table import verdict_table, visible
 
     with open_history(settings.db) as history:
         heads = find(history, settings.head or "latest")
         bases = find(history, settings.base) if settings.base else None
         shown = 0
+        detailed = False
         for head in heads:
             if bases is None:
                 base = before(history, head)
@@ -45,14 +46,23 @@ def compare(settings: Settings, terminal: Terminal) -> None:
             if base is None:
                 continue
             shown += 1
-            terminal.table(verdict_table(head, compare_runs(history, base, head), terminal.width))
-            if settings.metric:
+            verdicts = compare_runs(history, base, head)
+            if not verdicts:
+                terminal.result(f"runs {base.id} and {head.id} measured nothing")
+                continue
+            terminal.table(verdict_table(head, verdicts, terminal.width))
+            for reason in sorted({verdict.reason for verdict in verdicts if verdict.outcome == "unsure"}):
+                terminal.say(f"unsure: {visible(reason, 300)}")
+            if settings.metric in {verdict.metric for verdict in verdicts}:
                 terminal.table(_percentiles(settings.db, history, base, head, settings.metric))
+                detailed = True
     if not shown:
         raise UsageError(
             f"base={settings.base or 'the one before'} and head={settings.head or 'latest'} share no suite",
             "doit browse shows what is there",
         )
+    if settings.metric and not detailed:
+        raise UsageError(f"metric={settings.metric} was not measured there", "the names stand in the table")
 
 
 def _fits(base: RunInfo, head: RunInfo) -> bool:
@@ -67,8 +77,7 @@ def compare_runs(history: History, base: RunInfo, head: RunInfo) -> list[Verdict
 
     boots = history.boots([base.id, head.id])
     metrics = history.metrics()
-    exact = head.clock == base.clock == "virtual" and head.seed == base.seed
-    found = virtual.judge(head, base, boots, metrics) if exact else wall.screen(head, [base], boots, metrics)
+    found = (virtual.judge if head.clock == "virtual" else wall.screen)(head, [base], boots, metrics)
     problem = _unlike(base, head)
     return [replace(verdict, outcome="unsure", reason=problem) for verdict in found] if problem else found
 
@@ -88,14 +97,13 @@ def _percentiles(db: Path, history: History, base: RunInfo, head: RunInfo, metri
     import numpy as np
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     from sistasks.history.read import samples_of
     from sistasks.units import show
-    from sistasks.verdicts.table import percent
+    from sistasks.verdicts.table import percent, visible
 
-    definition = history.metrics().get(metric)
-    if definition is None:
-        raise UsageError(f"metric={metric} is not in the history", "the names stand in doit compare's table")
+    unit = history.metrics()[metric]["unit"]
     boots = history.boots([base.id, head.id]).get((metric, "p50"), {})
     rows: list[list[float]] = []
     for run in (base, head):
@@ -107,12 +115,15 @@ def _percentiles(db: Path, history: History, base: RunInfo, head: RunInfo, metri
             [statistics.median(float(value[i]) for value in values) for i in range(len(_PERCENTILES))]
         )
     table = Table(
-        title=f"{metric}, percentile by percentile", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+        title=Text(f"{visible(metric)}, percentile by percentile"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
     )
     table.add_column("")
     for heading in ("base", "head", "effect"):
         table.add_column(heading, justify="right")
     for percentile, one, two in zip(_PERCENTILES, *rows, strict=True):
         effect = percent(two / one - 1) if one else "-"
-        table.add_row(f"p{percentile}", show(one, definition["unit"]), show(two, definition["unit"]), effect)
+        table.add_row(f"p{percentile}", show(one, unit), show(two, unit), effect)
     return table

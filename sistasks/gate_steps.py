@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
-from sistasks.errors import KernelFailure, NodeError, SistasksError, UsageError
+from sistasks.errors import HistoryError, KernelFailure, NodeError, SistasksError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sistasks.settings import Settings
+    from sistasks.suites.confirm import Boot
     from sistasks.terminal import Terminal
     from sistasks.verdicts.baseline import History, RunInfo
+    from sistasks.verdicts.changes import Changes
     from sistasks.verdicts.records import Verdict
+
+# regressions that are named in the sentence; the table has them all
+_NAMED: Final = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """One run, the verdicts on it, and since when its metrics are what they are.
+
+    Attributes:
+        accepted: a person took this very run as the new normal.
+    """
+
+    run: RunInfo
+    verdicts: Sequence[Verdict]
+    changes: Mapping[str, Changes]
+    accepted: bool
 
 
 def gate(settings: Settings, terminal: Terminal) -> None:
@@ -22,28 +44,40 @@ def gate(settings: Settings, terminal: Terminal) -> None:
         KernelFailure: a regression is confirmed, or the run itself failed.
         SistasksError: the run ended in an error of ours, or the history cannot be used.
     """
+    from sistasks.history.connection import prepare
     from sistasks.verdicts.baseline import open_history
-    from sistasks.verdicts.store import write_verdicts
+    from sistasks.verdicts.changes import find_changes
+    from sistasks.verdicts.store import write_changes, write_verdicts
 
-    judged: list[tuple[RunInfo, list[Verdict]]] = []
-    broken: list[SistasksError] = []
+    with open_history(settings.db) as history:
+        if not history.latest():
+            raise HistoryError(f"{settings.db} has no runs yet", "measure first: doit test")
+    prepare(
+        settings.db
+    )  # an older history has no place for verdicts, and one that cannot be written has none either
+    judged: list[_Judged] = []
+    broken: list[RunInfo] = []
     with open_history(settings.db) as history:
         for run in history.latest():
             if run.status != "ok":
-                kind = KernelFailure if run.status == "failed" else NodeError
-                broken.append(kind(f"run {run.id} ({run.suite}) has nothing to judge, it {_ended(run)}"))
+                broken.append(run)
                 continue
-            verdicts = judge(history, run, settings, terminal)
-            judged.append((run, verdicts))
-    for run, verdicts in judged:
-        if verdicts:
-            write_verdicts(settings.db, run.id, verdicts)
-        show(run, verdicts, terminal)
+            judged.append(
+                _Judged(
+                    run=run,
+                    verdicts=judge(history, run, settings, terminal),
+                    changes=find_changes(history, run, history.metrics(), seed=settings.seed),
+                    accepted=history.accepted(run) == run.id,
+                )
+            )
+    for one in judged:
+        if one.verdicts:
+            write_verdicts(settings.db, one.run.id, one.verdicts)
+        if one.changes:
+            write_changes(settings.db, one.run.environment_id, one.changes)
+        _show(one, terminal)
+    _export({one.run.id for one in judged if one.accepted}, settings, terminal)
     _conclude(judged, broken, settings, terminal)
-
-
-def _ended(run: RunInfo) -> str:
-    return f"{'failed' if run.status == 'failed' else 'ended in an error'}: {run.message}"
 
 
 def judge(
@@ -57,9 +91,6 @@ def judge(
         settings: for booting both kernels again.
         terminal: told what happens.
         same_kernel: judge the run against its own kernel: every alarm is then a false one.
-
-    Raises:
-        SistasksError: the boots that a confirmation needs failed.
     """
     from sistasks.verdicts import virtual, wall
 
@@ -67,26 +98,23 @@ def judge(
     if not runs:
         return []
     metrics = history.metrics()
+    boots = history.boots([run.id, *(other.id for other in runs)])
     if run.clock == "virtual":
-        reference = virtual.reference_run(run, runs)
-        if reference is None:
-            terminal.say(f"{run.suite}: no earlier run has seed={run.seed}, so that nodes cannot be compared")
-            return []
-        return virtual.judge(run, reference, history.boots([run.id, reference.id]), metrics)
-    screened = wall.screen(run, runs, history.boots([run.id, *(other.id for other in runs)]), metrics)
+        return virtual.judge(run, runs, boots, metrics)
+    screened = wall.screen(run, runs, boots, metrics)
     flagged = [verdict for verdict in screened if verdict.outcome == "worse"]
     if not flagged:
         return screened
     pairs = _confirm(run, runs, wall.pairs_needed(flagged), settings, terminal)
     if isinstance(pairs, str):
         return [wall.unconfirmed(verdict, pairs) if verdict in flagged else verdict for verdict in screened]
-    confirmed = wall.confirm(flagged, pairs, seed=settings.seed)
+    confirmed = wall.confirm(flagged, pairs, metrics, seed=settings.seed)
     return [confirmed.get((verdict.metric, verdict.statistic), verdict) for verdict in screened]
 
 
 def _confirm(
     run: RunInfo, runs: Sequence[RunInfo], pairs: int, settings: Settings, terminal: Terminal
-) -> list[tuple[dict[tuple[str, str], float], dict[tuple[str, str], float]]] | str:
+) -> list[tuple[Boot, Boot]] | str:
     """Values of fresh boots of both kernels, or why there are none."""
     from sistasks.evidence import kernels
     from sistasks.history.records import identity
@@ -105,8 +133,10 @@ def _confirm(
             if recipe.kernel_id == run.kernel_id
             and identity(recipe.environment(cloned=settings.clone and not suite.cold)) == run.environment_id
         ]
+        for recipe in fitting:
+            recipe.verify()
     except (SistasksError, OSError, ValueError) as error:
-        return f"the kernel of run {run.id} is not built here: {error}"
+        return f"the kernel of run {run.id} is not at hand: {error}"
     if not fitting:
         return f"the settings are not those of run {run.id}: give the gate the same variables"
     folder = Layout(settings.output).kept_kernels
@@ -114,56 +144,117 @@ def _confirm(
         kept = kernels.find(folder, other.kernel_id)
         if kept is not None and kept.guest == fitting[0].guest.bare_sha256:
             terminal.say(f"{run.suite}: flagged against run {other.id} ({other.kernel_name})")
-            return measure_pairs(fitting[0], suite, kept, pairs, terminal)
+            # as the run was measured, whatever the gate was told
+            recipe = replace(fitting[0], settings=replace(settings, iterations=run.iterations, seed=run.seed))
+            try:
+                return measure_pairs(recipe, suite, kept, pairs, terminal)
+            except SistasksError as error:
+                return error.problem
     return "no kernel of the baseline is kept, so that none can be booted again"
 
 
-def show(run: RunInfo, verdicts: Sequence[Verdict], terminal: Terminal) -> None:
-    """The gate's table for one run."""
-    from sistasks.verdicts.table import verdict_table
+def _show(judged: _Judged, terminal: Terminal) -> None:
+    """The gate's table for one run, and the reasons below it."""
+    from sistasks.verdicts.table import interval, percent, verdict_table, visible
 
-    if not verdicts:
-        terminal.result(
-            f"{run.suite}: run {run.id} ({run.kernel_name}) has no baseline yet: nothing to judge it by"
+    run = judged.run
+    if not judged.verdicts:
+        why = (
+            "was accepted as the new normal"
+            if judged.accepted
+            else "has no baseline yet: nothing to judge it by"
         )
+        terminal.result(f"{visible(run.suite)}: run {run.id} ({visible(run.kernel_name)}) {why}")
         return
-    terminal.table(verdict_table(run, verdicts, terminal.width))
-    for verdict in verdicts:
+    terminal.table(verdict_table(run, judged.verdicts, terminal.width))
+    reasons: dict[str, list[str]] = {}
+    for verdict in judged.verdicts:
         if verdict.outcome == "unsure":
-            terminal.say(f"unsure: {verdict.name}: {verdict.reason}")
+            reasons.setdefault(verdict.reason, []).append(visible(verdict.name))
+        elif verdict.outcome == "worse" or verdict.reason:
+            words = [interval(verdict)] if verdict.low is not None and verdict.low != verdict.high else []
+            words += [verdict.reason] if verdict.reason else []
+            name = visible(verdict.name)
+            terminal.say(f"{verdict.outcome}: {name}: {'; '.join([percent(verdict.effect), *words])}")
+    for reason, names in reasons.items():
+        terminal.say(f"unsure: {', '.join(names)}: {visible(reason, 300)}", always=True)
+
+
+def _export(accepted: set[int], settings: Settings, terminal: Terminal) -> None:
+    """JUnit for the CI system, and Markdown for its page. What a person accepted is no failure there."""
+    from sistasks.files import write_atomically
+    from sistasks.report import collect, junit, markdown_summary
+
+    runs = [replace(run, verdicts=()) if run.run.id in accepted else run for run in collect(settings.db)]
+    write_atomically(settings.output / "junit.xml", junit(runs, {run.run.id: run.verdicts for run in runs}))
+    page = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not page:
+        return
+    try:
+        with Path(page).open("a", encoding="utf-8") as file:
+            file.write(markdown_summary(runs))
+    except OSError as error:
+        terminal.say(f"GITHUB_STEP_SUMMARY={page} cannot be written: {error.strerror}", always=True)
 
 
 def _conclude(
-    judged: Sequence[tuple[RunInfo, Sequence[Verdict]]],
-    broken: Sequence[SistasksError],
-    settings: Settings,
-    terminal: Terminal,
+    judged: Sequence[_Judged], broken: Sequence[RunInfo], settings: Settings, terminal: Terminal
 ) -> None:
-    worse = [(run, verdict) for run, verdicts in judged for verdict in verdicts if verdict.regressed]
-    unsure = sum(verdict.outcome == "unsure" for _, verdicts in judged for verdict in verdicts)
+    from sistasks.verdicts.table import visible
+
+    # errors of ours last: exit code 2 is for when nothing was found out about the kernel
+    for run in broken:
+        terminal.say(_ended(run), always=True)
+    worse = [(one, verdict) for one in judged for verdict in one.verdicts if verdict.regressed]
     if worse:
-        words = ", ".join(
-            f"{verdict.name} {verdict.effect or 0:+.1%} (run {run.id})" for run, verdict in worse
-        )
-        raise KernelFailure(f"worse: {words}", f"if that is meant: doit accept run={worse[0][0].id} note='why'")
-    for error in broken:
-        raise error
+        words = [_regression(one, verdict) for one, verdict in worse[:_NAMED]]
+        words += [f"{len(worse) - _NAMED} more"] if len(worse) > _NAMED else []
+        numbers = sorted({one.run.id for one, _ in worse})
+        remedy = " && ".join(f"doit accept run={number} note='why'" for number in numbers)
+        raise KernelFailure(f"worse: {', '.join(words)}", f"if that is meant: {remedy}")
+    for run in broken:
+        if run.status == "failed":
+            raise KernelFailure(_ended(run), "mend the kernel, and measure again")
+    for run in broken:
+        raise NodeError(_ended(run), "measure again: doit " + visible(run.suite))
+    unsure = sum(verdict.outcome == "unsure" for one in judged for verdict in one.verdicts)
+    verdicts = f"{unsure} {'verdict is' if unsure == 1 else 'verdicts are'} unsure"
     if unsure and settings.strict:
-        raise KernelFailure(
-            f"{unsure} verdicts are unsure, and strict=yes", "measure more boots, or see the reasons"
-        )
-    terminal.result(f"gate: passed{f', {unsure} verdicts unsure' if unsure else ''}")
+        raise KernelFailure(f"{verdicts}, and strict=yes", "measure more boots, or see the reasons")
+    terminal.result(f"gate: passed{f', but {verdicts}' if unsure else ''}")
+
+
+def _ended(run: RunInfo) -> str:
+    from sistasks.verdicts.table import visible
+
+    how = "failed" if run.status == "failed" else "ended in an error"
+    return f"run {run.id} ({visible(run.suite)}) has nothing to judge, it {how}: {visible(run.message, 300)}"
+
+
+def _regression(judged: _Judged, verdict: Verdict) -> str:
+    from sistasks.verdicts.table import percent, visible
+
+    where = f"run {judged.run.id}"
+    known = judged.changes.get(verdict.metric)
+    since = known.worse_since if known is not None else None
+    if since is not None and since != judged.run.id:
+        where += f", since run {since}"
+    return f"{visible(verdict.name)} {percent(verdict.effect)} ({where})"
 
 
 def accept(settings: Settings, terminal: Terminal) -> None:
     """Take a run as the new normal.
 
     Raises:
-        UsageError: no run was named, or the history has no such run.
+        UsageError: no run was named, or the history has no such run, or it is not a good one.
+        HistoryError: there is no history, or it cannot be written.
     """
+    from sistasks.verdicts.baseline import open_history
     from sistasks.verdicts.store import accept as write
 
     if "run" not in settings.given:
         raise UsageError("accept needs the run that is the new normal", "doit accept run=12 note='why'")
-    write(settings.db, settings.run, settings.note)
+    with open_history(settings.db) as history:
+        run = history.run(settings.run)
+    write(settings.db, run, settings.note)
     terminal.result(f"run {settings.run} is the new normal: baselines begin with it")

@@ -48,7 +48,7 @@ def keep(folder: Path, kernel: KeptKernel, image: Path, initramfs: Path) -> None
     folder.mkdir(parents=True, exist_ok=True)
     for sha256, path in ((kernel.image, image), (kernel.initramfs, initramfs)):
         target = folder / sha256
-        if target.exists():
+        if target.exists() and target.stat().st_size == path.stat().st_size:
             continue
         scratch = folder / f".{sha256}.{os.getpid()}"
         try:
@@ -77,7 +77,7 @@ def prune(folder: Path, named: Collection[str]) -> None:
         if record.stem not in named:
             record.unlink(missing_ok=True)
             continue
-        with contextlib.suppress(OSError, ValueError, KeyError):
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             fields = json.loads(record.read_text())
             used |= {fields["image"], fields["initramfs"]}
     for path in folder.iterdir() if folder.is_dir() else ():

@@ -7,7 +7,7 @@ something else, or was written by a newer sistasks.
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.errors import HistoryError
 from sistasks.history.connection import reading
@@ -26,6 +26,29 @@ _RESULTS = (
 )
 _SUMMARIES = """SELECT node, metric, count, mean, std, min, p50, p95, p99, max, ci_low, ci_high, confidence
     FROM summaries WHERE run_id = ? ORDER BY node, metric"""
+
+
+# a regression of a kernel counts until somebody accepts a run of that kernel; of several verdicts on one thing the
+# newest does
+_REGRESSED: Final = """
+    SELECT judged.suite, judged.environment_id, judged.kernel_id
+    FROM verdicts JOIN runs AS judged ON judged.id = verdicts.run_id
+    WHERE verdicts.outcome = 'worse' AND verdicts.confirmed IS NOT 0
+        AND NOT EXISTS (
+            SELECT 1 FROM verdicts AS newer
+            WHERE newer.run_id = verdicts.run_id AND newer.metric = verdicts.metric
+                AND newer.statistic = verdicts.statistic AND newer.id > verdicts.id
+        )
+        AND NOT EXISTS (
+            SELECT 1 FROM annotations JOIN runs AS accepted ON accepted.id = annotations.run_id
+            WHERE annotations.kind = 'accept' AND accepted.kernel_id = judged.kernel_id
+                AND accepted.suite = judged.suite AND accepted.environment_id = judged.environment_id
+                AND accepted.id >= judged.id
+        )"""
+# whether a good run may be part of a baseline, in a query on `runs` and `kernels`
+BASELINE_CONDITION: Final = (
+    f"(coalesce(git_dirty, 0) = 0 AND (suite, environment_id, kernels.id) NOT IN ({_REGRESSED}))"
+)
 
 
 def good_runs(db: Path, inputs_sha256: str) -> int:
@@ -60,13 +83,31 @@ def latest_run(db: Path, suite: str, inputs_sha256: str | None = None) -> Stored
 
 
 def recent_kernels(db: Path, runs: int) -> set[str]:
-    """Kernels of the `runs` newest good runs of each suite in each environment: those that baselines may name."""
-    query = """SELECT DISTINCT kernel_id FROM (
-        SELECT kernel_id, row_number() OVER (PARTITION BY suite, environment_id ORDER BY id DESC) AS age
-        FROM runs WHERE status = 'ok'
-    ) WHERE age <= ?"""
+    """Kernels that a baseline of `runs` runs may name, and that of each newest good run.
+
+    A baseline leaves out its candidate's own kernel, however often that was measured, and kernels that got worse: both
+    may be more than `runs` runs in a row, and the kernel that they are compared with must not be forgotten meanwhile.
+    """
+    query = f"""
+        WITH good AS (
+            SELECT kernels.id AS kernel_id, runs.id, {BASELINE_CONDITION} AS fit,
+                first_value(kernels.id) OVER what AS newest, row_number() OVER what AS place,
+                suite, environment_id, iterations
+            FROM runs JOIN kernels ON kernels.id = kernel_id WHERE status = 'ok'
+            WINDOW what AS (PARTITION BY suite, environment_id, iterations ORDER BY runs.id DESC)
+        ), aged AS (
+            SELECT *,
+                row_number() OVER (PARTITION BY suite, environment_id, iterations ORDER BY id DESC) AS age,
+                row_number() OVER (
+                    PARTITION BY suite, environment_id, iterations, kernel_id = newest ORDER BY id DESC
+                ) AS age_among_others
+            FROM good WHERE fit
+        )
+        SELECT kernel_id FROM good WHERE place = 1
+        UNION SELECT kernel_id FROM aged WHERE age <= :runs
+        UNION SELECT kernel_id FROM aged WHERE kernel_id <> newest AND age_among_others <= :runs"""  # noqa: S608 - our own columns
     with reading(db) as connection:
-        return set() if connection is None else {row[0] for row in connection.execute(query, (runs,))}
+        return set() if connection is None else {row[0] for row in connection.execute(query, {"runs": runs})}
 
 
 def results_of(db: Path, run_id: int) -> tuple[ResultRow, ...]:

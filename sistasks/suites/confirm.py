@@ -33,8 +33,9 @@ def measure_pairs(
 ) -> list[tuple[Boot, Boot]]:
     """Boot both kernels `pairs` times, cold, and measure the suite in each.
 
-    The two of a pair run side by side where the host has room for both, so that whatever disturbs one disturbs the
-    other (Bulej et al. 2020, "Duet benchmarking"); else one after the other, the order turned about in each pair.
+    The two of a pair do the same work, and run side by side where the host has room for both, so that whatever disturbs
+    one disturbs the other (Bulej et al. 2020, "Duet benchmarking"); else one after the other. Which of them begins
+    alternates from pair to pair.
 
     Returns:
         For each pair (baseline, candidate): (metric, statistic) -> value of that boot.
@@ -56,6 +57,8 @@ def measure_pairs(
     try:
         with terminal.nodes(2 * pairs) as lines:
             found = asyncio.run(_run_pairs(recipe, suite, (before, recipe.machine), pairs, lines))
+    except* NodeError as group:
+        raise group.exceptions[0] from None
     finally:
         shutil.rmtree(layout.scratch / SESSION_ID, ignore_errors=True)
     terminal.say(f"confirmed or not after {time.monotonic() - started:.1f} s")
@@ -67,38 +70,37 @@ async def _run_pairs(
 ) -> list[tuple[Boot, Boot]]:
     layout = Layout(recipe.settings.output)
 
-    async def boot(machine: Machine, number: int) -> Boot:
+    async def boot(machine: Machine, pair: int, number: int, at_once: asyncio.Semaphore) -> Boot:
         cluster = Cluster(
             machine=machine, template=None, logs=layout.logs / "confirm", scratch=layout.scratch / SESSION_ID,
             session=SESSION_ID, slots=1, timeout=recipe.timeout,
         )  # fmt: skip
         plan = Plan(
-            node=number, seed=recipe.settings.seed + number, tests=tuple(suite.tests),
+            node=number, seed=recipe.settings.seed + 1 + pair, tests=tuple(suite.tests),
             iterations=recipe.settings.iterations if suite.iterations is None else suite.iterations,
             aligned=machine.clock == "virtual",
         )  # fmt: skip
-        (report,) = await cluster.run([plan], lines)
+        async with at_once:
+            (report,) = await cluster.run([plan], lines)
         return _values(report)
 
     found = []
     for pair in range(pairs):
-        numbers = (2 * pair + 1, 2 * pair + 2)
-        if recipe.slots >= 2:
-            before, after = await asyncio.gather(*map(boot, machines, numbers))
-        else:
-            order = (0, 1) if pair % 2 == 0 else (1, 0)
-            done: dict[int, Boot] = {}
-            for index in order:
-                done[index] = await boot(machines[index], numbers[index])
-            before, after = done[0], done[1]
-        found.append((before, after))
+        order = (0, 1) if pair % 2 == 0 else (1, 0)
+        at_once = asyncio.Semaphore(min(2, recipe.slots))
+        async with asyncio.TaskGroup() as group:
+            boots = {
+                index: group.create_task(boot(machines[index], pair, 2 * pair + index + 1, at_once))
+                for index in order
+            }
+        found.append((boots[0].result(), boots[1].result()))
     return found
 
 
 def _values(report: NodeReport) -> Boot:
     if report.error is not None:
         raise NodeError(
-            f"nothing is confirmed: {report.error.problem}", report.error.remedy, report.error.detail
+            f"a fresh boot failed: {report.error.problem}", report.error.remedy, report.error.detail
         )
     return dict(_statistics(report.results.samples.items()))
 

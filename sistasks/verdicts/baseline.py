@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.errors import HistoryError, UsageError
 from sistasks.history.connection import reading
+from sistasks.history.read import BASELINE_CONDITION
 from sistasks.verdicts.records import STATISTICS
 
 if TYPE_CHECKING:
@@ -50,11 +51,7 @@ _RUN: Final = """
         nodes, iterations, seed, session_id, started_at
     FROM runs JOIN environments ON environments.id = environment_id JOIN kernels ON kernels.id = kernel_id
 """
-# a worse verdict counts until somebody accepts the run
-_REGRESSED: Final = """
-    EXISTS (SELECT 1 FROM verdicts WHERE verdicts.run_id = runs.id AND outcome = 'worse' AND confirmed IS NOT 0)
-    AND NOT EXISTS (SELECT 1 FROM annotations WHERE annotations.run_id = runs.id AND kind = 'accept')
-"""
+_LARGEST: Final = 2**63 - 1
 
 
 def _info(row: sqlite3.Row) -> RunInfo:
@@ -69,14 +66,22 @@ class History:
 
         self._connection = connection
         self._connection.row_factory = sqlite3.Row
+        # a hand or a damaged disk may have left text that is none
+        self._connection.text_factory = lambda raw: raw.decode(errors="replace")
 
-    def latest(self) -> list[RunInfo]:
-        """The latest run of each suite, and of each environment that its latest session measured it in."""
+    def latest(self, *, good: bool = False) -> list[RunInfo]:
+        """The latest run of each suite, and of each environment that its latest session measured it in.
+
+        Args:
+            good: leave out runs whose status is not `ok`.
+        """
+        status = "status = 'ok'" if good else "TRUE"
         query = f"""{_RUN} WHERE runs.id IN (
             SELECT max(runs.id) FROM runs JOIN (
-                SELECT suite AS s, session_id AS last FROM runs WHERE id IN (SELECT max(id) FROM runs GROUP BY suite)
+                SELECT suite AS s, session_id AS last FROM runs
+                WHERE id IN (SELECT max(id) FROM runs WHERE {status} GROUP BY suite)
             ) ON suite = s AND session_id = last
-            GROUP BY suite, environment_id
+            WHERE {status} GROUP BY suite, environment_id
         ) ORDER BY runs.id"""  # noqa: S608 - our own columns
         return [_info(row) for row in self._connection.execute(query)]
 
@@ -86,7 +91,8 @@ class History:
         Raises:
             UsageError: the history has no such run.
         """
-        row = self._connection.execute(f"{_RUN} WHERE runs.id = ?", (number,)).fetchone()
+        known = (min(number, _LARGEST),)
+        row = self._connection.execute(f"{_RUN} WHERE runs.id = ?", known).fetchone()
         if row is None:
             raise UsageError(f"run {number} is not in the history", "doit browse shows what is there")
         return _info(row)
@@ -98,23 +104,42 @@ class History:
         )
         return [_info(row) for row in rows]
 
+    def newest(self, query: str, parameters: Sequence[Any]) -> list[RunInfo]:
+        """The newest run of each suite in each environment for which a condition holds, in order."""
+        among = f"""{_RUN} WHERE runs.id IN (
+            SELECT max(runs.id) FROM runs JOIN kernels ON kernels.id = kernel_id WHERE {query}
+            GROUP BY suite, environment_id
+        ) ORDER BY runs.id"""  # noqa: S608 - our own columns
+        return [_info(row) for row in self._connection.execute(among, parameters)]
+
+    def kernels(self, beginning: str) -> int:
+        """How many kernels' identities begin so; `beginning` is hexadecimal."""
+        query = "SELECT count(*) FROM kernels WHERE id LIKE ?"
+        return int(self._connection.execute(query, (f"{beginning}%",)).fetchone()[0])
+
+    def accepted(self, run: RunInfo) -> int:
+        """The last run up to `run`, of its suite and in its environment, that a person accepted; 0 for none."""
+        found = self._connection.execute(
+            """SELECT max(annotations.run_id) FROM annotations JOIN runs ON runs.id = annotations.run_id
+               WHERE kind = 'accept' AND suite = ? AND environment_id = ? AND runs.id <= ?""",
+            (run.suite, run.environment_id, run.id),
+        ).fetchone()[0]
+        return int(found or 0)
+
     def baseline_runs(self, run: RunInfo, *, same_kernel: bool = False) -> list[RunInfo]:
         """The runs that `run` is judged against, the newest first, at most MOST_RUNS.
+
+        An accepted run is the new normal itself, and has no baseline.
 
         Args:
             run: the candidate.
             same_kernel: judge it against its own kernel (the A/A check) instead of against others.
         """
-        accepted = self._connection.execute(
-            """SELECT max(annotations.run_id) FROM annotations JOIN runs ON runs.id = annotations.run_id
-               WHERE kind = 'accept' AND suite = ? AND environment_id = ? AND runs.id < ?""",
-            (run.suite, run.environment_id, run.id),
-        ).fetchone()[0]
+        which = "kernel_id = ?" if same_kernel else f"kernel_id <> ? AND {BASELINE_CONDITION}"
         return self.select(
-            f"""suite = ? AND environment_id = ? AND iterations = ? AND status = 'ok'
-                AND kernel_id {"=" if same_kernel else "<>"} ? AND runs.id < ? AND runs.id >= ?
-                AND coalesce(git_dirty, 0) = 0 AND NOT ({_REGRESSED})""",
-            (run.suite, run.environment_id, run.iterations, run.kernel_id, run.id, accepted or 0),
+            f"""suite = ? AND environment_id = ? AND iterations = ? AND status = 'ok' AND {which}
+                AND runs.id < ? AND runs.id >= ?""",
+            (run.suite, run.environment_id, run.iterations, run.kernel_id, run.id, self.accepted(run)),
         )
 
     def boots(self, runs: Sequence[int]) -> dict[tuple[str, str], Boots]:
@@ -132,17 +157,26 @@ class History:
         """Every metric's definition, by name."""
         return {row["name"]: dict(row) for row in self._connection.execute("SELECT * FROM metrics")}
 
-    def series(self, run: RunInfo, metric: str, statistic: str) -> list[tuple[int, float]]:
-        """(run, median over its nodes) of every good run comparable with `run`, the oldest first."""
+    def series(self, run: RunInfo, most: int) -> dict[str, list[tuple[int, float]]]:
+        """Metric -> (run, median over its nodes of p50), the oldest first, of good runs comparable with `run`.
+
+        They are its `most` newest, up to itself, of every kernel; on the virtual clock only those of its seed.
+        """
         import statistics
 
-        query = f"""SELECT runs.id, {statistic} AS value FROM runs JOIN summaries ON run_id = runs.id
-            WHERE suite = ? AND environment_id = ? AND iterations = ? AND status = 'ok' AND metric = ? AND node > 0
-            ORDER BY runs.id"""  # noqa: S608 - a statistic is one of ours
-        by_run: dict[int, list[float]] = {}
-        for row in self._connection.execute(query, (run.suite, run.environment_id, run.iterations, metric)):
-            by_run.setdefault(row["id"], []).append(row["value"])
-        return [(number, statistics.median(values)) for number, values in by_run.items()]
+        seed = "AND seed = ?" if run.clock == "virtual" else "AND ? >= 0"
+        query = f"""SELECT metric, run_id, p50 FROM summaries WHERE node > 0 AND run_id IN (
+                SELECT id FROM runs WHERE suite = ? AND environment_id = ? AND iterations = ? AND status = 'ok'
+                    AND id <= ? {seed} ORDER BY id DESC LIMIT ?
+            ) ORDER BY run_id"""  # noqa: S608 - two conditions of ours
+        asked = (run.suite, run.environment_id, run.iterations, run.id, run.seed, most)
+        found: dict[str, dict[int, list[float]]] = {}
+        for row in self._connection.execute(query, asked):
+            found.setdefault(row["metric"], {}).setdefault(row["run_id"], []).append(row["p50"])
+        return {
+            metric: [(number, statistics.median(values)) for number, values in by_run.items()]
+            for metric, by_run in found.items()
+        }
 
 
 @contextlib.contextmanager
@@ -158,13 +192,15 @@ def open_history(db: Path) -> Iterator[History]:
         yield History(connection)
 
 
-def spread(runs: Sequence[RunInfo], boots: Boots) -> list[tuple[int, float]]:
-    """At most MOST_BOOTS boots as (run, value), taken evenly from the runs: so is the drift between sessions seen."""
-    if not runs:
-        return []
-    quota = max(1, MOST_BOOTS // len(runs))
-    values: list[tuple[int, float]] = []
-    for run in runs:
+def spread(runs: Sequence[RunInfo], boots: Boots) -> list[tuple[str, float]]:
+    """At most MOST_BOOTS boots as (session, value), taken in turn from the runs: so is drift between sessions seen.
+
+    Each run begins with another node, or few boots of many runs would all be of the node that starts first.
+    """
+    queues: list[list[tuple[str, float]]] = []
+    for place, run in enumerate(runs):
         nodes = sorted(node for number, node in boots if number == run.id)
-        values += [(run.id, boots[run.id, node]) for node in nodes[:quota]]
-    return values[:MOST_BOOTS]
+        turn = place % len(nodes) if nodes else 0
+        queues.append([(run.session_id, boots[run.id, node]) for node in nodes[turn:] + nodes[:turn]])
+    longest = max(map(len, queues), default=0)
+    return [queue[i] for i in range(longest) for queue in queues if i < len(queue)][:MOST_BOOTS]

@@ -10,7 +10,9 @@ from sistasks.errors import UsageError
 if TYPE_CHECKING:
     from sistasks.verdicts.baseline import History, RunInfo
 
-_HEX: Final = re.compile(r"[0-9a-f]{6,64}")
+# from so many digits on, a number may as well be the beginning of a kernel's hash
+_DIGITS: Final = 6
+_HEX: Final = re.compile(rf"[0-9a-f]{{{_DIGITS},64}}")
 
 
 def find(history: History, text: str) -> list[RunInfo]:
@@ -24,21 +26,23 @@ def find(history: History, text: str) -> list[RunInfo]:
     Raises:
         UsageError: it names nothing, or kernels that differ.
     """
-    if text.isdecimal():
-        return [history.run(int(text))]
     if text == "latest":
-        return _newest_of_each_suite(history.select("status = 'ok'", ()))
-    found = history.select("status = 'ok' AND (session_id = ? OR kernels.name = ?)", (text, text))
+        return history.latest(good=True)
+    if text.isdecimal() and (len(text) < _DIGITS or not _HEX.fullmatch(text)):
+        return [history.run(int(text))]
+    found = history.newest("status = 'ok' AND (session_id = ? OR kernels.name = ?)", (text, text))
     if not found and _HEX.fullmatch(text):
-        found = history.select("status = 'ok' AND kernel_id LIKE ?", (f"{text}%",))
-        if len({run.kernel_id for run in found}) > 1:
+        if history.kernels(text) > 1:
             raise UsageError(f"'{text}' begins several kernels", "give more of its digits")
+        found = history.newest("status = 'ok' AND kernels.id LIKE ?", (f"{text}%",))
+    if not found and text.isdecimal():
+        return [history.run(int(text))]
     if not found:
         raise UsageError(
             f"'{text}' is no run, kernel or session of the history",
             "a run's number, latest, a kernel or a session",
         )
-    return _newest_of_each_suite(found)
+    return found
 
 
 def before(history: History, run: RunInfo) -> RunInfo | None:
@@ -48,10 +52,3 @@ def before(history: History, run: RunInfo) -> RunInfo | None:
         (run.suite, run.environment_id, run.id),
     )
     return found[0] if found else None
-
-
-def _newest_of_each_suite(runs: list[RunInfo]) -> list[RunInfo]:
-    newest: dict[tuple[str, str], RunInfo] = {}
-    for run in runs:
-        newest.setdefault((run.suite, run.environment_id), run)
-    return sorted(newest.values(), key=lambda run: run.id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import getpass
+import os
 from typing import TYPE_CHECKING
 
 from sistasks.errors import UsageError
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from sistasks.verdicts.baseline import RunInfo
+    from sistasks.verdicts.changes import Changes
     from sistasks.verdicts.records import Verdict
 
 _COLUMNS = (
@@ -24,6 +27,14 @@ _COLUMNS = (
 
 def _now() -> str:
     return utc_text(dt.datetime.now(dt.UTC))
+
+
+def _author() -> str:
+    """Who does this; in a container a user may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def write_verdicts(db: Path, run_id: int, verdicts: Sequence[Verdict]) -> None:
@@ -40,19 +51,52 @@ def write_verdicts(db: Path, run_id: int, verdicts: Sequence[Verdict]) -> None:
         connection.executemany(f"INSERT INTO verdicts ({', '.join(names)}) VALUES ({marks})", rows)  # noqa: S608 - our own columns
 
 
-def accept(db: Path, run_id: int, note: str) -> None:
+def write_changes(db: Path, environment_id: str, changes: Mapping[str, Changes]) -> None:
+    """Replace what is known of the runs that were looked at; what is known of earlier ones stays.
+
+    Args:
+        db: the history.
+        environment_id: where the metrics were measured.
+        changes: metric -> what was found.
+
+    Raises:
+        HistoryError: the history cannot be written.
+    """
+    now = _now()
+    rows = [
+        (
+            metric, environment_id, point.run_id, point.before_run_id, point.effect, point.p, found.count,
+            point.advisory, found.method, found.seed, now,
+        )
+        for metric, found in changes.items() for point in found.points
+    ]  # fmt: skip
+    with writing(db) as connection:
+        connection.executemany(
+            "DELETE FROM change_points WHERE metric = ? AND environment_id = ? AND run_id >= ?",
+            [(metric, environment_id, found.first_run) for metric, found in changes.items()],
+        )
+        connection.executemany(
+            "INSERT INTO change_points (metric, environment_id, run_id, before_run_id, effect, p, n, advisory, method, "
+            "seed, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            rows,
+        )
+
+
+def accept(db: Path, run: RunInfo, note: str) -> None:
     """Take a run as the new normal: baselines begin with it.
 
     Raises:
-        UsageError: the history has no such run.
+        UsageError: the run is not good: what failed is no normal.
         HistoryError: the history cannot be written.
     """
+    if run.status != "ok":
+        raise UsageError(
+            f"run {run.id} cannot be the new normal: its status is {run.status}", "name a good run"
+        )
     with writing(db) as connection:
-        if connection.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone() is None:
-            raise UsageError(f"run {run_id} is not in the history", "doit gate names the runs that it judged")
         connection.execute(
             "INSERT INTO annotations (run_id, kind, text, author, created_at) VALUES (?, 'accept', ?, ?, ?)",
-            (run_id, note, getpass.getuser(), _now()),
+            (run.id, note, _author(), _now()),
         )
 
 
@@ -62,7 +106,7 @@ def annotate_metrics(db: Path, run_id: int, kind: str, notes: Mapping[str, str])
     Raises:
         HistoryError: the history cannot be written.
     """
-    now, author = _now(), getpass.getuser()
+    now, author = _now(), _author()
     rows = [(run_id, metric, kind, text, author, now) for metric, text in notes.items()]
     with writing(db) as connection:
         connection.executemany(

@@ -28,15 +28,30 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{value:+.2%}" if abs(value) < 0.1 else f"{value:+.1%}"
 
 
+def visible(words: str, limit: int = 60) -> str:
+    """Words of anybody, on one line, without what would steer a terminal, and not too many of them."""
+    kept = words if len(words) <= limit else words[: limit - 1] + "…"
+    return kept if kept.isprintable() else repr(kept)[1:-1]
+
+
+def interval(verdict: Verdict) -> str:
+    """Between what the effect lies."""
+    return "-" if verdict.low is None else f"{percent(verdict.low)} … {percent(verdict.high)}"
+
+
 def verdict_table(run: RunInfo, verdicts: Sequence[Verdict], width: int) -> Table:
-    """Metric, baseline, now, effect with interval, verdict, smallest detectable effect."""
+    """Metric, baseline, now, effect with interval, verdict, smallest detectable effect.
+
+    Names are shown as they are, whatever markup they hold.
+    """
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    against = sorted({verdict.baseline for verdict in verdicts})
-    title = f"{run.suite}: run {run.id} ({run.kernel_name}) against {', '.join(against)}"
+    against = visible(", ".join(sorted({verdict.baseline for verdict in verdicts})), 200)
+    title = f"{visible(run.suite)}: run {run.id} ({visible(run.kernel_name)}) against {against}"
     table = Table(
-        title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+        title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
     )
     table.add_column("metric", no_wrap=True)
     table.add_column("baseline", justify="right", no_wrap=True)
@@ -49,16 +64,13 @@ def verdict_table(run: RunInfo, verdicts: Sequence[Verdict], width: int) -> Tabl
     for verdict in verdicts:
         sign, style = SIGNS[verdict.outcome]
         word = f"{sign} {verdict.outcome}"
-        if verdict.outcome == "worse" and verdict.confirmed is False:
-            word += " (not confirmed)"
-        interval = "-" if verdict.low is None else f"{percent(verdict.low)} … {percent(verdict.high)}"
         table.add_row(
-            verdict.name,
-            show(verdict.baseline_value, verdict.unit),
-            show(verdict.value, verdict.unit),
+            Text(visible(verdict.name)),
+            Text(visible(show(verdict.baseline_value, verdict.unit), 20)),
+            Text(visible(show(verdict.value, verdict.unit), 20)),
             percent(verdict.effect),
-            *([interval] if width >= 100 else []),
-            f"[{style}]{word}[/]" if style else word,
+            *([interval(verdict)] if width >= 100 else []),
+            Text(word, style),
             "-" if verdict.mde is None else f"{verdict.mde:.2%}",
         )
     return table

@@ -36,10 +36,7 @@ def screen(
         boots: values of all of them.
         metrics: definitions by name.
     """
-    numbers = [str(other.id) for other in reversed(runs)]
-    against = (
-        f"runs {', '.join(numbers)}" if len(numbers) > 1 else f"run {numbers[0]} ({runs[0].kernel_name})"
-    )
+    against = _names(runs)
     found = []
     for metric in sorted({name for name, _ in boots}):
         for statistic in STATISTICS:
@@ -50,9 +47,27 @@ def screen(
                 "better": metrics[metric]["better"],
                 "baseline": against,
             }
-            minimum = float(metrics[metric]["minimum_effect"] or MINIMUM_EFFECT)
+            minimum = minimum_effect(metrics[metric])
             found.append(_screen_one(run, runs, boots.get((metric, statistic), {}), minimum, known))
     return found
+
+
+def minimum_effect(definition: Mapping[str, Any]) -> float:
+    """The smallest change of a metric that counts: its own, or the default."""
+    return float(definition["minimum_effect"] or MINIMUM_EFFECT)
+
+
+def _names(runs: Sequence[RunInfo]) -> str:
+    """The runs by number, neighbours together: `runs 1-3, 7`."""
+    if len(runs) == 1:
+        return f"run {runs[0].id} ({runs[0].kernel_name})"
+    spans: list[list[int]] = []
+    for number in sorted(other.id for other in runs):
+        if spans and spans[-1][-1] == number - 1:
+            spans[-1] = [spans[-1][0], number]
+        else:
+            spans.append([number])
+    return f"runs {', '.join('-'.join(map(str, span)) for span in spans)}"
 
 
 def _screen_one(
@@ -79,7 +94,7 @@ def _screen_one(
         [math.log(value) for value in now],
         better=known["better"],
         minimum_effect=minimum,
-        sessions=[number for number, _ in labelled],
+        sessions=[session for session, _ in labelled],
     )
     return Verdict(
         **known,
@@ -112,13 +127,21 @@ def unconfirmed(verdict: Verdict, why: str) -> Verdict:
 
 
 def confirm(
-    flagged: Sequence[Verdict], pairs: Sequence[tuple[Boot, Boot]], *, seed: int
+    flagged: Sequence[Verdict],
+    pairs: Sequence[tuple[Boot, Boot]],
+    metrics: Mapping[str, Mapping[str, Any]],
+    *,
+    seed: int,
 ) -> Mapping[tuple[str, str], Verdict]:
     """What fresh boots of both kernels say of the flagged.
+
+    `worse` where they agree, `same` where they show less than counts, and `unsure` between: a shift that counts and
+    that chance makes too.
 
     Args:
         flagged: verdicts of the screen, `worse`.
         pairs: for each pair (baseline, candidate): (metric, statistic) -> value of that boot.
+        metrics: definitions by name.
         seed: of the sign flips.
 
     Returns:
@@ -126,20 +149,25 @@ def confirm(
     """
     from sistasks.statistics import compare, paired
 
-    keys = [(verdict.metric, verdict.statistic) for verdict in flagged]
-    differences = []
-    for verdict, key in zip(flagged, keys, strict=True):
-        sign = 1 if verdict.better == "lower" else -1
-        differences.append([sign * math.log(after[key] / before[key]) for before, after in pairs])
-    least = [compare.threshold(MINIMUM_EFFECT)] * len(flagged)
-    found = paired.confirm(differences, least, seed=seed)
     verdicts = {}
-    for verdict, key, one in zip(flagged, keys, found, strict=True):
+    measured, differences, least = [], [], []
+    for verdict in flagged:
+        key = (verdict.metric, verdict.statistic)
+        values = [boot.get(key, 0.0) for pair in pairs for boot in pair]
+        if not values or min(values) <= 0:
+            verdicts[key] = unconfirmed(verdict, "not every fresh boot measured it, or some measured 0")
+            continue
+        sign = 1 if verdict.better == "lower" else -1
+        measured.append((key, verdict))
+        differences.append([sign * math.log(after[key] / before[key]) for before, after in pairs])
+        least.append(compare.threshold(minimum_effect(metrics[verdict.metric])))
+    found = paired.confirm(differences, least, seed=seed)
+    for (key, verdict), one, enough in zip(measured, found, least, strict=True):
         change = math.expm1(one.median if verdict.better == "lower" else -one.median)
         words = f"{one.pairs} pairs of fresh boots: {change:+.1%}"
         verdicts[key] = replace(
             verdict,
-            outcome="worse" if one.confirmed else "same",
+            outcome="worse" if one.confirmed else "same" if one.median < paired.ENOUGH * enough else "unsure",
             confirmed=one.confirmed,
             p=one.p,
             q=one.q,
