@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import sqlite3
@@ -15,6 +16,7 @@ from sistasks.history.records import ResultRow
 from sistasks.history.store import write_run
 from sistasks.report import collect, markdown_summary, write_report
 from sistasks.report.pages import dashboard, results_page
+from sistasks.resources import data_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,8 +149,21 @@ def test_one_run_without_samples_is_an_honest_page(db: Path) -> None:
     text = Page(dashboard(collect(db))).text
     assert "No samples are kept." in text
     assert "not judged yet" in text
+    assert "No history yet" in text
     assert "None was recorded." in text
     assert "Nothing was watched in these runs." in text
+
+
+def test_single_samples_are_a_table_with_their_histories(db: Path) -> None:
+    for _ in range(2):
+        rows = tuple(
+            dataclasses.replace(records.summary(1, metric.name), count=1) for metric in records.METRICS
+        )
+        write_run(db, records.session(), records.run(nodes=1, summaries=rows, samples=()), records.METRICS)
+    page = Page(dashboard(collect(db)))
+    assert "One sample of each" in page.text
+    labels = [(attrs["aria-label"] or "").split(":")[0] for tag, attrs in page.elements if tag == "svg"]
+    assert labels[1:] == [f"{metric.name}, history" for metric in records.METRICS]
 
 
 def test_the_test_page_has_every_test_on_every_node(db: Path) -> None:
@@ -217,13 +232,19 @@ def test_many_nodes_are_a_page_of_reasonable_size(db: Path) -> None:
 
 @pytest.mark.parametrize("unit", ["ns", "ops/s", "ppm", "frames"])
 def test_units_are_those_of_the_metric(db: Path, unit: str) -> None:
-    import dataclasses
-
     metrics = [dataclasses.replace(metric, unit=unit) for metric in records.METRICS]
     write_run(db, records.session(), records.run(), metrics)
     from sistasks.units import show
 
     assert show(1600.0, unit) in Page(dashboard(collect(db))).text
+
+
+def test_the_wheel_has_the_templates() -> None:
+    import tomllib
+
+    root = data_file("templates/report/page.html").parent.parent.parent
+    build = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    assert build["targets"]["wheel"]["force-include"]["templates"] == "sistasks/data/templates"
 
 
 def test_no_template_needs_what_is_not_given(db: Path) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # of one text: a crash report is that long, and no message is meant to be
 _LONGEST: Final = 60_000
+# of a figure with its unit
+_FIGURE: Final = 24
 _MARKS: Final = ("p50", "p95", "p99")
 
 
@@ -58,10 +60,11 @@ def _environment() -> Environment:
         finalize=lambda value: clean(value, _LONGEST) if type(value) is str else value,
     )
     environment.filters.update(
-        show=show, percent=percent, size=size, plural=plural, short=clean,
+        show=lambda value, unit: clean(show(value, unit), _FIGURE),
+        percent=percent, size=size, plural=plural, short=clean,
         distribution=lambda metric: Markup(_distribution(metric)),  # noqa: S704 - the charts escape
         dots=lambda metric: Markup(_dots(metric)),  # noqa: S704
-        past=lambda metric: Markup(_past(metric)),  # noqa: S704
+        past=lambda metric, title: Markup(_past(metric, title)),  # noqa: S704
         spark=lambda metric: Markup(_spark(metric)),  # noqa: S704
     )  # fmt: skip
     environment.globals.update(style=Markup(STYLE), signs=SIGNS, seen_by_nodes=_seen_by_nodes)  # noqa: S704
@@ -82,7 +85,7 @@ def _dots(metric: MetricReport) -> str:
     return dots_chart(groups, unit=metric.definition.unit, title="Median of each node")
 
 
-def _past(metric: MetricReport) -> str:
+def _past(metric: MetricReport, title: str) -> str:
     points = [
         Point(
             label=f"{run.started_at:%Y-%m-%d %H:%M}",
@@ -97,7 +100,7 @@ def _past(metric: MetricReport) -> str:
     return history_chart(
         points,
         unit=metric.definition.unit,
-        title="History: median over nodes, lowest to highest",
+        title=title,
         changes=metric.changes,
     )
 
