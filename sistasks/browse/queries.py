@@ -61,22 +61,27 @@ QUERIES: Final = {
     SELECT coalesce(nullif(:metric, ''), (
         SELECT metric FROM summaries WHERE run_id = (SELECT max(run_id) FROM summaries) ORDER BY metric LIMIT 1
     )) AS metric
+),
+taken AS (
+    SELECT runs.* FROM asked CROSS JOIN runs
+    WHERE substr(runs.environment_id, 1, length(:environment)) = :environment
+        AND EXISTS (SELECT 1 FROM summaries WHERE summaries.metric = asked.metric AND summaries.run_id = runs.id)
+    ORDER BY runs.id DESC
+    LIMIT max(1, CAST(coalesce(nullif(:runs, ''), '200') AS INTEGER))
 )
 SELECT
-    summaries.metric, metrics.unit, summaries.run_id, runs.started_at, runs.status, runs.kernel_id,
-    kernels.name AS kernel, kernels.release, runs.environment_id, environments.clock, count(*) AS nodes,
+    summaries.metric, metrics.unit, summaries.run_id, taken.started_at, taken.status, taken.kernel_id,
+    kernels.name AS kernel, kernels.release, taken.environment_id, environments.clock, count(*) AS nodes,
     median(summaries.mean) AS mean, median(summaries.p50) AS p50, median(summaries.p95) AS p95,
     median(summaries.p99) AS p99, min(summaries.p50) AS lowest_p50, max(summaries.p50) AS highest_p50
 FROM asked
-CROSS JOIN summaries ON summaries.metric = asked.metric
+CROSS JOIN taken
+CROSS JOIN summaries ON summaries.metric = asked.metric AND summaries.run_id = taken.id
 JOIN metrics ON metrics.name = summaries.metric
-JOIN runs ON runs.id = summaries.run_id
-JOIN kernels ON kernels.id = runs.kernel_id
-JOIN environments ON environments.id = runs.environment_id
-WHERE substr(runs.environment_id, 1, length(:environment)) = :environment
-GROUP BY summaries.run_id
-ORDER BY summaries.run_id DESC
-LIMIT max(1, CAST(coalesce(nullif(:runs, ''), '200') AS INTEGER))""",
+JOIN kernels ON kernels.id = taken.kernel_id
+JOIN environments ON environments.id = taken.environment_id
+GROUP BY taken.id
+ORDER BY taken.id DESC""",
     ),
     "verdicts_now": Query(
         title="Latest verdicts",
