@@ -5,7 +5,7 @@ import json
 import re
 import sqlite3
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
 
 import history_records as records
@@ -245,9 +245,3 @@ def test_the_wheel_has_the_templates() -> None:
     root = data_file("templates/report/page.html").parent.parent.parent
     build = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
     assert build["targets"]["wheel"]["force-include"]["templates"] == "sistasks/data/templates"
-
-
-def test_no_template_needs_what_is_not_given(db: Path) -> None:
-    report_history.write_everything(db)
-    reports: Any = collect(db)
-    assert "Undefined" not in dashboard(reports) + results_page(reports)
