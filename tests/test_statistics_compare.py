@@ -171,6 +171,8 @@ def test_a_significant_change_that_is_small_is_the_same() -> None:
     assert found.p <= 0.01
     assert found.shift < found.threshold
     assert found.outcome == "same"
+    assert judged(-0.04).p_better <= 0.01
+    assert judged(-0.04).outcome == "same"
 
 
 def test_what_cannot_be_seen_is_unsure() -> None:

@@ -90,6 +90,21 @@ def test_one_odd_value_among_equal_ones_is_no_step() -> None:
     assert splits.tolist() == [45]
 
 
+def test_a_row_of_equal_values_is_judged_by_its_own_permutations() -> None:
+    row = np.zeros((1, 60))
+    row[0, 50:53] = 1.0
+    lengths = np.array([60])
+    ranks = row_ranks(row, lengths)
+    statistics, _ = best_splits(ranks, lengths, 5)
+    chance = Chance(5, 199, 3)
+    drawn = np.random.default_rng((3, 60)).random((199, 60)).argsort(axis=1)
+    at_least = best_splits(ranks[0][drawn], np.full(199, 60), 5)[0] >= statistics[0] - 1e-9
+    p = (1 + int(at_least.sum())) / 200
+    assert 0.005 < p < 0.2
+    assert chance.significant(ranks, lengths, statistics, p).all()
+    assert not chance.significant(ranks, lengths, statistics, p - 0.004).any()
+
+
 def test_correlated_rows_have_larger_critical_values() -> None:
     chance = Chance(5, 4999, 2)
     lengths = np.array([60])
