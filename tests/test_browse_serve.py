@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 import signal
 import socket
@@ -10,6 +11,7 @@ import sqlite3
 import subprocess
 from contextlib import closing
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import history_records as records
@@ -18,11 +20,12 @@ from browsing import browsing, command, fill
 
 from sistasks.browse.queries import QUERIES
 from sistasks.browse.tables import TABLES
+from sistasks.history import schema
+from sistasks.history.connection import prepare, reading
 from sistasks.history.store import write_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from browsing import Site
 
@@ -152,6 +155,23 @@ def test_only_names_of_this_machine_are_answered(site: Site) -> None:
         assert site.get("/-/metrics", Host=host)[0] == 200, host
 
 
+def test_what_the_document_asks_for_is_answered(tmp_path: Path) -> None:
+    text = (Path(__file__).parent.parent / "docs/browse.md").read_text()
+    asked = re.findall(r"curl -s 'http://127\.0\.0\.1:8001(\S+)'", text)
+    assert len(asked) > 5
+    write_run(tmp_path / "results.db", records.session(), records.run(), records.METRICS)
+    with browsing(tmp_path / "results.db") as site:
+        for path in asked:
+            assert site.json(path) or "verdicts" in path, path
+        page = site.json("/-/metric/context_switch.latency.json")
+    keys = re.findall(r"^\| `(\w+)`(?:, `(\w+)`)? \|", text.split("| key of")[1], re.MULTILINE)
+    assert {key for pair in keys for key in pair if key} <= set(page)
+    named = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|$", text, re.MULTILINE)
+    assert {name: re.findall(r"`(\w+)`", parameters) for name, parameters in named} == {
+        name: list(query.parameters) for name, query in QUERIES.items()
+    }
+
+
 def test_a_run_that_is_written_meanwhile_shows_on_reload(tmp_path: Path) -> None:
     db = tmp_path / "results.db"
     first = records.run()
@@ -243,6 +263,22 @@ def test_a_history_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     assert code == 2
     assert "was written by a newer sistasks" in words
     assert db.read_bytes() == before
+
+
+def test_a_history_of_an_older_version_is_brought_up_to_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db = tmp_path / "results.db"
+    oldest = dict(itertools.islice(schema.MIGRATIONS.items(), 4))
+    monkeypatch.setattr(schema, "MIGRATIONS", oldest)
+    prepare(db)
+    monkeypatch.undo()
+    with browsing(db) as site:
+        assert site.get("/")[0] == 200
+        assert site.json("/results/verdicts_now.json?_shape=array") == []
+    with reading(db) as connection:
+        assert connection is not None
+        assert len(schema.applied(connection, db)) == len(schema.MIGRATIONS) > len(oldest)
 
 
 def test_a_history_without_runs_says_how_to_make_one(tmp_path: Path) -> None:

@@ -96,6 +96,11 @@ def percent(share: float | None, *, signed: bool = False) -> str:
     return f"{100 * share:{'+' if signed else ''}.{1 if abs(share) >= 0.01 else 2}f} %"
 
 
+def figure(value: float | None, unit: object) -> str:
+    """A value in its unit."""
+    return show(value, short(unit))
+
+
 def moment(text: object) -> str:
     """A time of the history as people read it: `2026-01-31 23:59:59`; the rest of a second is left out."""
     words = str(text)
@@ -155,8 +160,8 @@ def _figure(row: Mapping[str, Any], value: float, column: str) -> Markup | None:
         words = percent(value)
     elif column in _CHANGES and "effect" in row.keys():  # noqa: SIM118 -- rows of SQLite are no mappings
         words = percent(value, signed=True)
-    elif column in _MEASURED and "unit" in row.keys():  # noqa: SIM118
-        words = show(value, str(row["unit"]))
+    elif column in _MEASURED | _CHANGES and "unit" in row.keys():  # noqa: SIM118
+        words = figure(value, row["unit"])
     else:
         return None
     return Markup('<span class="sis-figure" title="{}">{}</span>').format(value, words)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sistasks.browse.series import Row
 
 # beyond so many runs the dots of a kernel cannot be told apart
-_DOT_RUNS: Final = 12
+_DOT_RUNS: Final = 8
 
 
 def spark(values: Sequence[float], better: str) -> Markup:
@@ -80,8 +80,10 @@ def kernel_pictures(page: Row) -> list[Markup]:
             newest[metric["name"]] = metric
     charts = []
     for metric in newest.values():
-        groups = {f"run {run_id}": nodes for run_id, nodes in list(metric["runs"].items())[-_DOT_RUNS:]}
-        charts.append(dots_chart(groups, unit=metric["unit"], title=f"{metric['name']}: nodes, run by run"))
+        groups = {str(run_id): nodes for run_id, nodes in list(metric["runs"].items())[-_DOT_RUNS:]}
+        charts.append(
+            dots_chart(groups, unit=metric["unit"], title=f"{metric['name']}: the nodes of each run")
+        )
     return _markup(charts)
 
 

@@ -14,7 +14,6 @@ from sistasks.browse import cells, functions, pages, pictures
 from sistasks.browse.metadata import DATABASE
 from sistasks.charts import STYLE
 from sistasks.resources import data_file
-from sistasks.units import show
 
 if TYPE_CHECKING:
     import sqlite3
@@ -44,7 +43,7 @@ def prepare_connection(conn: sqlite3.Connection, database: str) -> None:
 def prepare_jinja2_environment(env: Environment) -> None:
     """What our templates use."""
     env.filters.update(
-        badge=cells.badge, moment=cells.moment, percent=cells.percent, short=cells.short, show=show,
+        badge=cells.badge, moment=cells.moment, percent=cells.percent, short=cells.short, show=cells.figure,
         change=functools.partial(cells.percent, signed=True),
     )  # fmt: skip
     env.globals.update(

@@ -230,9 +230,10 @@ bins AS (
     ) AS bin
 )
 SELECT
-    run_id, node, metric, low, high, samples,
+    bins.run_id, bins.node, bins.metric, metrics.unit, bins.low, bins.high, bins.samples,
     replace(printf('%*s', CAST(round(40.0 * samples / max(samples) OVER ()) AS INTEGER), ''), ' ', '█') AS bar
 FROM bins
-ORDER BY number""",
+JOIN metrics ON metrics.name = bins.metric
+ORDER BY bins.number""",
     ),
 }
