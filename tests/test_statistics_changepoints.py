@@ -109,9 +109,10 @@ def test_points_are_moved_to_the_best_split_of_their_neighbourhood() -> None:
 
 
 def test_points_are_held_to_the_level_whatever_the_merge_lets_through() -> None:
-    random = np.random.default_rng(22)
+    random = np.random.default_rng(23)
     alarms = sum(bool(change_points(random.normal(size=60), merge_level=0.05).points) for _ in range(600))
-    assert alarms / 600 < 0.02  # windows propose at four times the level of .005
+    # windows propose at four times the level of .005; unjudged, one in fifty series had a point
+    assert alarms / 600 < 0.012
 
 
 def test_small_steps_don_t_matter_and_may_be_asked_for() -> None:
