@@ -81,9 +81,7 @@ def kernel_pictures(page: Row) -> list[Markup]:
     charts = []
     for metric in newest.values():
         groups = {str(run_id): nodes for run_id, nodes in list(metric["runs"].items())[-_DOT_RUNS:]}
-        charts.append(
-            dots_chart(groups, unit=metric["unit"], title=f"{metric['name']}: nodes")
-        )
+        charts.append(dots_chart(groups, unit=metric["unit"], title=f"{metric['name']}: nodes"))
     return _markup(charts)
 
 
