@@ -48,7 +48,7 @@ def keep(folder: Path, kernel: KeptKernel, image: Path, initramfs: Path) -> None
     folder.mkdir(parents=True, exist_ok=True)
     for sha256, path in ((kernel.image, image), (kernel.initramfs, initramfs)):
         target = folder / sha256
-        if target.exists() and target.stat().st_size == path.stat().st_size:
+        if target.exists() and sha256_of(target) == sha256:
             continue
         scratch = folder / f".{sha256}.{os.getpid()}"
         try:
