@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sistasks.verdicts.changes import Changes
     from sistasks.verdicts.records import Verdict
 
-# regressions that are named in the sentence; the table has them all
+# metrics that are named in the sentence; the table has them all
 _NAMED: Final = 8
 
 
@@ -205,9 +205,13 @@ def _conclude(
     # errors of ours last: exit code 2 is for when nothing was found out about the kernel
     for run in broken:
         terminal.say(_ended(run), always=True)
-    worse = [(one, verdict) for one in judged for verdict in one.verdicts if verdict.regressed]
+    worse = [
+        (one, [verdict for verdict in one.verdicts if verdict.regressed and verdict.metric == metric])
+        for one in judged
+        for metric in dict.fromkeys(verdict.metric for verdict in one.verdicts if verdict.regressed)
+    ]
     if worse:
-        words = [_regression(one, verdict) for one, verdict in worse[:_NAMED]]
+        words = [_regression(one, verdicts) for one, verdicts in worse[:_NAMED]]
         words += [f"{len(worse) - _NAMED} more"] if len(worse) > _NAMED else []
         numbers = sorted({one.run.id for one, _ in worse})
         remedy = " && ".join(f"doit accept run={number} note='why'" for number in numbers)
@@ -231,15 +235,18 @@ def _ended(run: RunInfo) -> str:
     return f"run {run.id} ({visible(run.suite)}) has nothing to judge, it {how}: {visible(run.message, 300)}"
 
 
-def _regression(judged: _Judged, verdict: Verdict) -> str:
+def _regression(judged: _Judged, verdicts: Sequence[Verdict]) -> str:
+    """One metric in words: `a.latency +12.0% (p95 +12.5%, run 14, since run 8)`."""
     from sistasks.verdicts.table import percent, visible
 
-    where = f"run {judged.run.id}"
-    known = judged.changes.get(verdict.metric)
+    first, *others = verdicts
+    words = [f"{verdict.statistic} {percent(verdict.effect)}" for verdict in others]
+    words.append(f"run {judged.run.id}")
+    known = judged.changes.get(first.metric)
     since = known.worse_since if known is not None else None
     if since is not None and since != judged.run.id:
-        where += f", since run {since}"
-    return f"{visible(verdict.name)} {percent(verdict.effect)} ({where})"
+        words.append(f"since run {since}")
+    return f"{visible(first.name)} {percent(first.effect)} ({', '.join(words)})"
 
 
 def accept(settings: Settings, terminal: Terminal) -> None:

@@ -50,8 +50,8 @@ def test_exit_codes_as_a_person_meets_them(db: Path) -> None:
     slower = doit(folder, "gate")
     assert slower.returncode == 1
     assert slower.stderr == (
-        "gate: worse: context_switch.latency +12.0% (run 2), context_switch.latency p95 +12.0% (run 2), "
-        "context_switch.latency p99 +12.0% (run 2); if that is meant: doit accept run=2 note='why'\n"
+        "gate: worse: context_switch.latency +12.0% (p95 +12.0%, p99 +12.0%, run 2); "
+        "if that is meant: doit accept run=2 note='why'\n"
     )
     assert "! worse" in slower.stdout
     unknown = doit(folder, "accept", "run=9")
@@ -210,7 +210,7 @@ def test_names_are_shown_and_obeyed_by_nobody(db: Path, name: str, monkeypatch: 
     assert {char for char in words if not char.isprintable()} <= {"\n"}
     assert max(map(len, words.splitlines())) < 1000
     if len(name) < 40 and name.isprintable():
-        assert f"{name} +100.0% (run 2)" in words
+        assert f"{name} +100.0% (p95 +100.0%, p99 +100.0%, run 2)" in words
         assert f"against run 1 ({name})" in words
     ET.fromstring(db.parent.joinpath("out", "junit.xml").read_bytes())  # noqa: S314 - our own file
     assert "<script>" not in page.read_text()
@@ -245,7 +245,7 @@ def test_since_when(db: Path) -> None:
         write(db, {SWITCH: [scale * (1000.0 + index % 3)], RATE: [500.0 + index % 2]}, "dev")
         code, words = told(db)
         assert code == (0 if index < 7 else 1)
-    assert "context_switch.latency +20.1% (run 14, since run 8)" in words
+    assert "context_switch.latency +20.1% (p95 +20.1%, p99 +20.1%, run 14, since run 8)" in words
     assert "throughput.rate" not in words.split("worse: ")[-1]
     points = rows(
         db,

@@ -16,9 +16,12 @@ from sistasks.verdicts.records import STATISTICS, Verdict
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sistasks.statistics.compare import Screen
     from sistasks.verdicts.baseline import Boots, RunInfo
 
 MINIMUM_EFFECT: Final = 0.05
+# six can confirm, but where boots differ by 4 % they lose one in ten slowdowns of 10 %; eight lose one in fifty
+LEAST_PAIRS: Final = 8
 Boot = dict[tuple[str, str], float]
 
 
@@ -104,9 +107,20 @@ def _screen_one(
         low=_share(seen.low),
         high=_share(seen.high),
         p=seen.p,
-        mde=_share(seen.detectable),
+        mde=_share(_detectable(seen)),
         method="screen, Mann-Whitney" if seen.method == "rank" else "screen, t-rule",
     )
+
+
+def _detectable(seen: Screen) -> float:
+    """The smallest true shift that is flagged four times in five: significant, and seen as one that counts.
+
+    A shift of exactly the threshold is seen as less than it every other time.
+    """
+    from sistasks.statistics.compare import detectable_effect
+
+    counts = seen.threshold + detectable_effect(seen.error, seen.degrees, level=0.5)
+    return max(seen.detectable, counts)
 
 
 def _share(logarithm: float) -> float | None:
@@ -115,10 +129,10 @@ def _share(logarithm: float) -> float | None:
 
 
 def pairs_needed(flagged: Sequence[Verdict]) -> int:
-    """Pairs of fresh boots that can confirm so many."""
+    """Pairs of fresh boots that can confirm so many, at least LEAST_PAIRS."""
     from sistasks.statistics.paired import pairs_needed as needed
 
-    return needed(len(flagged))
+    return max(LEAST_PAIRS, needed(len(flagged)))
 
 
 def unconfirmed(verdict: Verdict, why: str) -> Verdict:
