@@ -33,18 +33,19 @@ _SUMMARIES = """SELECT node, metric, count, mean, std, min, p50, p95, p99, max, 
 _REGRESSED: Final = """
     SELECT judged.suite, judged.environment_id, judged.kernel_id
     FROM verdicts JOIN runs AS judged ON judged.id = verdicts.run_id
+    LEFT JOIN (
+        SELECT runs.suite, runs.environment_id, runs.kernel_id, max(runs.id) AS last
+        FROM annotations CROSS JOIN runs ON runs.id = annotations.run_id WHERE annotations.kind = 'accept'
+        GROUP BY runs.suite, runs.environment_id, runs.kernel_id
+    ) AS accepted ON accepted.kernel_id = judged.kernel_id
+        AND accepted.suite = judged.suite AND accepted.environment_id = judged.environment_id
     WHERE verdicts.outcome = 'worse' AND verdicts.confirmed IS NOT 0
         AND NOT EXISTS (
             SELECT 1 FROM verdicts AS newer
             WHERE newer.run_id = verdicts.run_id AND newer.metric = verdicts.metric
                 AND newer.statistic = verdicts.statistic AND newer.id > verdicts.id
         )
-        AND NOT EXISTS (
-            SELECT 1 FROM annotations JOIN runs AS accepted ON accepted.id = annotations.run_id
-            WHERE annotations.kind = 'accept' AND accepted.kernel_id = judged.kernel_id
-                AND accepted.suite = judged.suite AND accepted.environment_id = judged.environment_id
-                AND accepted.id >= judged.id
-        )"""
+        AND judged.id > coalesce(accepted.last, 0)"""
 # whether a good run may be part of a baseline, in a query on `runs` and `kernels`
 BASELINE_CONDITION: Final = (
     f"(coalesce(git_dirty, 0) = 0 AND (suite, environment_id, kernels.id) NOT IN ({_REGRESSED}))"
