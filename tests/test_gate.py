@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import sqlite3
 import subprocess
 import sys
@@ -10,10 +11,14 @@ from typing import TYPE_CHECKING, Any
 import history_records as records
 import pytest
 from judged import METRICS, RATE, SWITCH, accept, told, write
+from rich.console import Console
 
 from sistasks.history.connection import prepare
 from sistasks.history.records import MetricRow
+from sistasks.verdicts.baseline import RunInfo
 from sistasks.verdicts.changes import LEAST_RUNS
+from sistasks.verdicts.records import Verdict
+from sistasks.verdicts.table import verdict_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -286,3 +291,37 @@ def test_an_older_history_is_brought_up_to_date(db: Path) -> None:
         connection.execute("create view latest_verdicts as select 1")
     assert told(db)[0] == 1
     assert rows(db, "select count(*) from verdicts where statistic = 'p99'") == [(2,)]
+
+
+def test_no_figure_is_cut_on_a_narrow_terminal() -> None:
+    name = "memory_allocation.fragmentation"
+    verdicts = [
+        Verdict(
+            metric=name,
+            unit="ns",
+            baseline_value=22_512.0,
+            value=174_000.0,
+            effect=6.76,
+            mde=0.2417,
+            low=-0.5,
+            high=7.0,
+            statistic=statistic,
+            outcome="unsure",
+            baseline="runs 1-2",
+        )
+        for statistic in ("p50", "p95", "p99")
+    ]
+    run = RunInfo(
+        id=3, suite="performance", kernel_id="k", kernel_name="debian", environment_id="e", clock="wall", accel="tcg",
+        status="ok", message="", nodes=1, iterations=1, seed=1, session_id="s", started_at="",
+    )  # fmt: skip
+    shown = {}
+    for width in (60, 80, 132):
+        out = io.StringIO()
+        Console(file=out, width=width).print(verdict_table(run, verdicts, width))
+        shown[width] = out.getvalue()
+        for figure in ("22.5 µs", "174 µs", "+676.0%", "? unsure", "24.17%"):
+            assert shown[width].count(figure) == 3, shown[width]
+    assert shown[80].count(name) == 1
+    assert shown[132].count(name) == 3
+    assert "-50.0% … +700.0%" in shown[132]

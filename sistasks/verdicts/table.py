@@ -23,6 +23,10 @@ SIGNS: Final = {
 }
 
 
+# columns from which on there is room for intervals
+_WIDE: Final = 100
+
+
 def percent(value: float | None) -> str:
     """A share as a signed percentage."""
     return "-" if value is None else f"{value:+.2%}" if abs(value) < 0.1 else f"{value:+.1%}"
@@ -53,23 +57,28 @@ def verdict_table(run: RunInfo, verdicts: Sequence[Verdict], width: int) -> Tabl
     table = Table(
         title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
     )
-    table.add_column("metric", no_wrap=True)
+    wide = width >= _WIDE
+    # where there is no room, a name is folded before a figure is cut
+    table.add_column("metric", overflow="fold")
     table.add_column("baseline", justify="right", no_wrap=True)
     table.add_column("now", justify="right", no_wrap=True)
     table.add_column("effect", justify="right", no_wrap=True)
-    if width >= 100:
+    if wide:
         table.add_column("interval", justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    table.add_column("detectable" if width >= 100 else "seen from", justify="right", no_wrap=True)
+    table.add_column("detectable" if wide else "can see", justify="right", no_wrap=True)
+    above = ""
     for verdict in verdicts:
+        name = verdict.name if wide or verdict.metric != above else f"  {verdict.statistic}"
+        above = verdict.metric
         sign, style = SIGNS[verdict.outcome]
         word = f"{sign} {verdict.outcome}"
         table.add_row(
-            Text(visible(verdict.name)),
+            Text(visible(name)),
             Text(visible(show(verdict.baseline_value, verdict.unit), 20)),
             Text(visible(show(verdict.value, verdict.unit), 20)),
             percent(verdict.effect),
-            *([interval(verdict)] if width >= 100 else []),
+            *([interval(verdict)] if wide else []),
             Text(word, style),
             "-" if verdict.mde is None else f"{verdict.mde:.2%}",
         )
