@@ -130,8 +130,7 @@ def _confirm(
         fitting = [
             recipe
             for recipe in recipes(suite, settings)
-            if recipe.kernel_id == run.kernel_id
-            and identity(recipe.environment(cloned=settings.clone and not suite.cold)) == run.environment_id
+            if recipe.kernel_id == run.kernel_id and identity(recipe.environment(suite)) == run.environment_id
         ]
         for recipe in fitting:
             recipe.verify()
@@ -139,7 +138,7 @@ def _confirm(
         return f"the kernel of run {run.id} is not at hand: {error}"
     if not fitting:
         return f"the settings are not those of run {run.id}: give the gate the same variables"
-    folder = Layout(settings.output).kept_kernels
+    folder = Layout(settings.output).kept_kernels(settings.db)
     for other in runs:
         kept = kernels.find(folder, other.kernel_id)
         if kept is not None and kept.guest == fitting[0].guest.bare_sha256:

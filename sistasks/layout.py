@@ -51,10 +51,14 @@ class Layout:
         """Frozen templates, a folder each."""
         return self.output / "templates"
 
-    @property
-    def kept_kernels(self) -> Path:
-        """Kernels that baselines name, content-addressed."""
-        return self.output / "artifacts" / "kernels"
+    def kept_kernels(self, db: Path) -> Path:
+        """Kernels that the baselines of a history name, content-addressed; each history has its own."""
+        return (
+            self.output
+            / "artifacts"
+            / "kernels"
+            / hashlib.sha256(str(db.resolve()).encode()).hexdigest()[:12]
+        )
 
     @property
     def scratch(self) -> Path:

@@ -244,7 +244,7 @@ def test_ci_reads_the_same_outcome(db: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_since_when(db: Path) -> None:
-    write(db, SAME, "base")
+    write(db, {SWITCH: [1000.0], RATE: [500.0]}, "base")
     for index in range(1, LEAST_RUNS + 4):
         scale = 1.0 if index < 7 else 1.2
         write(db, {SWITCH: [scale * (1000.0 + index % 3)], RATE: [500.0 + index % 2]}, "dev")

@@ -132,3 +132,22 @@ def test_asking_is_quick_because_little_is_imported(db: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script, str(db)], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_runs_that_missed_a_reported_target_do_not_count_where_targets_are_enforced(db: Path) -> None:
+    missed = run()
+    assert any(row.target_met is False for row in missed.results)
+    write_run(db, session(), missed, METRICS)
+    assert read.good_runs(db, missed.inputs_sha256) == 1
+    assert read.good_runs(db, missed.inputs_sha256, targets_met=True) == 0
+    results = tuple(dataclasses.replace(row, target_met=True) for row in missed.results)
+    write_run(db, session(), dataclasses.replace(missed, results=results), METRICS)
+    assert read.good_runs(db, missed.inputs_sha256, targets_met=True) == 1
+
+
+def test_a_failed_run_is_not_the_one_that_holds(db: Path) -> None:
+    good = write_run(db, session(), run(), METRICS)
+    write_run(db, session(), run(status="failed", message="it fell"), METRICS)
+    newest = read.latest_run(db, "performance", run().inputs_sha256, good=True)
+    assert newest is not None
+    assert newest.id == good

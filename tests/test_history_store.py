@@ -114,6 +114,7 @@ def test_numpy_numbers_are_kept_as_numbers(db: Path) -> None:
 LATENCY = METRICS[0].name
 REFUSED = [
     ({"summaries": (summary(1, LATENCY, mean=float("nan")),)}, r"mean=nan cannot be kept"),
+    ({"samples": (SampleSet(node=2, metric=LATENCY, values=(3, -7)),)}, r"latency of node 2: sample 1 is -7"),
     ({"summaries": (summary(1, LATENCY, p99=np.float64("inf")),)}, r"p99=inf cannot be kept"),
     ({"summaries": (summary(1, LATENCY, count=2**63),)}, r"count=9223372036854775808 cannot be kept"),
     ({"summaries": (summary(1, LATENCY, mean=[1.0]),)}, r"mean=\[1.0\] cannot be kept"),
@@ -238,7 +239,7 @@ BIG = """
 import numpy as np
 
 def big_run():
-    noise = np.random.default_rng(1).integers(-2**63, 2**63 - 1, 400_000)  # more than SQLite keeps in memory
+    noise = np.random.default_rng(1).integers(0, 2**63 - 1, 400_000)  # more than SQLite keeps in memory
     return run(samples=tuple(SampleSet(node=n, metric="throughput.rate", values=noise) for n in (1, 2)))
 
 def prepare(change):

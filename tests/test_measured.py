@@ -179,3 +179,11 @@ def test_a_failed_test_is_not_called_a_missed_target() -> None:
     slow = report(context_switch__latency=[600] * 9)
     measured = judge(outcome(slow, "context_switch", "error", "cut short"), enforce=True)
     assert (measured.results[0].status, measured.results[0].message) == ("error", "cut short")
+
+
+def test_a_time_below_nothing_is_an_error_by_name() -> None:
+    measured = judge(report(context_switch__latency=[5, -3, 4]))
+    row = measured.results[0]
+    assert (row.status, measured.status) == ("error", "error")
+    assert row.message == "not measured: context_switch.latency (sample 1 is -3 ns)"
+    assert "context_switch.latency" not in {item.metric for item in measured.samples}

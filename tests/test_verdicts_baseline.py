@@ -158,10 +158,12 @@ def test_the_latest_of_each_suite_and_of_each_way_of_booting(db: Path) -> None:
 def test_the_series_of_a_metric_is_of_comparable_runs(db: Path) -> None:
     for index in range(5):
         write(db, {SWITCH: [1000.0 + index, 1010.0 + index]}, f"k{index}")
-    write(db, SAME, seed=2)
-    write(db, SAME, status="failed")
-    write(db, SAME, iterations=5)
-    last = write(db, SAME)
+    two = {SWITCH: [1000.0, 1000.0]}
+    write(db, {SWITCH: [1000.0]})  # of another number of nodes
+    write(db, two, seed=2)
+    write(db, two, status="failed")
+    write(db, two, iterations=5)
+    last = write(db, two)
     with open_history(db) as history:
         found = history.series(history.run(last), 3)
     assert found[SWITCH] == [(4, 1008.0), (5, 1009.0), (last, 1000.0)]

@@ -33,11 +33,11 @@ def rows(db: Path, query: str) -> list[tuple[Any, ...]]:
         return connection.execute(query).fetchall()
 
 
-def changes(*points: int, first_run: int = 1) -> Changes:
+def changes(*points: int, runs: tuple[int, ...] = (1, 2, 3)) -> Changes:
     found = tuple(
         Change(run_id=run, before_run_id=run - 1, effect=0.2, p=0.001, advisory=False) for run in points
     )
-    return Changes(points=found, first_run=first_run, count=12, better="lower", method="m", seed=3)
+    return Changes(points=found, runs=runs, better="lower", method="m", seed=3)
 
 
 def test_all_verdicts_on_a_run_or_none(db: Path) -> None:
@@ -54,10 +54,10 @@ def test_all_verdicts_on_a_run_or_none(db: Path) -> None:
 def test_change_points_are_replaced_as_far_as_was_looked(db: Path) -> None:
     environment = run_info(db, 1).environment_id
     write_changes(db, environment, {SWITCH: changes(2), RATE: changes(2)})
-    write_changes(db, environment, {SWITCH: changes(3, first_run=2), RATE: changes(first_run=3)})
+    write_changes(db, environment, {SWITCH: changes(3, runs=(2, 3)), RATE: changes(runs=(1, 3))})
     assert rows(db, "select metric, run_id, before_run_id, n, seed from change_points order by 1, 2") == [
-        (SWITCH, 3, 2, 12, 3),
-        (RATE, 2, 1, 12, 3),
+        (SWITCH, 3, 2, 2, 3),
+        (RATE, 2, 1, 3, 3),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -40,6 +41,7 @@ class NodeReport:
         error: why its work is not whole.
         started, ready, finished: seconds of the host's monotonic clock; ready is 0 where it never was.
         console: its log.
+        tail: the console's last lines.
     """
 
     number: int
@@ -50,6 +52,7 @@ class NodeReport:
     ready: float
     finished: float
     console: Path
+    tail: str = ""
 
     @property
     def reason(self) -> str:
@@ -57,6 +60,18 @@ class NodeReport:
         if self.error is None:
             return ""
         return self.error.problem.removeprefix(f"node {self.number}").lstrip(": ")
+
+
+def _host_failed(name: str, failure: OSError, logs: Path) -> NodeError:
+    """The host refused something: room on its disk, most often, else descriptors or processes."""
+    if failure.filename or failure.errno in {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}:
+        where = failure.filename or logs
+        return NodeError(
+            f"{name}: {where} cannot be written: {failure.strerror}", "make room, or set output="
+        )
+    return NodeError(
+        f"{name}: the host refuses it: {failure.strerror}", "fewer nodes=, or a higher limit (ulimit)"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,13 +185,10 @@ class Cluster:
                 except SistasksError as failure:
                     error = failure
                 except OSError as failure:
-                    error = NodeError(
-                        f"{node.name}: {failure.filename or self.logs} cannot be written: {failure.strerror}",
-                        "make room, or set output=",
-                    )
+                    error = _host_failed(node.name, failure, self.logs)
                 report = NodeReport(
                     number=plan.node, seed=plan.seed, results=node.results, error=error, started=started,
-                    ready=ready, finished=time.monotonic(), console=node.files.console,
+                    ready=ready, finished=time.monotonic(), console=node.files.console, tail=node.console_tail(),
                 )  # fmt: skip
                 observer.stage(plan.node, "failed" if error else "done", report.reason)
                 return report

@@ -9,14 +9,18 @@ import contextlib
 import json
 import os
 import shutil
+import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sistasks.files import sha256_of, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
+
+
+_FRESH: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +78,8 @@ def prune(folder: Path, named: Collection[str]) -> None:
     """Remove kernels that are not among the named, and files that no kept kernel names."""
     used: set[str] = set()
     for record in folder.glob("*.json"):
-        if record.stem not in named:
+        # what was kept a moment ago belongs to a run that is just being written
+        if record.stem not in named and record.stat().st_mtime < time.time() - _FRESH:
             record.unlink(missing_ok=True)
             continue
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):

@@ -52,9 +52,17 @@ BASELINE_CONDITION: Final = (
 )
 
 
-def good_runs(db: Path, inputs_sha256: str) -> int:
-    """How many good runs (status `ok`) the history holds of these very inputs."""
+def good_runs(db: Path, inputs_sha256: str, *, targets_met: bool = False) -> int:
+    """How many good runs (status `ok`) the history holds of these very inputs.
+
+    Args:
+        db: the history.
+        inputs_sha256: of the runs.
+        targets_met: count only those that missed no target: one that was only reported may be enforced now.
+    """
     query = "SELECT count(*) FROM runs WHERE inputs_sha256 = ? AND status = 'ok'"
+    if targets_met:
+        query += " AND NOT EXISTS (SELECT 1 FROM results WHERE run_id = runs.id AND target_met = 0)"
     return _number(db, query, (inputs_sha256,))
 
 
@@ -63,18 +71,23 @@ def run_count(db: Path) -> int:
     return _number(db, "SELECT count(*) FROM runs", ())
 
 
-def latest_run(db: Path, suite: str, inputs_sha256: str | None = None) -> StoredRun | None:
-    """The newest run of a suite, whatever its status, with its results and summaries.
+def latest_run(
+    db: Path, suite: str, inputs_sha256: str | None = None, *, good: bool = False
+) -> StoredRun | None:
+    """The newest run of a suite with its results and summaries.
 
     Args:
         db: the history.
         suite: its name, as in `runs.suite`.
         inputs_sha256: only runs of these inputs, if given.
+        good: only runs whose status is `ok`; else whatever their status.
 
     Returns:
         The run that was written last, or None if there is none.
     """
     query = "SELECT * FROM runs WHERE suite = :suite AND inputs_sha256 = coalesce(:inputs, inputs_sha256)"
+    if good:
+        query += " AND status = 'ok'"
     with reading(db) as connection:
         if connection is None:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,10 +14,12 @@ from sistasks.errors import NodeError
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from qemu.qmp import EventListener
 
+# an answer takes milliseconds, a transfer little more: its memory stays in a file
+_ANSWER_LIMIT: Final = 60.0
 # a template's memory stays in its file, and the end of a transfer is an event
 _CAPABILITIES: Final = [
     {"capability": "x-ignore-shared", "state": True},
@@ -52,10 +55,23 @@ class Monitor:
         """
         sock.setblocking(False)
         try:
-            await self._client.connect(sock)
+            async with self._answering("the greeting"):
+                await self._client.connect(sock)
         except ConnectError as error:
             await self._explain()
             raise NodeError(f"{self._name}: QEMU's monitor does not answer: {error}") from error
+
+    @contextlib.asynccontextmanager
+    async def _answering(self, what: str) -> AsyncIterator[None]:
+        """A QEMU that lives and says nothing (stopped, or stuck in its accelerator) is not waited for for ever."""
+        try:
+            async with asyncio.timeout(_ANSWER_LIMIT):
+                yield
+        except TimeoutError:
+            raise NodeError(
+                f"{self._name}: QEMU's monitor said nothing to {what} for {_ANSWER_LIMIT:g} s",
+                "accel=tcg, or another QEMU",
+            ) from None
 
     async def disconnect(self) -> None:
         """Let go; what a monitor says whose process has ended is moot."""
@@ -69,7 +85,8 @@ class Monitor:
             NodeError: QEMU refuses it or is gone.
         """
         try:
-            return await self._client.execute(command, dict(arguments) or None)
+            async with self._answering(command):
+                return await self._client.execute(command, dict(arguments) or None)
         except ExecuteError as error:
             raise NodeError(f"{self._name}: QEMU refuses {command}: {error}") from error
         except (ExecInterruptedError, QMPError, OSError, EOFError) as error:
@@ -105,7 +122,8 @@ class Monitor:
 
     async def _transferred(self, events: EventListener) -> None:
         while True:
-            event = await self._unless_failed(events.get())
+            async with self._answering("the template's transfer"):
+                event = await self._unless_failed(events.get())
             status = event["data"]["status"]
             if status == "completed":
                 return

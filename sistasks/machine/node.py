@@ -280,7 +280,7 @@ class Node:
             self.ready.set_result(asyncio.get_running_loop().time())
         if frame.type is FrameType.DONE and not self.done.done():
             if self.results.problem:
-                self._fail(NodeError(f"{self.name}: the agent gave up: {self.results.problem}"))
+                self._fail_ours(f"the agent gave up: {self.results.problem}")
             else:
                 self.done.set_result(self.results)
         self._on_frame(self, frame)
@@ -300,7 +300,7 @@ class Node:
         )
 
     def _fail_ours(self, problem: str) -> None:
-        self._fail(NodeError(f"{self.name}: {problem}"))
+        self._fail(NodeError(f"{self.name}: {problem}", f"see {self.files.console}", self.console_tail()))
 
     def _fail(self, error: SistasksError) -> None:
         if not self._failed.done():

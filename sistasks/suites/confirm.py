@@ -46,7 +46,7 @@ def measure_pairs(
         NodeError: more than two boots failed: then nothing is confirmed. A pair of which one failed is measured again.
     """
     layout = Layout(recipe.settings.output)
-    kept = layout.kept_kernels
+    kept = layout.kept_kernels(recipe.settings.db)
     before = replace(
         recipe.machine,
         kernel=kept / baseline.image,

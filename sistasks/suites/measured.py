@@ -48,7 +48,7 @@ def measure(
     for report in reports:
         by_metric: dict[str, Summary] = {}
         for metric, values in report.results.samples.items():
-            if metric in METRICS and values:
+            if metric in METRICS and values and min(values) >= 0:
                 by_metric[metric] = found[report.number, metric] = summarise(values)
                 samples.append(SampleSet(node=report.number, metric=metric, values=tuple(values)))
         results += [
@@ -102,7 +102,7 @@ def _result(
     if report.error is not None and (outcome is None or outcome.status == "error"):
         status = "fail" if isinstance(report.error, KernelFailure) else "error"
         message = report.reason
-    missing = [metric for metric in needed if metric not in summaries]
+    missing = [_why_missing(report, metric) for metric in needed if metric not in summaries]
     if status == "pass" and missing:
         status, message = "error", f"not measured: {', '.join(missing)}"
     met, misses = _targets(needed, summaries)
@@ -111,6 +111,14 @@ def _result(
     return ResultRow(
         node=report.number, test=test, status=status, target_met=met, duration=duration, message=message
     )
+
+
+def _why_missing(report: NodeReport, metric: str) -> str:
+    """A metric that did not come, or came with a number that cannot be: a clock that ran backwards, for one."""
+    for index, value in enumerate(report.results.samples.get(metric, [])):
+        if value < 0:
+            return f"{metric} (sample {index} is {value} {METRICS[metric].unit})"
+    return metric
 
 
 def _targets(needed: tuple[str, ...], summaries: dict[str, Summary]) -> tuple[bool | None, list[str]]:

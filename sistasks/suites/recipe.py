@@ -134,6 +134,13 @@ class Recipe:
         return max(1, self.found.host_cores // self.machine.cpus)
 
     @property
+    def enforces_targets(self) -> bool:
+        """Whether a missed target fails: an emulated nanosecond proves no claim about hardware."""
+        wish = self.settings.targets
+        hardware = self.machine.clock == "wall" and self.machine.accel in {"kvm", "hvf"}
+        return wish == "enforce" or (wish == "auto" and hardware)
+
+    @property
     def timeout(self) -> float:
         """Seconds that a node may take: under emulation all takes longer, up to three times."""
         return self.settings.timeout * (3 if self.machine.accel == "tcg" else 1)
@@ -142,12 +149,24 @@ class Recipe:
         """The same without firmware."""
         return replace(self, firmware=None, machine=replace(self.machine, firmware=None))
 
-    def environment(self, *, cloned: bool) -> dict[str, Any]:
+    def node_count(self, suite: Suite) -> int:
+        """Nodes that the suite measures on."""
+        return 1 if suite.cold else self.settings.nodes
+
+    def clones(self, suite: Suite) -> bool:
+        """Whether the suite's nodes are clones."""
+        return self.settings.clone and not suite.cold
+
+    def environment(self, suite: Suite) -> dict[str, Any]:
         """What must be equal for two runs to be comparable, as the columns of `environments` without the id.
 
         Under the virtual clock the host is no part of it: the numbers agree across hosts. Under the wall clock the
         host is, and so is how many nodes shared it.
         """
+        at_once = min(self.slots, self.node_count(suite)) if self.machine.clock == "wall" else None
+        return self._environment(cloned=self.clones(suite), at_once=at_once)
+
+    def _environment(self, *, cloned: bool, at_once: int | None) -> dict[str, Any]:
         machine = self.machine
         wall = machine.clock == "wall"
         detail: dict[str, Any] = {
@@ -156,8 +175,8 @@ class Recipe:
             "results_line": machine.results_line,
             "machine_version": _MACHINE_VERSION,
         }
-        if wall:
-            detail["nodes_at_once"] = self.slots
+        if at_once is not None:
+            detail["nodes_at_once"] = at_once
         return {
             "arch": machine.arch.name,
             "accel": machine.accel,
@@ -179,14 +198,14 @@ class Recipe:
         """The identity of the template: everything that its frozen memory depends on."""
         return digest(
             {
-                **self.environment(cloned=True),
+                **self._environment(cloned=True, at_once=None),
                 "kernel": self.kernel_id,
                 "guest": self.guest.sha256,
                 "qemu": str(self.machine.qemu),
             }
         )
 
-    def inputs_sha256(self, suite: Suite, environment: dict[str, Any]) -> str:
+    def inputs_sha256(self, suite: Suite) -> str:
         """What makes one run of a suite the same as another."""
         own: dict[str, Any] = {"iterations": suite.iterations}
         if suite.iterations is None:
@@ -200,7 +219,7 @@ class Recipe:
                 "suite": suite.digest(),
                 "kernel": self.kernel_id,
                 "guest": self.guest.sha256,
-                "environment": environment,
+                "environment": self.environment(suite),
                 **own,
             }
         )

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from sistasks.cluster.nodes import Cluster, NodeReport
-from sistasks.errors import KernelFailure, SistasksError
+from sistasks.errors import KernelFailure, NodeError
 from sistasks.evidence import kernels
 from sistasks.files import write_atomically
 from sistasks.guest.plan import Plan
@@ -68,9 +68,8 @@ def ensure_template(recipe: Recipe, terminal: Terminal) -> Template:
 def _run_nodes(suite: Suite, recipe: Recipe, terminal: Terminal) -> list[NodeReport]:
     settings = recipe.settings
     layout = Layout(settings.output)
-    cloned = settings.clone and not suite.cold
-    template = ensure_template(recipe, terminal) if cloned else None
-    count = 1 if suite.cold else settings.nodes
+    template = ensure_template(recipe, terminal) if recipe.clones(suite) else None
+    count = recipe.node_count(suite)
     iterations = settings.iterations if suite.iterations is None else suite.iterations
     plans = [
         Plan(
@@ -93,13 +92,6 @@ def _run_nodes(suite: Suite, recipe: Recipe, terminal: Terminal) -> list[NodeRep
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def enforces_targets(recipe: Recipe) -> bool:
-    """Whether a missed target fails: an emulated nanosecond proves no claim about hardware."""
-    wish = recipe.settings.targets
-    hardware = recipe.machine.clock == "wall" and recipe.machine.accel in {"kvm", "hvf"}
-    return wish == "enforce" or (wish == "auto" and hardware)
-
-
 def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> list[int]:
     """Run a suite until the history has as many good runs as were asked for, but at least once; show each.
 
@@ -117,8 +109,9 @@ def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> list[i
         recipe.verify()
     numbers = []
     for recipe in made:
-        inputs = recipe.inputs_sha256(suite, recipe.environment(cloned=settings.clone and not suite.cold))
-        for _ in range(max(1, settings.runs - read.good_runs(settings.db, inputs))):
+        inputs = recipe.inputs_sha256(suite)
+        held = read.good_runs(settings.db, inputs, targets_met=recipe.enforces_targets)
+        for _ in range(max(1, settings.runs - held)):
             _say_what(suite, recipe, terminal)
             numbers.append(_run_once(suite, recipe, terminal))
     return numbers
@@ -128,7 +121,7 @@ def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
     settings = recipe.settings
     started = dt.datetime.now(dt.UTC)
     reports = _run_nodes(suite, recipe, terminal)
-    measured = measure(suite, reports, enforce=enforces_targets(recipe), confidence=settings.confidence)
+    measured = measure(suite, reports, enforce=recipe.enforces_targets, confidence=settings.confidence)
     run = _record(suite, recipe, measured, started)
     metrics = _metric_rows(suite)
     run_id = write_run(settings.db, _session(), run, metrics)
@@ -142,7 +135,7 @@ def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
 
 def _keep_kernel(recipe: Recipe) -> None:
     """Keep what it takes to boot this kernel again, for as long as a baseline may name it."""
-    folder = Layout(recipe.settings.output).kept_kernels
+    folder = Layout(recipe.settings.output).kept_kernels(recipe.settings.db)
     kernel = kernels.KeptKernel(
         id=recipe.kernel_id, image=recipe.kernel.sha256, initramfs=recipe.guest.sha256, guest=recipe.guest.bare_sha256,
         arguments=recipe.machine.arguments, results_line=recipe.machine.results_line,
@@ -159,8 +152,8 @@ def _say_what(suite: Suite, recipe: Recipe, terminal: Terminal) -> None:
         )
     if machine.memory != recipe.settings.memory:
         terminal.say(f"this node has {machine.memory >> 20}M: its firmware needs more than was asked")
-    count = 1 if suite.cold else recipe.settings.nodes
-    how = "cold" if suite.cold or not recipe.settings.clone else "cloned"
+    count = recipe.node_count(suite)
+    how = "cloned" if recipe.clones(suite) else "cold"
     terminal.say(
         f"{suite.name}: {count} {'node' if count == 1 else 'nodes'} {how}, {recipe.kernel_name} "
         f"{recipe.kernel.release or recipe.kernel.sha256[:12]} {machine.arch.name}, {machine.boot} boot, "
@@ -171,7 +164,7 @@ def _say_what(suite: Suite, recipe: Recipe, terminal: Terminal) -> None:
 
 def _record(suite: Suite, recipe: Recipe, measured: Measured, started: dt.datetime) -> RunRecord:
     kernel, settings = recipe.kernel, recipe.settings
-    environment = recipe.environment(cloned=settings.clone and not suite.cold)
+    environment = recipe.environment(suite)
     return RunRecord(
         suite=suite.name,
         kernel=KernelRow(
@@ -180,11 +173,11 @@ def _record(suite: Suite, recipe: Recipe, measured: Measured, started: dt.dateti
             size=kernel.size, path=str(kernel.image),
         ),
         environment=EnvironmentRow(id=identity(environment), **environment),
-        inputs_sha256=recipe.inputs_sha256(suite, environment),
+        inputs_sha256=recipe.inputs_sha256(suite),
         started_at=started,
         finished_at=dt.datetime.now(dt.UTC),
         status=measured.status,
-        nodes=1 if suite.cold else settings.nodes,
+        nodes=recipe.node_count(suite),
         iterations=settings.iterations if suite.iterations is None else suite.iterations,
         seed=settings.seed,
         message=measured.message,
@@ -227,28 +220,34 @@ def _show(suite: Suite, recipe: Recipe, run: RunRecord, run_id: int, terminal: T
     heading = f"{title}: median over {run.nodes} node{'s' * (run.nodes > 1)}"
     if run.summaries:
         terminal.table(results_table(heading, run.summaries, terminal.width))
-    if run.summaries and not enforces_targets(recipe) and not suite.cold:
-        terminal.say(
-            "targets are reported, not enforced: "
-            + (
-                "1 instruction counts as 1 ns here"
-                if recipe.machine.clock == "virtual"
-                else "the machine is emulated"
-            )
-        )
+    if run.summaries and not recipe.enforces_targets and not suite.cold:
+        terminal.say(f"targets are reported, not enforced: {_why_reported(recipe)}")
     terminal.result(
         f"{title}: {run.status}, {passed} of {len(run.results)} tests passed in {seconds:.1f} s; "
         f"run {run_id} in {recipe.settings.db}"
     )
 
 
+def _why_reported(recipe: Recipe) -> str:
+    if recipe.settings.targets == "report":
+        return "so it was asked"
+    if recipe.machine.clock == "virtual":
+        return "1 instruction counts as 1 ns here"
+    return "the machine is emulated"
+
+
 def _raise_first(reports: list[NodeReport], measured: Measured) -> None:
+    """Raise what made the run fail, with the node's last console lines and where the rest of them is."""
     if measured.status == "ok":
         return
+    failed = measured.status == "failed"
     for report in reports:
-        if report.error is not None and isinstance(report.error, KernelFailure) == (
-            measured.status == "failed"
-        ):
+        if report.error is not None and isinstance(report.error, KernelFailure) == failed:
             raise report.error
-    kind = KernelFailure if measured.status == "failed" else SistasksError
+    kind = KernelFailure if failed else NodeError
+    status = "fail" if failed else "error"
+    number = next((row.node for row in measured.results if row.status == status), 0)
+    for report in reports:
+        if report.number == number:
+            raise kind(measured.message, f"see {report.console}", report.tail)
     raise kind(measured.message)

@@ -19,16 +19,15 @@ if TYPE_CHECKING:
 
 def _inputs(suite: Suite, settings: Settings) -> Iterator[tuple[Recipe, str]]:
     for recipe in recipes(suite, settings):
-        environment = recipe.environment(cloned=settings.clone and not suite.cold)
-        yield recipe, recipe.inputs_sha256(suite, environment)
+        yield recipe, recipe.inputs_sha256(suite)
 
 
 def up_to_date(suite_name: str, settings: Settings) -> bool:
     """Whether the history holds `runs` good runs with the same inputs."""
     try:
         return all(
-            read.good_runs(settings.db, inputs) >= settings.runs
-            for _, inputs in _inputs(SUITES[suite_name], settings)
+            read.good_runs(settings.db, inputs, targets_met=recipe.enforces_targets) >= settings.runs
+            for recipe, inputs in _inputs(SUITES[suite_name], settings)
         )
     except (SistasksError, OSError, ValueError, TypeError, KeyError):
         return False  # whatever is missing or broken will be said by the step that needs it
@@ -40,7 +39,7 @@ def show_kept(settings: Settings, terminal: Terminal, session_id: str = "") -> N
 
     for suite in SUITES.values():
         for recipe, inputs in _inputs(suite, settings):
-            run = read.latest_run(settings.db, suite.name, inputs)
+            run = read.latest_run(settings.db, suite.name, inputs, good=True)
             if run is None or run.session_id == session_id:
                 continue
             how = f" ({recipe.machine.boot} boot)" if suite.cold else ""

@@ -167,9 +167,9 @@ class History:
         seed = "AND seed = ?" if run.clock == "virtual" else "AND ? >= 0"
         query = f"""SELECT metric, run_id, p50 FROM summaries WHERE node > 0 AND run_id IN (
                 SELECT id FROM runs WHERE suite = ? AND environment_id = ? AND iterations = ? AND status = 'ok'
-                    AND id <= ? {seed} ORDER BY id DESC LIMIT ?
+                    AND nodes = ? AND id <= ? {seed} ORDER BY id DESC LIMIT ?
             ) ORDER BY run_id"""  # noqa: S608 - two conditions of ours
-        asked = (run.suite, run.environment_id, run.iterations, run.id, run.seed, most)
+        asked = (run.suite, run.environment_id, run.iterations, run.nodes, run.id, run.seed, most)
         found: dict[str, dict[int, list[float]]] = {}
         for row in self._connection.execute(query, asked):
             found.setdefault(row["metric"], {}).setdefault(row["run_id"], []).append(row["p50"])

@@ -45,15 +45,13 @@ class Changes:
 
     Attributes:
         points: in the order of the runs.
-        first_run: the first run that was looked at.
-        count: how many runs were.
+        runs: the runs that were looked at.
         better: which direction of the metric is better.
         method, seed: how it was found.
     """
 
     points: tuple[Change, ...]
-    first_run: int
-    count: int
+    runs: tuple[int, ...]
     better: str
     method: str
     seed: int
@@ -88,7 +86,7 @@ def find_changes(
         least = virtual.MINIMUM_EFFECT if run.clock == "virtual" else wall.minimum_effect(definition)
         points = () if len(set(values)) == 1 else _points(values, numbers, least, seed)
         found[metric] = Changes(
-            points=points, first_run=numbers[0], count=len(numbers), better=definition["better"], method=METHOD,
+            points=points, runs=tuple(numbers), better=definition["better"], method=METHOD,
             seed=seed,
         )  # fmt: skip
     return found

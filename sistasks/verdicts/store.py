@@ -65,15 +65,15 @@ def write_changes(db: Path, environment_id: str, changes: Mapping[str, Changes])
     now = _now()
     rows = [
         (
-            metric, environment_id, point.run_id, point.before_run_id, point.effect, point.p, found.count,
+            metric, environment_id, point.run_id, point.before_run_id, point.effect, point.p, len(found.runs),
             point.advisory, found.method, found.seed, now,
         )
         for metric, found in changes.items() for point in found.points
     ]  # fmt: skip
     with writing(db) as connection:
         connection.executemany(
-            "DELETE FROM change_points WHERE metric = ? AND environment_id = ? AND run_id >= ?",
-            [(metric, environment_id, found.first_run) for metric, found in changes.items()],
+            "DELETE FROM change_points WHERE metric = ? AND environment_id = ? AND run_id = ?",
+            [(metric, environment_id, run) for metric, found in changes.items() for run in found.runs],
         )
         connection.executemany(
             "INSERT INTO change_points (metric, environment_id, run_id, before_run_id, effect, p, n, advisory, method, "

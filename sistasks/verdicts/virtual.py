@@ -84,11 +84,14 @@ def _judge_one(
     effects = {node: now[node] / before[node] - 1 if before[node] else 0.0 for node in nodes}
     effect = statistics.median(effects.values())
     outcome = _outcome(effect, known["better"])
+    apart = _apart(effects, outcome, known["better"])
+    if outcome != "worse" and any(_outcome(one, known["better"]) == "worse" for one in effects.values()):
+        outcome = "unsure"  # most nodes got no worse, but some really did
     middle = abs(statistics.median(before[node] for node in nodes))
     return Verdict(
         **known,
         outcome=outcome,
-        reason=_apart(effects, outcome, known["better"]),
+        reason=apart,
         effect=effect,
         low=min(effects.values()),
         high=max(effects.values()),

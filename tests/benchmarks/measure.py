@@ -205,7 +205,7 @@ def cloned_against_cold(bench: Bench, rounds: int) -> Iterator[Row]:
 
 
 def hundred_up(bench: Bench, rounds: int) -> Iterator[Row]:
-    slots = 2 * bench.recipe.slots
+    slots = 4 * bench.recipe.slots
     memories: list[float] = []
 
     def ours() -> float:
