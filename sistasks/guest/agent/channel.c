@@ -18,6 +18,12 @@
 #define PAYLOAD_MAX 32768
 #define SAMPLES_PER_FRAME 2048 /* ten bytes at most each */
 #define PORT_NAME "sistasks.results"
+/* Virtual I/O Device (VIRTIO) 1.2, sections 4.1.2 and 5 */
+#define VIRTIO_VENDOR 0x1af4
+#define VIRTIO_CONSOLE 0x1003
+#define VIRTIO_CONSOLE_MODERN 0x1043
+#define PORT_PATIENCE_NS 30000000000u
+#define PORT_STEP_NS 1000000u
 
 static int channel = -1;
 static uint32_t sequence;
@@ -85,7 +91,8 @@ static void write_all(const uint8_t *data, size_t size)
         ssize_t done = write(channel, data, size);
         if (done <= 0) {
             perror("sistasks: the results channel is gone");
-            return;
+            /* nobody will hear more: an end says so at once, silence only after the host's patience */
+            power_off();
         }
         data += done;
         size -= (size_t)done;
@@ -157,9 +164,25 @@ static int open_serial(char *name, size_t size)
     return fd;
 }
 
+/* The machine has virtio-serial. Its port comes some time after its driver; on a busy host a long time. */
+static int wait_for_port(char *name, size_t size)
+{
+    uint64_t start = now_ns();
+    int fd;
+    while ((fd = open_port(name, size)) < 0 && now_ns() - start < PORT_PATIENCE_NS) {
+        sleep_until(now_ns() + PORT_STEP_NS);
+    }
+    return fd;
+}
+
 bool channel_open(char *name, size_t size)
 {
-    channel = open_port(name, size);
+    struct pci_device device;
+    channel = -1;
+    if (pci_present(&device, VIRTIO_VENDOR, VIRTIO_CONSOLE) ||
+        pci_present(&device, VIRTIO_VENDOR, VIRTIO_CONSOLE_MODERN)) {
+        channel = wait_for_port(name, size);
+    }
     if (channel < 0) {
         channel = open_serial(name, size);
     }

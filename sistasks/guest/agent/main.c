@@ -108,7 +108,7 @@ static void run_test(const struct plan *plan, const char *name)
                  now_ns() - start, problem);
 }
 
-static void power_off(void)
+void power_off(void)
 {
     channel_drain();
     sync();

@@ -24,7 +24,7 @@ static unsigned long read_hex(const char *directory, const char *name)
     return length > 0 ? strtoul(text, NULL, 16) : 0;
 }
 
-bool pci_find(struct pci_device *device, unsigned vendor, unsigned id)
+bool pci_present(struct pci_device *device, unsigned vendor, unsigned id)
 {
     DIR *root = opendir(ROOT);
     if (root == NULL) {
@@ -39,6 +39,12 @@ bool pci_find(struct pci_device *device, unsigned vendor, unsigned id)
         found = read_hex(device->path, "vendor") == vendor && read_hex(device->path, "device") == id;
     }
     closedir(root);
+    return found;
+}
+
+bool pci_find(struct pci_device *device, unsigned vendor, unsigned id)
+{
+    bool found = pci_present(device, vendor, id);
     if (found) {
         char path[160];
         snprintf(path, sizeof path, "%s/enable", device->path);

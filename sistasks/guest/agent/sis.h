@@ -25,6 +25,8 @@ void random_mix_into_kernel(uint64_t seed);
 struct pci_device {
     char path[128];
 };
+bool pci_present(struct pci_device *device, unsigned vendor, unsigned id);
+/* the same, and enable it */
 bool pci_find(struct pci_device *device, unsigned vendor, unsigned id);
 volatile void *pci_map(const struct pci_device *device, int resource, size_t size);
 bool pci_config_write(const struct pci_device *device, unsigned offset, const void *value, size_t size);
@@ -83,6 +85,9 @@ const char *test_throughput(const struct plan *plan, char *problem, size_t size)
 #define STATUS_PASS "pass"
 #define STATUS_FAIL "fail"
 #define STATUS_ERROR "error"
+
+/* main.c: the end of this machine */
+void power_off(void) __attribute__((noreturn));
 
 /* main.c: stages of the boot as seen from PID 1 */
 struct boot_stages {
