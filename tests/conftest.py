@@ -1,8 +1,16 @@
-"""What holds for every test."""
+"""What holds for every test; and one project for all guest tests: set up once, one kernel, one template."""
 
 from __future__ import annotations
 
 import signal
+from typing import TYPE_CHECKING
+
+import pytest
+from guest_project import DODO, SMALL, Project, nodes_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
 def pytest_configure() -> None:
@@ -10,3 +18,23 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "dodo.py").write_text(DODO)
+    made = Project(folder)
+    done = made.doit("template", *SMALL, limit=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return made
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever a test does: no node of the project outlives it."""
+    yield
+    if "project" in request.fixturenames:
+        folder: Path = request.getfixturevalue("project").folder
+        assert nodes_of(folder) == []
+        assert not list(folder.glob("target/testing/run/*"))
