@@ -76,7 +76,7 @@ def gate(settings: Settings, terminal: Terminal) -> None:
         if one.changes:
             write_changes(settings.db, one.run.environment_id, one.changes)
         _show(one, terminal)
-    _export({one.run.id for one in judged if one.accepted}, settings, terminal)
+    _export(settings, terminal)
     _conclude(judged, broken, settings, terminal)
 
 
@@ -179,12 +179,12 @@ def _show(judged: _Judged, terminal: Terminal) -> None:
         terminal.say(f"unsure: {', '.join(names)}: {visible(reason, 300)}", always=True)
 
 
-def _export(accepted: set[int], settings: Settings, terminal: Terminal) -> None:
+def _export(settings: Settings, terminal: Terminal) -> None:
     """JUnit for the CI system, and Markdown for its page. What a person accepted is no failure there."""
     from sistasks.files import write_atomically
     from sistasks.report import collect, junit, markdown_summary
 
-    runs = [replace(run, verdicts=()) if run.run.id in accepted else run for run in collect(settings.db)]
+    runs = [replace(run, verdicts=()) if run.accepted else run for run in collect(settings.db)]
     write_atomically(settings.output / "junit.xml", junit(runs, {run.run.id: run.verdicts for run in runs}))
     page = os.environ.get("GITHUB_STEP_SUMMARY")
     if not page:

@@ -191,3 +191,18 @@ def test_words() -> None:
     assert [percent(share) for share in (None, 0.031, -0.5, 0.0)] == ["-", "+3.10 %", "-50.0 %", "+0.00 %"]
     assert [size(count) for count in (None, 120 << 20, 16 << 30)] == ["-", "120.0 MiB", "16.0 GiB"]
     assert [plural(count, "node") for count in (0, 1, 2)] == ["0 nodes", "1 node", "2 nodes"]
+
+
+def test_what_a_person_accepted_is_no_failure_in_the_report(db: Path) -> None:
+    run = write(db)
+    report_history.insert(db, "verdicts", report_history.verdict(run))
+    assert sum(int(suite.get("failures", "0")) for suite in suites(db)) == 1
+    accepted = {
+        "run_id": run,
+        "kind": "accept",
+        "text": "meant",
+        "author": "a",
+        "created_at": "2026-02-01T00:00:00Z",
+    }
+    report_history.insert(db, "annotations", accepted)
+    assert sum(int(suite.get("failures", "0")) for suite in suites(db)) == 0

@@ -99,6 +99,11 @@ def _run(connection: sqlite3.Connection, row: dict[str, Any], ways: int) -> RunR
         command=session["command"],
         host=session["host"],
         ways=ways,
+        accepted=bool(
+            _rows(
+                connection, "SELECT 1 FROM annotations WHERE run_id = ? AND kind = 'accept' LIMIT 1", number
+            )
+        ),
         metrics=_metrics(connection, run),
         verdicts=tuple(
             _newest(_rows(connection, "SELECT * FROM verdicts WHERE run_id = ? ORDER BY id", number)).values()

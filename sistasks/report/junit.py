@@ -66,7 +66,7 @@ def _suites(run: RunReport, verdicts: Sequence[VerdictRow]) -> Iterable[tuple[st
         element = "failure" if run.run.status == "failed" else "error"
         cases.append(_case(run.title, "run", 0, element, run.run.message or run.run.status))
     yield run.title, cases
-    if verdicts:
+    if verdicts and not run.accepted:
         yield f"{run.title} gate", [_verdict(run, verdict) for verdict in verdicts]
 
 

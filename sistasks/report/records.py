@@ -120,6 +120,7 @@ class RunReport:
         kernel, environment: the columns of the tables `kernels` and `environments`.
         command: what was typed.
         host: where.
+        accepted: a person took the run as the new normal: what got worse was meant.
         ways: how many ways of booting its suite was measured in; with more than one, titles name the way.
         crashes: rows of `crashes`.
         resources: for each node (0: the host) the most and the mean of what was watched.
@@ -130,6 +131,7 @@ class RunReport:
     environment: Mapping[str, Any]
     command: str
     host: str
+    accepted: bool
     ways: int
     metrics: tuple[MetricReport, ...]
     verdicts: tuple[VerdictRow, ...]
