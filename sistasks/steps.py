@@ -158,7 +158,7 @@ def _guest_inputs(settings: Settings) -> dict[str, Any]:
 
     kernel = Kernel.from_json(recipe.kernel_record(settings).read_text())
     return {
-        "sources": {path.name: sha256_of(path) for path in build.sources()},
+        "sources": {str(path.relative_to(build.AGENT)): sha256_of(path) for path in build.sources()},
         "flags": build.FLAGS,
         "compiler": list(setup.load(recipe.setup_record(settings)).compiler),
         "modules": str(kernel.modules) if kernel.modules else "",

@@ -10,11 +10,15 @@ import functools
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sistasks.guest.build import AGENT
 from sistasks.machine.arch import ARCHES
 from sistasks.settings import host_arch
 from sistasks.tools import find_compiler
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _FLAGS = ("-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", f"-I{AGENT}")
 _SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -39,6 +43,14 @@ def compile_harness(folder: Path, source: str) -> Path:
     path.write_text(source)
     program = path.with_suffix("")
     command = [*_compiler(), *_FLAGS, str(path), "-o", str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return program
+
+
+def compile_program(program: Path, files: Sequence[Path]) -> Path:
+    """Compile and link whole files of the agent, and others, to one program."""
+    command = [*_compiler(), *_FLAGS, *map(str, files), "-o", str(program)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return program

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 HARNESS = r"""
 #include "plan.c"
 
-static char memory[PAGE];
+static char memory[PLAN_PAGE];
 static bool there;
 
 bool pci_find(struct pci_device *device, unsigned vendor, unsigned id)
@@ -31,7 +31,7 @@ bool pci_find(struct pci_device *device, unsigned vendor, unsigned id)
 volatile void *pci_map(const struct pci_device *device, int resource, size_t size)
 {
     (void)device;
-    return resource == 2 && size == PAGE ? memory : NULL;
+    return resource == 2 && size == PLAN_PAGE ? memory : NULL;
 }
 
 int main(void)
@@ -39,7 +39,7 @@ int main(void)
     struct plan plan;
     char problem[64] = "";
     there = getchar() == 'y';
-    if (fread(memory, 1, PAGE, stdin) != PAGE) {
+    if (fread(memory, 1, PLAN_PAGE, stdin) != PLAN_PAGE) {
         return 2;
     }
     if (!plan_open()) {
@@ -126,7 +126,7 @@ def test_half_of_another_plan_is_refused(agent: Path) -> None:
         b"SISPLAN2 0 cbf29ce484222325\n",
         b"SISPLAN1 -1 cbf29ce484222325\n",
         b"SISPLAN1 99999 cbf29ce484222325\n",
-        b"SISPLAN1 4096 cbf29ce484222325\n",
+        b"SISPLAN1 16384 cbf29ce484222325\n",
         b"SISPLAN1 0 cbf29ce484222325",
         b"\xff" * PAGE_SIZE,
     ],

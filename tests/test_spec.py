@@ -69,7 +69,7 @@ def test_the_whole_command_of_a_cold_node() -> None:
         "-chardev", "file,id=console,path=/dev/fd/4,append=on", "-serial", "chardev:console",
         "-chardev", "file,id=results,path=/dev/fd/5,append=on",
         "-device", "pci-serial,chardev=results,addr=0x7",
-        "-object", "memory-backend-file,id=plan,size=4096,mem-path=/p/1.plan,share=on",
+        "-object", "memory-backend-file,id=plan,size=16384,mem-path=/p/1.plan,share=on",
         "-device", "ivshmem-plain,memdev=plan,master=on,addr=0x5",
         "-device", "i6300esb,addr=0x6",
         "-kernel", "/k/bzImage", "-initrd", "/g/initramfs.cpio",
@@ -111,7 +111,7 @@ def test_memory_is_shared_by_the_template_and_private_in_clones() -> None:
 def test_the_plan_is_private_in_clones() -> None:
     # a shared page is refused by the clone's incoming migration
     for spec, share in ((COLD, "on"), (TEMPLATE, "on"), (CLONE, "off")):
-        expected = f"memory-backend-file,id=plan,size=4096,mem-path=/p/1.plan,share={share}"
+        expected = f"memory-backend-file,id=plan,size=16384,mem-path=/p/1.plan,share={share}"
         assert values(spec, "-object")[-1] == expected
 
 
@@ -250,7 +250,7 @@ def test_qemu_takes_it_with_commas_and_blanks_in_every_path(
     folder.mkdir()
     (folder / "kernel").write_bytes(bzimage())
     (folder / "initramfs").write_bytes(bytes(512))
-    (folder / "node.plan").write_bytes(bytes(4096))
+    (folder / "node.plan").write_bytes(bytes(16384))
     for name, size in (("code", 1 << 20), ("vars", 1 << 16)):
         (folder / name).write_bytes(b"\xff" * size)
     machine = replace(

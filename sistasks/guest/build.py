@@ -68,7 +68,7 @@ class Guest:
 
 def sources() -> list[Path]:
     """The agent's sources: what the guest depends on."""
-    return sorted([*AGENT.glob("*.c"), *AGENT.glob("*.h")])
+    return sorted([*AGENT.rglob("*.c"), *AGENT.rglob("*.h")])
 
 
 def compile_agent(compiler: Sequence[str], target: Path) -> None:
@@ -78,7 +78,7 @@ def compile_agent(compiler: Sequence[str], target: Path) -> None:
         GuestBuildError: the compiler cannot be run or refuses; with its first lines.
     """
     # names relative to the sources' directory: the build directory leaves no trace in the program
-    names = [path.name for path in sources() if path.suffix == ".c"]
+    names = [str(path.relative_to(AGENT)) for path in sources() if path.suffix == ".c"]
     command = [*compiler, *FLAGS, "-o", str(target.resolve()), *names]
     try:
         done = subprocess.run(

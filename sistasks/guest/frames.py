@@ -1,7 +1,7 @@
 """What the agent sends: frames, numbered and checksummed (written by guest/agent/channel.c).
 
 A frame is, little endian: magic `SISF`, type u16, 0 u16, sequence u32, length u32, payload, CRC-32 of all before.
-Text payloads are `key=value` lines. A SAMPLES payload is the metric's name, NUL, first index u32, count u32, then
+Text payloads are `key=value` lines; DECISIONS are read by sistasks/consensus. A SAMPLES payload is the metric's name, NUL, first index u32, count u32, then
 each sample as LEB128 of the zigzag of its difference to the one before (0 before the first).
 """
 
@@ -33,6 +33,8 @@ class FrameType(enum.IntEnum):
     END = 5
     NOTE = 6
     DONE = 7
+    EVENT = 8
+    DECISIONS = 9
 
 
 class FrameError(ValueError):

@@ -5,8 +5,54 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-PAGE_SIZE: Final = 4096
+PAGE_SIZE: Final = 16384
 TESTS_MAX: Final = 511
+# most nodes of one cluster, and bytes of the secret that two of them share (agent: replica.h, test_distributed.c)
+REPLICAS_MAX: Final = 128
+SECRET_SIZE: Final = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replica:
+    """What a node that is one replica of a cluster is told beside its tests.
+
+    Attributes:
+        count: replicas of the cluster, at most REPLICAS_MAX.
+        cluster_seed: the run's seed, equal for all.
+        secrets: what this node shares with node 1, 2, ... (with itself too), SECRET_SIZE bytes each.
+        network: the network's IPv4 address in host order; node n has network + n.
+        timeouts: test -> patience before a leader is given up, in seconds.
+        report: seconds between two words of progress.
+        protocol: `pbft` or `hotstuff`.
+        pipeline: decisions under way at once.
+        decisions: commands after which nobody proposes more; 0: no end.
+        quorum: 0: as the protocol needs; else what this node takes for one, right or wrong.
+        authenticate: messages carry MACs and are refused without.
+        treason: what this replica does to the others; empty for nothing.
+    """
+
+    count: int
+    cluster_seed: int
+    secrets: tuple[bytes, ...]
+    network: int
+    timeouts: dict[str, float]
+    report: float
+    protocol: str = "pbft"
+    pipeline: int = 1
+    decisions: int = 0
+    quorum: int = 0
+    authenticate: bool = True
+    treason: str = ""
+
+    def lines(self) -> str:
+        """Its part of the plan's page."""
+        timeouts = "".join(f"{test}_timeout_ms={round(s * 1000)}\n" for test, s in self.timeouts.items())
+        return (
+            f"count={self.count}\ncluster_seed={self.cluster_seed}\nquorum={self.quorum}\n{timeouts}"
+            f"report_ms={max(1, round(self.report * 1000))}\nprotocol={self.protocol}\npipeline={self.pipeline}\n"
+            f"decisions={self.decisions}\nnetwork={self.network}\nauthenticate={int(self.authenticate)}\n"
+            f"treason={self.treason}\nkeys={''.join(secret.hex() for secret in self.secrets)}\n"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +67,7 @@ class Plan:
         freeze: this node becomes a template.
         aligned: virtual clock: begin tests on boundaries that no host input can move.
         hold: stay up after the tests until the host ends the node.
+        replica: its part in a cluster, where it has one.
     """
 
     node: int
@@ -30,6 +77,7 @@ class Plan:
     freeze: bool = False
     aligned: bool = False
     hold: bool = False
+    replica: Replica | None = None
 
     def page(self) -> bytes:
         """The page, `PAGE_SIZE` bytes: `SISPLAN1 <length> <FNV-1a 64 of the rest>`, then `key=value` lines.
@@ -46,8 +94,12 @@ class Plan:
         body = (
             f"node={self.node}\nseed={self.seed}\nfreeze={int(self.freeze)}\naligned={int(self.aligned)}\n"
             f"hold={int(self.hold)}\niterations={self.iterations}\ntests={tests}\n"
+            + ("" if self.replica is None else self.replica.lines())
         ).encode()
         digest = 0xCBF29CE484222325
         for byte in body:
             digest = (digest ^ byte) * 0x100000001B3 % (1 << 64)
-        return (b"SISPLAN1 %d %016x\n" % (len(body), digest) + body).ljust(PAGE_SIZE, b"\0")
+        page = b"SISPLAN1 %d %016x\n" % (len(body), digest) + body
+        if len(page) > PAGE_SIZE:
+            raise ValueError(f"a plan of {len(page)} bytes does not fit its page of {PAGE_SIZE}")
+        return page.ljust(PAGE_SIZE, b"\0")

@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from sistasks.guest.plan import PAGE_SIZE
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -167,7 +169,7 @@ def command_line(spec: NodeSpec) -> list[str]:
         *_pipe("console", spec.console), "-serial", "chardev:console",
         *_pipe("results", spec.results), *_results_line(machine),
         "-object",
-        f"memory-backend-file,id=plan,size=4096,mem-path={_comma(spec.plan)},"
+        f"memory-backend-file,id=plan,size={PAGE_SIZE},mem-path={_comma(spec.plan)},"
         f"share={'off' if spec.role is Role.CLONE else 'on'}",
         "-device", f"ivshmem-plain,memdev=plan,master=on,addr={PLAN_ADDRESS}",
         "-device", f"i6300esb,addr={WATCHDOG_ADDRESS}",

@@ -1,7 +1,7 @@
 /* Frames to the host: numbered and checksummed, over a line of their own, apart from the console.
  *
  * Layout, little endian: magic "SISF", type u16, 0 u16, sequence u32, length u32, payload, CRC-32 (zlib's) of
- * all before it. Payloads are `key=value` lines, but for SAMPLES: metric name, NUL, first index u32, count u32,
+ * all before it. Payloads are `key=value` lines, but for DECISIONS (replica/ledger.c) and SAMPLES: metric name, NUL, first index u32, count u32,
  * then each sample as LEB128 of the zigzag of its difference to the one before (0 before the first).
  */
 #include <dirent.h>
@@ -175,6 +175,11 @@ static int wait_for_port(char *name, size_t size)
     return fd;
 }
 
+void channel_take(int fd)
+{
+    channel = fd;
+}
+
 bool channel_open(char *name, size_t size)
 {
     struct pci_device device;
@@ -198,6 +203,12 @@ void channel_text(enum frame_type type, const char *format, ...)
     if (length > 0) {
         send_frame(type, length < PAYLOAD_MAX ? (size_t)length : PAYLOAD_MAX - 1);
     }
+}
+
+void channel_bytes(enum frame_type type, const void *data, size_t size)
+{
+    memcpy(frame + 16, data, size);
+    send_frame(type, size);
 }
 
 void channel_samples(const char *metric, const int64_t *samples, uint32_t count)

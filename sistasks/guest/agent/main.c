@@ -23,6 +23,9 @@ const struct test tests[] = {
     {"memory_allocation", test_memory_allocation},
     {"ai_inference", test_ai_inference},
     {"throughput", test_throughput},
+    {"consensus", test_consensus},
+    {"election", test_election},
+    {"partition", test_partition},
     {NULL, NULL},
 };
 

@@ -9,7 +9,6 @@
 
 #include "sis.h"
 
-#define PAGE 4096
 #define IVSHMEM_VENDOR 0x1af4
 #define IVSHMEM_DEVICE 0x1110
 
@@ -19,15 +18,17 @@ bool plan_open(void)
 {
     struct pci_device device;
     if (page == NULL && pci_find(&device, IVSHMEM_VENDOR, IVSHMEM_DEVICE)) {
-        page = pci_map(&device, 2, PAGE);
+        page = pci_map(&device, 2, PLAN_PAGE);
     }
     return page != NULL;
 }
 
-static bool value_of(const char *text, const char *key, char *value, size_t size)
+static char values[PLAN_PAGE + 1]; /* of the plan that was read last */
+
+bool plan_value(const char *key, char *value, size_t size)
 {
     size_t length = strlen(key);
-    for (const char *line = text; line != NULL && *line != '\0'; line = strchr(line, '\n')) {
+    for (const char *line = values; line != NULL && *line != '\0'; line = strchr(line, '\n')) {
         line += *line == '\n';
         if (strncmp(line, key, length) == 0 && line[length] == '=') {
             size_t end = strcspn(line + length + 1, "\n");
@@ -42,10 +43,10 @@ static bool value_of(const char *text, const char *key, char *value, size_t size
     return false;
 }
 
-static uint64_t number_of(const char *text, const char *key)
+uint64_t plan_number(const char *key)
 {
     char value[32];
-    return value_of(text, key, value, sizeof value) ? strtoull(value, NULL, 10) : 0;
+    return plan_value(key, value, sizeof value) ? strtoull(value, NULL, 10) : 0;
 }
 
 /* FNV-1a, 64 bit (Fowler, Noll, Vo): enough to tell a torn page from a whole one */
@@ -58,18 +59,14 @@ static uint64_t fnv1a(const char *text, size_t size)
     return hash;
 }
 
-bool plan_read(struct plan *plan, char *problem, size_t size)
+bool plan_parse(char *text, struct plan *plan, char *problem, size_t size)
 {
-    char text[PAGE + 1];
     unsigned length;
     uint64_t hash;
     int head;
-    for (size_t i = 0; i < PAGE; i++) {
-        text[i] = page[i];
-    }
-    text[PAGE] = '\0';
+    text[PLAN_PAGE] = '\0';
     if (sscanf(text, "SISPLAN1 %u %" SCNx64 "%n", &length, &hash, &head) != 2 || text[head] != '\n' ||
-        length > PAGE - (unsigned)head - 1) {
+        length > PLAN_PAGE - (unsigned)head - 1) {
         snprintf(problem, size, "the plan has no mark");
         return false;
     }
@@ -78,17 +75,27 @@ bool plan_read(struct plan *plan, char *problem, size_t size)
         snprintf(problem, size, "the plan is torn");
         return false;
     }
-    body[length] = '\0';
+    memcpy(values, body, length);
+    values[length] = '\0';
     memset(plan, 0, sizeof *plan);
-    plan->node = (unsigned)number_of(body, "node");
-    plan->seed = number_of(body, "seed");
-    plan->freeze = number_of(body, "freeze") != 0;
-    plan->aligned = number_of(body, "aligned") != 0;
-    plan->hold = number_of(body, "hold") != 0;
-    plan->iterations = (uint32_t)number_of(body, "iterations");
-    if (!value_of(body, "tests", plan->tests, sizeof plan->tests)) {
+    plan->node = (unsigned)plan_number("node");
+    plan->seed = plan_number("seed");
+    plan->freeze = plan_number("freeze") != 0;
+    plan->aligned = plan_number("aligned") != 0;
+    plan->hold = plan_number("hold") != 0;
+    plan->iterations = (uint32_t)plan_number("iterations");
+    if (!plan_value("tests", plan->tests, sizeof plan->tests)) {
         snprintf(problem, size, "the plan names no tests");
         return false;
     }
     return true;
+}
+
+bool plan_read(struct plan *plan, char *problem, size_t size)
+{
+    static char text[PLAN_PAGE + 1];
+    for (size_t i = 0; i < PLAN_PAGE; i++) {
+        text[i] = page[i];
+    }
+    return plan_parse(text, plan, problem, size);
 }

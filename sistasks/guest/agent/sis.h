@@ -40,9 +40,13 @@ enum frame_type {
     FRAME_END = 5,
     FRAME_NOTE = 6,
     FRAME_DONE = 7,
+    FRAME_EVENT = 8,     /* at once, while a test runs */
+    FRAME_DECISIONS = 9, /* the log of a replica */
 };
 bool channel_open(char *name, size_t size);
+void channel_take(int fd); /* what is open already */
 void channel_text(enum frame_type type, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void channel_bytes(enum frame_type type, const void *data, size_t size);
 void channel_samples(const char *metric, const int64_t *samples, uint32_t count);
 void channel_hold(void);    /* collect frames instead of sending them */
 void channel_release(void); /* send what was collected, and the rest as it comes */
@@ -50,6 +54,7 @@ uint64_t channel_sample_count(void);
 void channel_drain(void);
 
 /* plan.c: one page of text from the host */
+#define PLAN_PAGE 16384
 #define PLAN_TESTS 512
 struct plan {
     unsigned node;
@@ -62,6 +67,11 @@ struct plan {
 };
 bool plan_open(void);
 bool plan_read(struct plan *plan, char *problem, size_t size);
+/* the same from text that is not the page: PLAN_PAGE bytes and a NUL, which it changes */
+bool plan_parse(char *text, struct plan *plan, char *problem, size_t size);
+/* a key of the plan that was read last; false where it is missing or longer */
+bool plan_value(const char *key, char *value, size_t size);
+uint64_t plan_number(const char *key); /* 0 where it is missing */
 
 /* freeze.c: stop the whole machine at an instant that the guest chooses */
 bool freeze_machine(bool aligned, char *problem, size_t size);
@@ -81,6 +91,9 @@ const char *test_context_switch(const struct plan *plan, char *problem, size_t s
 const char *test_memory_allocation(const struct plan *plan, char *problem, size_t size);
 const char *test_ai_inference(const struct plan *plan, char *problem, size_t size);
 const char *test_throughput(const struct plan *plan, char *problem, size_t size);
+const char *test_consensus(const struct plan *plan, char *problem, size_t size);
+const char *test_election(const struct plan *plan, char *problem, size_t size);
+const char *test_partition(const struct plan *plan, char *problem, size_t size);
 
 #define STATUS_PASS "pass"
 #define STATUS_FAIL "fail"

@@ -54,6 +54,8 @@ struct cluster {
     uint64_t timeout_ns;  /* patience before a leader is given up */
     unsigned pipeline;    /* decisions under way at once, at least 1 */
     uint32_t decisions;   /* commands after which nobody proposes more; 0: no end */
+    uint32_t network;     /* address of the network, IPv4 in host order */
+    uint64_t report_ns;   /* how often the host hears of progress */
     bool authenticate;
     enum treason treason;
     struct hmac_key keys[NODES_MAX + 1]; /* the secret that is shared with each node */

@@ -1,0 +1,200 @@
+/* One thread, one loop: messages, timers, the host's word. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../sis.h"
+#include "internal.h"
+#include "replica.h"
+
+#define CONTROL_PORT 7701
+#define MESSAGES_PER_TURN 64u
+
+struct cluster cluster;
+const struct protocol *protocol;
+static uint64_t now, timers[TIMERS], report_at;
+static int control = -1;
+static uint32_t control_heard, reported_height, reported_round;
+
+uint64_t clock_ns(void)
+{
+    return now;
+}
+
+void timer_set(unsigned timer, uint64_t at_ns)
+{
+    timers[timer] = at_ns;
+}
+
+void tell(const char *event, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    channel_text(FRAME_EVENT, "event=%s\nat_ns=%" PRIu64 "\n%s", event, now_ns(), text);
+}
+
+void replica_give_up(const char *problem)
+{
+    channel_text(FRAME_DONE, "problem=%s\nsamples=%" PRIu64 "\n", problem, channel_sample_count());
+    power_off();
+}
+
+static bool control_open(uint32_t network)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(CONTROL_PORT),
+                                  .sin_addr.s_addr = htonl(network + cluster.self)};
+    control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return control >= 0 && bind(control, (struct sockaddr *)&address, sizeof address) == 0;
+}
+
+enum order { NOTHING, START, STOP };
+
+/* `SISCTL <number> <word>`; a number that was heard before is only answered again */
+static enum order hear(void)
+{
+    char text[64], word[16];
+    unsigned number;
+    ssize_t size = recv(control, text, sizeof text - 1, 0);
+    if (size <= 0) {
+        return NOTHING;
+    }
+    text[size] = '\0';
+    if (sscanf(text, "SISCTL %u %15s", &number, word) != 2) {
+        return NOTHING;
+    }
+    bool again = number <= control_heard;
+    control_heard = again ? control_heard : number;
+    tell("control", "number=%u\n", number);
+    if (again) {
+        return NOTHING;
+    }
+    return strcmp(word, "start") == 0 ? START : strcmp(word, "stop") == 0 ? STOP : NOTHING;
+}
+
+static void report_progress(void)
+{
+    char hex[17];
+    uint32_t height = ledger_height(), round = protocol->round();
+    report_at = now + cluster.report_ns;
+    if (height == reported_height && round == reported_round) {
+        return;
+    }
+    reported_height = height;
+    reported_round = round;
+    for (unsigned i = 0; i < 8; i++) {
+        snprintf(hex + 2 * i, 3, "%02x", ledger_head()[i]);
+    }
+    tell("progress", "height=%" PRIu32 "\nround=%" PRIu32 "\nhead=%s\n", height, round, hex);
+}
+
+static uint64_t earliest(uint64_t a, uint64_t b)
+{
+    return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+/* what is due, and when the next is */
+static uint64_t do_what_is_due(void)
+{
+    for (unsigned i = 0; i < TIMERS; i++) {
+        if (timers[i] != 0 && timers[i] <= now) {
+            timers[i] = 0;
+            protocol->timer(i);
+        }
+    }
+    uint64_t next = earliest(catchup_tick(now), traitor_tick(now));
+    if (now >= report_at) {
+        report_progress();
+    }
+    next = earliest(next, report_at);
+    for (unsigned i = 0; i < TIMERS; i++) {
+        next = earliest(next, timers[i]);
+    }
+    return next;
+}
+
+static enum order wait_until(uint64_t at)
+{
+    struct pollfd both[] = {{.fd = wire_socket(), .events = POLLIN}, {.fd = control, .events = POLLIN}};
+    struct timespec limit = {0};
+    uint64_t here = now_ns();
+    if (at > here) {
+        limit = (struct timespec){.tv_sec = (time_t)((at - here) / 1000000000u), .tv_nsec = (long)((at - here) % 1000000000u)};
+    }
+    ppoll(both, 2, at == 0 ? NULL : &limit, NULL);
+    return both[1].revents & POLLIN ? hear() : NOTHING;
+}
+
+static bool wait_for_start(void)
+{
+    enum order order = NOTHING;
+    while (order == NOTHING) {
+        /* what others send who have started already is kept by the socket as far as it has room */
+        struct pollfd heard = {.fd = control, .events = POLLIN};
+        poll(&heard, 1, -1);
+        order = hear();
+    }
+    return order == START;
+}
+
+static void begin(void)
+{
+    now = now_ns();
+    memset(timers, 0, sizeof timers);
+    report_at = now + cluster.report_ns;
+    reported_height = reported_round = 0;
+    ledger_begin();
+    wire_begin();
+    catchup_begin();
+    traitor_begin();
+    protocol->start();
+}
+
+static void end(const char *metric)
+{
+    char hex[2 * DIGEST + 1];
+    for (unsigned i = 0; i < DIGEST; i++) {
+        snprintf(hex + 2 * i, 3, "%02x", ledger_head()[i]);
+    }
+    tell("counters",
+         "sent=%" PRIu64 "\nreceived=%" PRIu64 "\nmalformed=%" PRIu64 "\nforged=%" PRIu64 "\nunsendable=%" PRIu64 "\n",
+         wire_counters.sent, wire_counters.received, wire_counters.malformed, wire_counters.forged,
+         wire_counters.unsendable);
+    ledger_report(metric);
+    tell("ended", "height=%" PRIu32 "\nhead=%s\n", ledger_height(), hex);
+}
+
+bool replica_run(const struct protocol *which, const char *test, const char *metric, char *problem, size_t size)
+{
+    protocol = which;
+    if (!wire_open(cluster.network) || !control_open(cluster.network)) {
+        snprintf(problem, size, "no UDP sockets: %m");
+        return false;
+    }
+    control_heard = 0;
+    tell("waiting", "test=%s\n", test);
+    if (wait_for_start()) {
+        begin();
+        tell("started", "protocol=%s\n", which->name);
+        for (enum order order = NOTHING; order != STOP;) {
+            now = now_ns();
+            uint64_t next = do_what_is_due();
+            now = now_ns();
+            order = wire_receive(MESSAGES_PER_TURN) > 0 ? (now = now_ns(), wait_until(1)) : wait_until(next);
+        }
+        tell("stopped", "test=%s\n", test);
+        end(metric);
+    }
+    close(control);
+    wire_close();
+    return true;
+}
