@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _NOTES_ROOM: Final = 1 << 16
 # what the agent's results line needs of a kernel, built in or as modules; the first that it has is taken
 RESULTS_LINES: Final = {"virtio": ("virtio_pci", "virtio_console"), "serial": ("8250_pci",)}
+# and what a node on a switch needs of it
+NETWORK: Final = ("virtio_pci", "virtio_net")
 
 
 def _inputs(record: Path) -> Path:
@@ -163,21 +165,29 @@ def _guest_inputs(settings: Settings) -> dict[str, Any]:
         "compiler": list(setup.load(recipe.setup_record(settings)).compiler),
         "modules": str(kernel.modules) if kernel.modules else "",
         "release": kernel.release or "",
-        "wanted": RESULTS_LINES,
+        "wanted": {**RESULTS_LINES, "network": NETWORK},
     }
+
+
+def _packed(kernel: Kernel, wanted: tuple[str, ...]) -> list[tuple[str, bytes]] | None:
+    """The modules for what is wanted, in load order; None where the kernel has not all of it."""
+    from sistasks.kernels import modules
+
+    if kernel.modules is None:  # nothing is known of its drivers
+        return []
+    closure = modules.closure(kernel.modules, wanted)
+    if closure.missing:
+        return None
+    return [(path.name.split(".ko")[0] + ".ko", modules.read(path)) for path in closure.files]
 
 
 def _results_line(kernel: Kernel) -> tuple[str, list[tuple[str, bytes]]]:
     """The line that the kernel can send results on, and the modules that it needs for it, in load order."""
-    from sistasks.kernels import modules
-
-    if kernel.modules is None:  # nothing is known of its drivers: most kernels have a serial line
-        return "serial", []
     for line, wanted in RESULTS_LINES.items():
-        closure = modules.closure(kernel.modules, wanted)
-        if not closure.missing:
-            return line, [(path.name.split(".ko")[0] + ".ko", modules.read(path)) for path in closure.files]
-    return "serial", []
+        packed = _packed(kernel, wanted)
+        if packed is not None and kernel.modules is not None:
+            return line, packed
+    return "serial", []  # most kernels have a serial line
 
 
 def build_guest(settings: Settings, terminal: Terminal) -> None:
@@ -195,7 +205,7 @@ def build_guest(settings: Settings, terminal: Terminal) -> None:
     folder = Layout(settings.output).build / f"guest-{kernel_key(settings)}"
     line, packed = _results_line(kernel)
     try:
-        guest = build.build(settings.arch, compiler, folder, packed, line)
+        guest = build.build(settings.arch, compiler, folder, packed, results_line=line, network=_packed(kernel, NETWORK))
     except OSError as error:
         raise GuestBuildError(
             f"{folder} cannot be written: {error.strerror}", "make room, or set output="

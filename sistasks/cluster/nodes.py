@@ -14,7 +14,8 @@ from sistasks.machine.node import Node, NodeFiles
 from sistasks.machine.spec import Machine, Role
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    import socket
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     from sistasks.guest.frames import Frame
@@ -86,6 +87,7 @@ class Cluster:
         session: the mark of this session.
         slots: nodes that run at once.
         timeout: seconds that a node may take from its start.
+        port: gives QEMU's end of a node's port of the switch, for machines with a network.
     """
 
     machine: Machine
@@ -95,6 +97,7 @@ class Cluster:
     session: str
     slots: int
     timeout: float
+    port: Callable[[int], socket.socket] | None = None
 
     def node(self, plan: Plan, observer: Observer) -> Node:
         """One node, not started."""
@@ -115,11 +118,12 @@ class Cluster:
         template = self.template
         if template is None:
             return Node(
-                plan.node, self.machine, Role.COLD, plan, files, session=self.session, on_frame=on_frame
-            )
+                plan.node, self.machine, Role.COLD, plan, files, session=self.session, port=self.port,
+                on_frame=on_frame,
+            )  # fmt: skip
         return Node(
             plan.node, self.machine, Role.CLONE, plan, files, session=self.session, ram=template.ram,
-            state=template.state, first_frame=template.first_frame, on_frame=on_frame,
+            state=template.state, first_frame=template.first_frame, port=self.port, on_frame=on_frame,
         )  # fmt: skip
 
     async def run(self, plans: Sequence[Plan], observer: Observer) -> list[NodeReport]:

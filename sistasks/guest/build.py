@@ -45,6 +45,7 @@ class Guest:
         compiler: what built the agent.
         modules: names of the kernel modules in it, in load order.
         results_line: what the results take: `virtio` or `serial`.
+        network: the kernel has virtio-net, built in or as the last of the modules.
     """
 
     arch: str
@@ -54,6 +55,7 @@ class Guest:
     compiler: str
     modules: tuple[str, ...] = ()
     results_line: str = "serial"
+    network: bool = True
 
     def to_json(self) -> str:
         """The record as the build step keeps it."""
@@ -107,7 +109,9 @@ def build(
     compiler: Sequence[str],
     folder: Path,
     modules: Sequence[tuple[str, bytes]] = (),
+    *,
     results_line: str = "serial",
+    network: Sequence[tuple[str, bytes]] | None = (),
 ) -> Guest:
     """Compile the agent and pack the initramfs into `folder`.
 
@@ -117,6 +121,7 @@ def build(
         folder: gets `initramfs.cpio`; made if missing.
         modules: (file name, bytes) of kernel modules, in load order.
         results_line: what the results take: `virtio` or `serial`.
+        network: likewise the modules that are loaded only where there is a virtio-net; None: the kernel has none.
 
     Raises:
         GuestBuildError: the compiler refuses.
@@ -134,12 +139,14 @@ def build(
         *(initramfs.directory(name) for name in ("proc", "sys", "tmp")),
     ]
     bare = hashlib.sha256(initramfs.pack(entries)).hexdigest()
-    if modules:
-        entries.append(initramfs.file("modules/list", "".join(f"{name}\n" for name, _ in modules).encode()))
-        entries += [initramfs.file(f"modules/{name}", data) for name, data in modules]
+    more = [one for one in network or () if one not in modules]
+    for which, some in (("list", modules), ("network", more)):
+        if some:
+            entries.append(initramfs.file(f"modules/{which}", "".join(f"{name}\n" for name, _ in some).encode()))
+            entries += [initramfs.file(f"modules/{name}", data) for name, data in some]
     archive = initramfs.pack(entries)
     target = folder / "initramfs.cpio"
     write_atomically(target, archive)
-    names = tuple(name for name, _ in modules)
+    names = tuple(name for name, _ in [*modules, *more])
     whole = hashlib.sha256(archive).hexdigest()
-    return Guest(arch, target, whole, bare, compiler[0], names, results_line)
+    return Guest(arch, target, whole, bare, compiler[0], names, results_line, network is not None)

@@ -58,6 +58,7 @@ class Node:
         ram: the template's memory file (template and clones).
         state: the template's device state (template: written; clone: read).
         first_frame: the sequence number that the guest's next frame will have.
+        port: gives QEMU's end of this node's port of a switch; without it a network leads nowhere.
         on_frame: told of each frame.
     """
 
@@ -73,6 +74,7 @@ class Node:
         ram: Path | None = None,
         state: Path | None = None,
         first_frame: int = 0,
+        port: Callable[[int], socket.socket] | None = None,
         on_frame: Callable[[Node, Frame], None] = lambda _node, _frame: None,
     ) -> None:
         self.number = number
@@ -84,6 +86,7 @@ class Node:
         self.ram = ram
         self.state = state
         self._first_frame = first_frame
+        self._port = port
         self._on_frame = on_frame
         self._stack = contextlib.ExitStack()
         self._transports: list[asyncio.ReadTransport] = []
@@ -146,13 +149,22 @@ class Node:
             theirs.enter_context(qmp)
             console, console_end = open_line(theirs)
             results, results_end = open_line(theirs)
-            await self._launch(qmp.fileno(), console_end, results_end)
+            network = theirs.enter_context(self._network()).fileno() if self.machine.network else -1
+            await self._launch(qmp.fileno(), console_end, results_end, network)
         await self._listen(console, results)
         self._watcher = asyncio.create_task(self._watch())
         await self._connect(monitor)
 
-    async def _launch(self, qmp: int, console: int, results: int) -> None:
-        descriptors = [qmp, console, results]
+    def _network(self) -> socket.socket:
+        """QEMU's end of this node's port."""
+        if self._port is not None:
+            return self._port(self.number)
+        nowhere, end = socket.socketpair()
+        self._stack.enter_context(nowhere)  # closed with the node: QEMU takes an end for a broken line
+        return end
+
+    async def _launch(self, qmp: int, console: int, results: int, network: int) -> None:
+        descriptors = [qmp, console, results] + [network] * self.machine.network
         if self.state is not None:
             mode = "rb" if self.role is Role.CLONE else "wb"
             self._state_fd = self._stack.enter_context(self.state.open(mode)).fileno()
@@ -165,6 +177,7 @@ class Node:
             qmp=qmp,
             console=console,
             results=results,
+            network=network,
             ram=self.ram,
             firmware_log=self.files.firmware_log,
         )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PLAN_ADDRESS: Final = "0x5"
 WATCHDOG_ADDRESS: Final = "0x6"
 RESULTS_ADDRESS: Final = "0x7"
+NETWORK_ADDRESS: Final = "0x8"
 # every node boots on the same day: no test may depend on today
 CLOCK_BASE: Final = "2024-01-01T00:00:00"
 MARK: Final = "sistasks"
@@ -46,6 +47,7 @@ class Machine:
         firmware: (code, variables) for a boot through UEFI; None boots the kernel directly.
         results_line: `virtio` (virtio-serial, for a kernel that has it) or `serial` (a second serial line).
         arguments: more kernel command line, which makes it another kernel under test.
+        network: each node has a virtio-net on a port of a switch.
     """
 
     arch: Arch
@@ -60,6 +62,7 @@ class Machine:
     firmware: tuple[Path, Path] | None = None
     results_line: str = "serial"
     arguments: tuple[str, ...] = ()
+    network: bool = False
 
     @property
     def boot(self) -> str:
@@ -87,6 +90,7 @@ class NodeSpec:
         role: cold, template or clone.
         name: shown to QEMU; carries the mark by which leftovers are found.
         plan: the file that holds the plan's page.
+        network: descriptor of a connected socket, the port of a switch, that QEMU inherits; -1 without one.
         ram: the template's memory (template: written; clone: mapped private).
         qmp: descriptor of a connected socket that QEMU inherits.
         console, results: descriptors of pipes that QEMU inherits. Pipes, not sockets: a serial line writes byte by
@@ -101,6 +105,7 @@ class NodeSpec:
     qmp: int
     console: int
     results: int
+    network: int = -1
     ram: Path | None = None
     firmware_log: Path | None = None
 
@@ -121,6 +126,16 @@ def _results_line(machine: Machine) -> list[str]:
         # without ioeventfd the guest's write is served at once, not when QEMU's main loop comes round to it
         "-device", f"virtio-serial-pci,ioeventfd=off,max_ports=2,addr={RESULTS_ADDRESS}",
         "-device", "virtserialport,chardev=results,name=sistasks.results",
+    ]  # fmt: skip
+
+
+def _network(spec: NodeSpec) -> list[str]:
+    if not spec.machine.network:
+        return []
+    return [
+        "-netdev", f"stream,id=network,server=off,addr.type=fd,addr.str={spec.network}",
+        # clones take the template's address with its state: the agent gives each its own
+        "-device", f"virtio-net-pci,netdev=network,romfile=,mac=52:54:77:00:00:00,addr={NETWORK_ADDRESS}",
     ]  # fmt: skip
 
 
@@ -173,6 +188,7 @@ def command_line(spec: NodeSpec) -> list[str]:
         f"share={'off' if spec.role is Role.CLONE else 'on'}",
         "-device", f"ivshmem-plain,memdev=plan,master=on,addr={PLAN_ADDRESS}",
         "-device", f"i6300esb,addr={WATCHDOG_ADDRESS}",
+        *_network(spec),
         *_firmware(spec),
     ]  # fmt: skip
     if spec.role is Role.CLONE:

@@ -72,12 +72,14 @@ class Recipe:
     found: setup.SetupRecord
 
     @classmethod
-    def load(cls, settings: Settings, *, uefi: bool | None = None) -> Recipe:
+    def load(cls, settings: Settings, *, uefi: bool | None = None, network: bool = False) -> Recipe:
         """Put the records of the build steps together.
 
         Args:
             settings: what was asked.
             uefi: boot through firmware; None: as the settings say.
+            network: nodes that talk to each other: on the wall clock, for each virtual clock is its node's own, and
+                with one processor each unless more were asked for.
 
         Raises:
             SistasksError: a record is missing or two settings cannot be together.
@@ -89,7 +91,7 @@ class Recipe:
         guest = Guest.from_json(guest_record(settings).read_text())
         firmware = Firmware.from_json(firmware_record(settings).read_text()) if uefi else None
         accel = found.accelerator
-        clock = settings.clock
+        clock = "wall" if network else settings.clock
         if clock == "auto":
             clock = "virtual" if accel.name == "tcg" else "wall"
         if clock == "virtual" and accel.name != "tcg":
@@ -105,12 +107,14 @@ class Recipe:
                     f"memory={show_size(memory)} is too little for the firmware", f"at least {least}"
                 )
             memory = arch.firmware_memory  # the boot suite's node through firmware, whatever the others have
+        cpus = 1 if network and "cpus" not in settings.given else settings.cpus
         machine = Machine(
             arch=arch, qemu=Path(found.qemu_path), accel=accel.name, cpu=accel.cpu,
-            cpus=min(settings.cpus, arch.virtual_cpus) if clock == "virtual" else settings.cpus,
+            cpus=min(settings.cpus, arch.virtual_cpus) if clock == "virtual" else cpus,
             memory=memory, clock=clock, kernel=kernel.image, initramfs=guest.initramfs,
             firmware=(firmware.code, firmware.vars) if firmware else None,
             results_line=guest.results_line, arguments=tuple(settings.arguments.split()),
+            network=network,
         )  # fmt: skip
         return cls(
             settings=settings, machine=machine, kernel=kernel, guest=guest, firmware=firmware, found=found
@@ -164,6 +168,8 @@ class Recipe:
         host is, and so is how many nodes shared it.
         """
         at_once = min(self.slots, self.node_count(suite)) if self.machine.clock == "wall" else None
+        if suite.network:
+            at_once = self.node_count(suite)
         return self._environment(cloned=self.clones(suite), at_once=at_once)
 
     def _environment(self, *, cloned: bool, at_once: int | None) -> dict[str, Any]:
@@ -177,6 +183,8 @@ class Recipe:
         }
         if at_once is not None:
             detail["nodes_at_once"] = at_once
+        if machine.network:
+            detail["network"] = "virtio-net"
         return {
             "arch": machine.arch.name,
             "accel": machine.accel,
@@ -250,6 +258,8 @@ class Recipe:
 
 def recipes(suite: Suite, settings: Settings) -> list[Recipe]:
     """What a suite runs on: one recipe, and for the boot suite one for each way of booting."""
+    if suite.network:
+        return [Recipe.load(settings, network=True)]
     if suite.name != "boot":
         return [Recipe.load(settings)]
     direct = Recipe.load(settings, uefi=False)

@@ -17,6 +17,7 @@ class Suite:
         title: the name in JSON files, which other programs read.
         tests: test -> the metrics that it must give; one that is missing is an error.
         cold: measured on nodes that boot, not on clones.
+        network: its nodes are one cluster on a switch, all up at once.
         iterations: samples of each test; None: what the settings say.
         version: raised when the meaning of a number changes, so that old runs are no longer compared.
     """
@@ -25,6 +26,7 @@ class Suite:
     title: str
     tests: dict[str, tuple[str, ...]]
     cold: bool = False
+    network: bool = False
     iterations: int | None = None
     version: int = 1
 
