@@ -172,6 +172,7 @@ class Replicas:
         treasons: Mapping[int, str] | None = None,
         quorums: Mapping[int, int] | None = None,
         absent: frozenset[int] = frozenset(),
+        decisions: int = 0,
         seed: int = 1,
         timeout: float = 0.5,
         **rest: Any,
@@ -191,7 +192,8 @@ class Replicas:
                 count=count, cluster_seed=seed,
                 secrets=tuple(secret(seed, number, other) for other in range(1, count + 1)),
                 network=self.network, timeouts={test: timeout}, report=0.02,
-                quorum=(quorums or {}).get(number, 0), treason=(treasons or {}).get(number, ""), **rest,
+                quorum=(quorums or {}).get(number, 0), decisions={test: decisions},
+                treasons={test: (treasons or {}).get(number, "")}, **rest,
             )  # fmt: skip
             self._start(Plan(node=number, seed=seed + number, tests=(test,), replica=replica))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 PAGE_SIZE: Final = 16384
@@ -25,10 +25,10 @@ class Replica:
         report: seconds between two words of progress.
         protocol: `pbft` or `hotstuff`.
         pipeline: decisions under way at once.
-        decisions: commands after which nobody proposes more; 0: no end.
+        decisions: test -> commands after which nobody proposes more; without it there is no end.
         quorum: 0: as the protocol needs; else what this node takes for one, right or wrong.
         authenticate: messages carry MACs and are refused without.
-        treason: what this replica does to the others; empty for nothing.
+        treasons: test -> what this replica does to the others in it.
     """
 
     count: int
@@ -39,19 +39,22 @@ class Replica:
     report: float
     protocol: str = "pbft"
     pipeline: int = 1
-    decisions: int = 0
     quorum: int = 0
     authenticate: bool = True
-    treason: str = ""
+    decisions: dict[str, int] = field(default_factory=dict)
+    treasons: dict[str, str] = field(default_factory=dict)
 
     def lines(self) -> str:
         """Its part of the plan's page."""
-        timeouts = "".join(f"{test}_timeout_ms={round(s * 1000)}\n" for test, s in self.timeouts.items())
+        own = {f"{test}_timeout_ms": round(seconds * 1000) for test, seconds in self.timeouts.items()}
+        own |= {f"{test}_decisions": count for test, count in self.decisions.items()}
+        words = own | {f"{test}_treason": treason for test, treason in self.treasons.items()}
+        lines = "".join(f"{key}={value}\n" for key, value in words.items())
         return (
-            f"count={self.count}\ncluster_seed={self.cluster_seed}\nquorum={self.quorum}\n{timeouts}"
+            f"count={self.count}\ncluster_seed={self.cluster_seed}\nquorum={self.quorum}\n{lines}"
             f"report_ms={max(1, round(self.report * 1000))}\nprotocol={self.protocol}\npipeline={self.pipeline}\n"
-            f"decisions={self.decisions}\nnetwork={self.network}\nauthenticate={int(self.authenticate)}\n"
-            f"treason={self.treason}\nkeys={''.join(secret.hex() for secret in self.secrets)}\n"
+            f"network={self.network}\nauthenticate={int(self.authenticate)}\n"
+            f"keys={''.join(secret.hex() for secret in self.secrets)}\n"
         )
 
 

@@ -59,6 +59,14 @@ static bool read_keys(void)
     return true;
 }
 
+/* `<test>_<key>=`: what holds for one test only */
+static uint64_t number_for(const char *test, const char *key)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%.30s_%.30s", test, key);
+    return plan_number(name);
+}
+
 static bool read_cluster(const struct plan *plan, const char *test, char *problem, size_t size)
 {
     char treason[32] = "", key[64];
@@ -71,14 +79,14 @@ static bool read_cluster(const struct plan *plan, const char *test, char *proble
     cluster.faulty = (cluster.count - 1) / 3;
     cluster.quorum = (unsigned)plan_number("quorum");
     cluster.seed = plan_number("cluster_seed");
-    snprintf(key, sizeof key, "%.32s_timeout_ms", test);
-    cluster.timeout_ns = plan_number(key) * 1000000u;
+    cluster.timeout_ns = number_for(test, "timeout_ms") * 1000000u;
     cluster.pipeline = (unsigned)plan_number("pipeline");
-    cluster.decisions = (uint32_t)plan_number("decisions");
+    cluster.decisions = (uint32_t)number_for(test, "decisions");
     cluster.network = (uint32_t)plan_number("network");
     cluster.report_ns = plan_number("report_ms") * 1000000u;
     cluster.authenticate = plan_number("authenticate") != 0;
-    (void)plan_value("treason", treason, sizeof treason);
+    snprintf(key, sizeof key, "%.30s_treason", test);
+    (void)plan_value(key, treason, sizeof treason);
     cluster.treason = treason_of(treason);
     if (cluster.quorum == 0) {
         cluster.quorum = cluster.count - cluster.faulty;
