@@ -17,4 +17,7 @@ def offset(heard: Iterable[tuple[int, int]]) -> int:
     Raises:
         ValueError: nothing was heard.
     """
-    return min(came - at for at, came in heard)
+    found = min((came - at for at, came in heard), default=None)
+    if found is None:
+        raise ValueError("nothing was heard of the node")
+    return found

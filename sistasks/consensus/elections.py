@@ -9,7 +9,7 @@ from sistasks.consensus.events import Candidate, Event, Follow, Leader, Stepdown
 from sistasks.consensus.findings import Violation, gathered, names
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     Told = Mapping[int, Sequence[Event]]
 
@@ -75,6 +75,17 @@ def election(told: Told) -> Election:
     return Election(len(terms), term, leader, learnt)
 
 
+def known_at(times: Iterable[int], quorum: int) -> int | None:
+    """When so many knew; None where fewer ever did.
+
+    Args:
+        times: when each learnt of it, all by one clock.
+        quorum: how many must know, at least 1.
+    """
+    ordered = sorted(times)
+    return ordered[quorum - 1] if len(ordered) >= quorum else None
+
+
 def _names_leader(node: int, event: Event) -> tuple[int, int] | None:
     """The term and the leader that an event of a node speaks of."""
     if isinstance(event, Leader):
@@ -103,9 +114,14 @@ def _two_leaders(told: Told) -> list[Violation]:
     violations = []
     for term, leaders in sorted(_leaders(told).items()):
         if len(leaders) > 1:
-            words = ", ".join(f"node {leader} says {names(by)}" for leader, by in sorted(leaders.items()))
+            words = ", ".join(f"node {leader} ({names(by)})" for leader, by in sorted(leaders.items()))
             violations.append(
-                Violation("two leaders", tuple(sorted(leaders)), term, f"term {term} is led by {words}")
+                Violation(
+                    "two leaders",
+                    tuple(sorted(leaders)),
+                    term,
+                    f"term {term} is led by {words}, by the word of those in brackets",
+                )
             )
     return violations
 
