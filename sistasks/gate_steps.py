@@ -98,14 +98,16 @@ def judge(
     if not runs:
         return []
     metrics = history.metrics()
-    boots = history.boots([run.id, *(other.id for other in runs)])
+    numbers = [run.id, *(other.id for other in runs)]
     if run.clock == "virtual":
-        return virtual.judge(run, runs, boots, metrics)
-    screened = wall.screen(run, runs, boots, metrics)
+        return virtual.judge(run, runs, history.boots(numbers), metrics)
+    others = history.other_levels(run, runs)
+    boots = history.boots([*numbers, *(other.id for level in others for other in level)])
+    screened = wall.screen(run, runs, boots, metrics, others)
     flagged = [verdict for verdict in screened if verdict.outcome == "worse"]
     if not flagged:
         return screened
-    pairs = _confirm(run, runs, wall.pairs_needed(flagged), settings, terminal)
+    pairs = _confirm(run, runs, wall.pairs_needed(flagged, metrics), settings, terminal)
     if isinstance(pairs, str):
         return [wall.unconfirmed(verdict, pairs) if verdict in flagged else verdict for verdict in screened]
     confirmed = wall.confirm(flagged, pairs, metrics, seed=settings.seed)

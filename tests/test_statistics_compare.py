@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sistasks.statistics.compare import Screen, detectable_effect, screen, session_noise, spread, threshold
+from sistasks.statistics.compare import (
+    Screen,
+    detectable_effect,
+    screen,
+    screen_sessions,
+    spread,
+    threshold,
+)
 from sistasks.statistics.ranks import hodges_lehmann, mann_whitney
 
 if TYPE_CHECKING:
@@ -99,13 +106,15 @@ def rate(rounds: int, seed: int, effect: float, **how: Any) -> float:
         candidate = (
             boots(random, k, how.get("deviation", 0.03), how.get("kind", "normal")) + moods[-1] + effect
         )
-        told = {"sessions": labels.tolist()} if tell == "sessions" else {}
         noise = (
             math.hypot(drift, how.get("deviation", 0.03) * math.sqrt(1 / k + 1 / n))
             if tell == "noise"
             else 0.0
         )
-        flagged += screen(baseline, candidate, noise=noise, **told).flagged
+        if tell == "sessions":
+            flagged += screen_sessions(baseline, labels.tolist(), candidate).flagged
+        else:
+            flagged += screen(baseline, candidate, noise=noise).flagged
     return flagged / rounds
 
 
@@ -129,23 +138,9 @@ def test_drift_between_sessions_is_answered_where_it_is_told() -> None:
     untold = rate(600, 7, 0.0, **drift)
     assert untold > 0.025
     assert rate(600, 7, 0.0, tell="noise", **drift) <= 0.0225
-    # six sessions of five boots estimate their own drift, roughly
-    assert rate(600, 7, 0.0, tell="sessions", **drift) < untold / 2
+    assert rate(600, 7, 0.0, tell="sessions", **drift) <= 0.0265
     assert rate(300, 8, TWENTY, tell="noise", **drift) > 0.9
-
-
-def test_noise_between_sessions_is_found_on_average() -> None:
-    random = np.random.default_rng(3)
-    labels = np.repeat(np.arange(8), 5)
-    found = [
-        session_noise(random.normal(0, 0.02, 40) + random.normal(0, 0.03, 8)[labels], labels.tolist()) ** 2
-        for _ in range(1500)
-    ]
-    assert math.sqrt(float(np.mean(found))) == pytest.approx(0.03, rel=0.05)
-    assert session_noise(range(6), ["a", "a", "b", "b", "c", "c"]) == 0  # three sessions
-    assert session_noise(range(6), list("abcdef")) == 0  # one boot each
-    with pytest.raises(ValueError, match="1 boots need as many sessions, not 2"):
-        session_noise([1.0], ["a", "b"])
+    assert rate(300, 8, TWENTY, tell="sessions", **drift) > 0.9
 
 
 def judged(candidate: float, *, better: Any = "lower", deviation: float = 0.01) -> Screen:
@@ -179,7 +174,7 @@ def test_what_cannot_be_seen_is_unsure() -> None:
     found = judged(0.01, deviation=0.06)
     assert found.outcome == "unsure"
     assert [doubt.code for doubt in found.doubts] == ["detectable"]
-    assert found.doubts[0].words.endswith("and 5.0% matters")
+    assert found.doubts[0].words.endswith("larger than the 5.0% that matter: the baseline has 30 boots")
     assert found.detectable > found.threshold
     # what was seen all the same is no longer in doubt
     assert judged(0.5, deviation=0.06).outcome == "worse"
@@ -190,6 +185,29 @@ def test_one_boot_tells_no_spread() -> None:
     assert (found.outcome, found.p, found.detectable) == ("unsure", 1.0, math.inf)
     assert [doubt.code for doubt in found.doubts] == ["baseline"]
     assert (found.low, found.high) == (-math.inf, math.inf)
+
+
+def test_sessions_of_one_boot_each_are_all_that_is_known() -> None:
+    random = np.random.default_rng(4)
+    before, after = random.normal(0, 0.02, 9), random.normal(0.1, 0.02, 1)
+    found = screen_sessions(before, range(9), after)
+    assert (found.method, found.n, found.k) == ("sessions", 9, 1)
+    assert found.degrees == pytest.approx(8)
+    error = float(before.std(ddof=1)) * math.sqrt(1 + 1 / 9)
+    assert found.error == pytest.approx(error)
+    assert found.p == pytest.approx(float(stats.t.sf((after[0] - before.mean()) / error, 8)))
+    half = float(stats.t.ppf(0.995, 8)) * error
+    assert [found.low, found.high] == pytest.approx([found.shift - half, found.shift + half])
+    assert found.doubts[0].words.endswith("that matter: the baseline has 9 boots of 9 sessions")
+
+
+def test_a_few_boots_far_off_are_no_shift_of_sessions_either() -> None:
+    candidate = np.array([0.0] * 7 + [2.0] * 3)
+    found = screen_sessions(np.tile([-0.001, 0.001], 150), np.repeat(range(30), 10).tolist(), candidate)
+    assert found.p <= 0.01
+    assert not found.flagged
+    one = screen_sessions([0.0], ["a"], [0.5])
+    assert (one.outcome, one.p, one.detectable) == ("unsure", 1.0, math.inf)
 
 
 def test_better_by_more_than_half_is_implausible() -> None:

@@ -60,9 +60,12 @@ def test_q_values_are_scipys(p: list[float]) -> None:
 
 
 def test_pairs_are_enough_for_the_only_true_one_of_many() -> None:
-    assert [pairs_needed(flagged) for flagged in (0, 1, 3, 4, 6, 7, 50)] == [6, 6, 6, 7, 7, 8, 10]
+    counts = [
+        pairs_needed(flagged, 0.001, math.log(1.1), math.log(1.05)) for flagged in (0, 1, 3, 4, 6, 7, 50)
+    ]
+    assert counts == [6, 6, 6, 7, 7, 8, 10]
     for flagged in (1, 3, 4, 7, 30):
-        m = pairs_needed(flagged)
+        m = pairs_needed(flagged, 0.001, math.log(1.1), math.log(1.05))
         noise = [-0.2 + 0.01 * place for place in range(m)]
         rows = [[0.1 + 0.001 * place for place in range(m)]] + [noise] * (flagged - 1)
         found = confirm(rows, [0.05] * flagged)
@@ -83,16 +86,26 @@ def test_too_few_pairs_say_so() -> None:
     assert (found.confirmed, found.enough, found.pairs, found.p) == (False, False, 4, 1 / 16)
 
 
-def test_false_confirmations_and_power() -> None:
-    """Of unchanged metrics that were flagged, one in thirty at most stands; of those at +10 %, nearly all."""
+@pytest.mark.parametrize("spread", [0.02, 0.04, 0.06])
+def test_false_confirmations_and_power(spread: float) -> None:
+    """Of unchanged metrics that were flagged, one in thirty at most stands; of those at +10 %, all but one in fifty."""
     random = np.random.default_rng(9)
-    rounds, spread, threshold = 3000, 0.03, math.log(1.05)
-    for effect, low, high in ((0.0, 0.0, 0.033), (math.log(1.1), 0.97, 1.0)):
-        count = 0
-        for _ in range(rounds):
-            row = effect + random.normal(0, spread, size=6) - random.normal(0, spread, size=6)
-            count += confirm([row], [threshold])[0].confirmed
-        assert low <= count / rounds <= high
+    rounds, threshold, effect = 2000, math.log(1.05), math.log(1.1)
+    pairs = pairs_needed(1, spread, effect, threshold)
+    shares = []
+    for shift in (0.0, effect):
+        rows = shift + random.normal(0, spread, (rounds, pairs)) - random.normal(0, spread, (rounds, pairs))
+        shares.append(sum(confirm([row], [threshold])[0].confirmed for row in rows) / rounds)
+    assert shares[0] <= 1 / 30 + 3 * math.sqrt(1 / 30 / rounds)
+    assert shares[1] >= 0.98 - 3 * math.sqrt(0.02 * 0.98 / rounds)
+
+
+def test_pairs_grow_with_the_noise_up_to_a_limit() -> None:
+    counts = [pairs_needed(1, spread, math.log(1.1), math.log(1.05)) for spread in (0, 0.02, 0.04, 0.06, 0.3)]
+    assert counts[:2] == [6, 6]
+    assert counts == sorted(counts)
+    assert counts[-1] == 24
+    assert pairs_needed(1, 0.06, math.log(1.2), math.log(1.05)) < counts[3]
 
 
 def test_what_cannot_be_is_refused() -> None:

@@ -7,7 +7,7 @@ from history_records import environment
 from judged import RATE, SWITCH, accept, baseline, run_info, told, write
 
 from sistasks.errors import HistoryError, UsageError
-from sistasks.verdicts.baseline import MOST_BOOTS, MOST_RUNS, open_history, spread
+from sistasks.verdicts.baseline import MOST_RUNS, labelled, open_history
 from sistasks.verdicts.records import Verdict
 from sistasks.verdicts.store import write_verdicts
 
@@ -128,19 +128,48 @@ def test_what_cannot_be_accepted(db: Path) -> None:
     assert not missing.exists()
 
 
-def test_boots_are_taken_in_turn_from_the_runs(db: Path) -> None:
+def test_every_boot_counts_as_one_of_its_session(db: Path) -> None:
     nodes = {SWITCH: [1000.0 + node for node in range(10)]}
-    numbers = [write(db, nodes, session=f"s{index}") for index in range(4)]
+    numbers = [write(db, nodes, session=f"s{index // 2}") for index in range(4)]
     runs = [run_info(db, number) for number in reversed(numbers)]
     with open_history(db) as history:
-        values = history.boots(numbers)[SWITCH, "p50"]
-    found = spread(runs, values)
-    assert len(found) == MOST_BOOTS
-    per_session = [sum(session == f"s{i}" for session, _ in found) for i in range(4)]
-    assert per_session == [7, 7, 8, 8]
-    assert [value for _, value in found[:4]] == [1000.0, 1001.0, 1002.0, 1003.0], "not always the first node"
-    assert spread([], values) == []
-    assert len(spread(runs[:1], values)) == 10
+        boots = history.boots(numbers)[SWITCH, "p50"]
+    values, sessions = labelled(runs, boots)
+    assert sessions == ["s0"] * 20 + ["s1"] * 20
+    assert values == nodes[SWITCH] * 4
+    assert labelled([], boots) == ([], [])
+    assert len(labelled(runs[:1], boots)[0]) == 10
+
+
+def test_other_levels_are_what_a_baseline_leaves_out(db: Path) -> None:
+    for kernel in ("a", "b"):
+        write(db, SAME, kernel)
+    accept(db, 2)
+    write(db, SLOW, "slow")
+    worse(db, 3)
+    write(db, SLOW, "slow")
+    write(db, SAME, "dirty", dirty=True)
+    write(db, SAME, "mine")
+    write(db, SAME, "broken", status="failed")
+    write(db, SAME, "elsewhere", environment=environment(guest_sha256="other"))
+    write(db, SAME, "c")
+    number = write(db, SAME, "mine")
+    write(db, SAME, "later")
+    with open_history(db) as history:
+        run = history.run(number)
+        runs = history.baseline_runs(run)
+        found = history.other_levels(run, runs)
+    assert [one.id for one in runs] == [9, 2]
+    assert [[one.id for one in level] for level in found] == [[6], [5], [4, 3], [1]]
+
+
+def test_noise_is_read_from_few_boots_of_many_runs(db: Path) -> None:
+    for index in range(5):
+        write(db, {SWITCH: [1000.0]}, "mine", nodes=1000 if index else 1)
+    number = write(db, SAME, "mine")
+    with open_history(db) as history:
+        (level,) = history.other_levels(history.run(number), [])
+    assert [one.id for one in level] == [5, 4, 3]
 
 
 def test_the_latest_of_each_suite_and_of_each_way_of_booting(db: Path) -> None:

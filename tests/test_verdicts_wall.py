@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from judged import METRICS, RATE, SWITCH, write
+from judged import METRICS, RATE, SWITCH, accept, write
 
 from sistasks.history.records import MetricRow
 from sistasks.verdicts import wall
@@ -48,9 +49,18 @@ def screened(
     return {(verdict.metric, verdict.statistic): verdict for verdict in found}
 
 
+def steady(**middles: float) -> list[dict[str, list[float]]]:
+    """Twelve sessions of ten boots each, as quiet as can be asked for."""
+    names = {"switch": SWITCH, "rate": RATE}
+    return [
+        {names[name]: boots(middle, seed=20 + index) for name, middle in middles.items()}
+        for index in range(12)
+    ]
+
+
 def test_a_change_is_flagged_and_nothing_else(db: Path) -> None:
-    before = {SWITCH: boots(1000), RATE: boots(500)}
-    found = screened(db, {SWITCH: boots(1200, seed=2), RATE: boots(500, seed=3)}, before)
+    before = steady(switch=1000, rate=500)
+    found = screened(db, {SWITCH: boots(1200, seed=2), RATE: boots(500, seed=3)}, *before)
     slow, rate = found[SWITCH, "p50"], found[RATE, "p50"]
     assert (slow.outcome, rate.outcome) == ("worse", "same")
     assert slow.effect == pytest.approx(0.2, abs=0.02)
@@ -60,10 +70,60 @@ def test_a_change_is_flagged_and_nothing_else(db: Path) -> None:
     assert slow.p is not None
     assert slow.p <= 0.01
     assert slow.confirmed is None
-    assert (slow.n, slow.k, slow.baseline) == (10, 10, "run 1 (old)")
+    assert (slow.n, slow.k, slow.baseline) == (120, 10, "runs 1-12")
     assert slow.mde is not None
-    assert 0.05 < slow.mde < 0.06
-    assert slow.method == "screen, Mann-Whitney"
+    assert 0.05 < slow.mde < 0.07
+    assert slow.method == "screen, t-rule over sessions"
+    assert slow.spread == pytest.approx(0.005, rel=0.2)
+
+
+def test_few_sessions_tell_little_of_how_sessions_differ(db: Path) -> None:
+    """What matters could not be seen, and the verdict says so; what is far beyond is seen all the same."""
+    found = screened(
+        db, {SWITCH: boots(1200, seed=2), RATE: boots(500, seed=3)}, *steady(switch=1000, rate=500)[:1]
+    )
+    slow, rate = found[SWITCH, "p50"], found[RATE, "p50"]
+    assert (slow.outcome, rate.outcome) == ("worse", "unsure")
+    assert rate.reason == (
+        "the smallest detectable change is larger than the 5.0% that matter: the baseline has 10 boots of 1 session"
+    )
+    assert rate.mde is not None
+    assert 0.07 < rate.mde < 0.11
+
+
+def test_a_mood_that_both_sides_share_is_in_no_difference(db: Path) -> None:
+    for _ in range(2):
+        number = write(db, {SWITCH: boots(1000)}, "old", clock="wall", session="now")
+    number = write(db, {SWITCH: boots(1001, seed=2)}, "new", clock="wall", session="now")
+    with open_history(db) as history:
+        run = history.run(number)
+        runs = history.baseline_runs(run)
+        (found, *_) = wall.screen(run, runs, history.boots([1, 2, 3]), history.metrics())
+    assert (found.outcome, found.n) == ("same", 20)
+
+
+def test_runs_of_other_levels_tell_of_noise_and_of_no_level(db: Path) -> None:
+    dice = np.random.default_rng(5)
+    for index in range(30):
+        mood = 0.5 * float(np.exp(dice.normal(0, 0.05)))
+        write(db, {SWITCH: boots(1000 * mood, seed=index)}, f"k{index}", clock="wall", session=f"e{index}")
+    accept(db, 30)
+    for index in range(2):
+        write(db, {SWITCH: boots(1000, seed=40 + index)}, f"n{index}", clock="wall", session=f"s{index}")
+    write(db, {SWITCH: boots(3000, seed=50)}, "new", clock="wall", session="t0")
+    number = write(db, {SWITCH: boots(1000, seed=60)}, "new", clock="wall", session="now")
+    with open_history(db) as history:
+        run = history.run(number)
+        runs = [one for one in history.baseline_runs(run) if one.id > 30]
+        others = history.other_levels(run, runs)
+        values = history.boots([number, *(one.id for level in [runs, *others] for one in level)])
+        (alone, *_) = wall.screen(run, runs, values, history.metrics())
+        (wise, *_) = wall.screen(run, runs, values, history.metrics(), others)
+    assert [[one.id for one in level] for level in others] == [[33], [30], list(range(29, 0, -1))]
+    assert (alone.baseline_value, alone.n) == (wise.baseline_value, wise.n)
+    assert alone.mde is not None
+    assert wise.mde is not None
+    assert wise.mde > 1.4 * alone.mde, "sessions differed by 5 %, as the runs before tell"
 
 
 @pytest.mark.parametrize(
@@ -71,9 +131,8 @@ def test_a_change_is_flagged_and_nothing_else(db: Path) -> None:
     [(1.2, "worse", "better"), (0.8, "better", "worse"), (1.03, "same", "same")],
 )
 def test_the_direction_is_the_metric_s(db: Path, factor: float, lower: str, higher: str) -> None:
-    before = {SWITCH: boots(1000), RATE: boots(1000)}
     now = boots(1000 * factor, seed=2)
-    found = screened(db, {SWITCH: now, RATE: now}, before)
+    found = screened(db, {SWITCH: now, RATE: now}, *steady(switch=1000, rate=1000))
     assert (found[SWITCH, "p50"].outcome, found[RATE, "p50"].outcome) == (lower, higher)
 
 
@@ -184,8 +243,19 @@ def test_several_flagged_are_accounted_for() -> None:
     assert found[SWITCH, "p50"].q == 2 * 2**-6
     assert found[SWITCH, "p50"].outcome == "worse"
     assert found[RATE, "p50"].outcome == "same"
-    assert wall.pairs_needed(flagged(2)) == 8
-    assert wall.pairs_needed(flagged(2) * 10) == math.ceil(math.log2(20 / 0.05))
+    assert wall.pairs_needed(flagged(2), DEFINED) == 6
+    assert wall.pairs_needed(flagged(2) * 10, DEFINED) == math.ceil(math.log2(20 / 0.05))
+
+
+def test_pairs_are_as_many_as_the_noisiest_needs() -> None:
+    quiet, noisy = (replace(one, spread=spread) for one, spread in zip(flagged(2), (0.01, 0.05), strict=True))
+    assert wall.pairs_needed([quiet], DEFINED) == 6
+    alone = wall.pairs_needed([noisy], DEFINED)
+    assert 8 < alone < wall.pairs_needed([quiet, noisy], DEFINED) <= 24
+    blind = replace(noisy, mde=0.3)
+    assert wall.pairs_needed([blind], DEFINED) < alone, "10 % of it are not seen anyway"
+    coarse = {RATE: {"minimum_effect": 0.3}, SWITCH: {"minimum_effect": 0.3}}
+    assert wall.pairs_needed([noisy], coarse) == 6, "10 % of it do not matter"
 
 
 @pytest.mark.parametrize("broken", [{}, {(SWITCH, "p50"): 0.0}])

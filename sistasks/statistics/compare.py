@@ -10,7 +10,15 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from sistasks.statistics.ranks import Shift, finite, hodges_lehmann, mann_whitney, smallest_p
+from sistasks.statistics.ranks import (
+    Shift,
+    finite,
+    hodges_lehmann,
+    mann_whitney,
+    median_difference,
+    smallest_p,
+)
+from sistasks.statistics.sessions import FLOOR, difference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,12 +31,9 @@ if TYPE_CHECKING:
 LEVEL: Final = 0.01
 POWER: Final = 0.8
 LEAST_EFFECT: Final = 0.05
-# half a percent between boots: steadier figures than this are no promise for the next boot
-FLOOR: Final = 0.005
 _IMPLAUSIBLE: Final = 0.5
 # from this many ways to choose the candidate's boots on, ranks decide as finely as the level needs
 _RANKS_FROM: Final = 600
-_SESSIONS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +61,10 @@ class Screen:
         high: upper end.
         p: one-sided, for worse.
         p_better: one-sided, for better.
-        method: `rank` (exact Mann-Whitney) or `t`.
-        spread: standard deviation between boots as used: max(sd, 1.4826 MAD, floor).
-        error: standard error of the shift, with the noise between sessions.
+        method: `rank` (exact Mann-Whitney), `t`, or `sessions` (t with the noise between sessions).
+        spread: standard deviation between boots (of one session, by `sessions`) as used: max(sd, 1.4826 MAD, floor).
+        drift: standard deviation between sessions as used; 0.0 where all boots count as independent.
+        error: standard error of the shift.
         degrees: of freedom of the t distribution.
         n: boots of the baseline.
         k: boots of the candidate.
@@ -74,8 +80,9 @@ class Screen:
     high: float
     p: float
     p_better: float
-    method: Literal["rank", "t"]
+    method: Literal["rank", "t", "sessions"]
     spread: float
+    drift: float
     error: float
     degrees: float
     n: int
@@ -137,40 +144,6 @@ def detectable_effect(error: float, degrees: float, *, level: float = LEVEL, pow
     return (_t_quantile(degrees, 1 - level) + _t_quantile(degrees, power)) * error
 
 
-def session_noise(baseline: npt.ArrayLike, sessions: Sequence[object]) -> float:
-    """Standard deviation between sessions beyond what boots within a session explain; 0.0 if there is none to see.
-
-    One-way random effects by the method of moments (Searle, Casella & McCulloch 1992, "Variance Components", 3.6).
-
-    Args:
-        baseline: shape (n,), logarithms.
-        sessions: n labels; boots of one session have the same.
-
-    Returns:
-        0.0 too for fewer than four sessions, or where no session has two boots.
-
-    Raises:
-        ValueError: not one label a boot.
-    """
-    import numpy as np
-
-    values = finite(baseline)
-    if len(sessions) != values.size:
-        raise ValueError(f"{values.size} boots need as many sessions, not {len(sessions)}")
-    groups: dict[object, list[float]] = {}
-    for label, value in zip(sessions, values.tolist(), strict=True):
-        groups.setdefault(label, []).append(value)
-    count = len(groups)
-    if count < _SESSIONS or count == values.size:
-        return 0.0
-    sizes = np.array([len(group) for group in groups.values()])
-    means = np.array([float(np.mean(group)) for group in groups.values()])
-    between = float((sizes * (means - values.mean()) ** 2).sum()) / (count - 1)
-    within = sum(float(np.var(group)) * len(group) for group in groups.values()) / (values.size - count)
-    size = (values.size - float((sizes**2).sum()) / values.size) / (count - 1)
-    return math.sqrt(max(0.0, (between - within) / size))
-
-
 def screen(
     baseline: npt.ArrayLike,
     candidate: npt.ArrayLike,
@@ -178,22 +151,18 @@ def screen(
     better: Literal["lower", "higher"] = "lower",
     minimum_effect: float = LEAST_EFFECT,
     noise: float = 0.0,
-    sessions: Sequence[object] | None = None,
     level: float = LEVEL,
     floor: float = FLOOR,
     confidence: float = 0.99,
 ) -> Screen:
-    """A first look: is the candidate worse than the baseline, and could it have been seen?
+    """A first look at boots that are all independent: is the candidate worse, and could it have been seen?
 
     t = (mean of the candidate - mean of the baseline) / (s sqrt(1/k + 1/n)) with s = max(sd, 1.4826 MAD, floor) of the
     baseline and n - 1 degrees of freedom; where ranks are fine enough (C(n + k, k) >= 600) the exact one-sided
-    Mann-Whitney test instead. Flagged: p <= level and a shift of at least the threshold.
+    Mann-Whitney test instead. Flagged: p <= level and a shift of at least the threshold. Noise that is known is part of
+    the standard error, and p is then the larger of both tests' p.
 
-    Boots of one session share its mood. Where that is known - as the noise of A/A comparisons, or because the baseline
-    tells its sessions, four or more - it is part of the standard error, and p is the larger of both tests' p.
-
-    Assumes independent boots but for that, and a candidate measured in one session. Drift that is not told raises
-    false alarms to 3-6 %: confirm on fresh boots (`paired.confirm`).
+    Drift between sessions raises false alarms to 3-6 %: `screen_sessions` is for boots of several sessions.
 
     Args:
         baseline: shape (n,), n >= 1: log(median of a boot's samples), one kernel or several of one level.
@@ -201,9 +170,60 @@ def screen(
         better: which direction is better.
         minimum_effect: the metric's own, as a share.
         noise: standard deviation of the shift between two measurements of one kernel, a logarithm.
-        sessions: a label for each boot of the baseline.
         level: of the one-sided test.
         floor: of the spread.
+        confidence: level of the interval.
+
+    Raises:
+        ValueError: no boots, or values that are not finite.
+    """
+    before, after = finite(baseline), finite(candidate)
+    n, k = before.size, after.size
+    used = spread(before, floor)
+    boots = used * math.sqrt(1 / k + 1 / n)
+    error, degrees = max(boots, noise), float(n - 1)
+    method: Literal["rank", "t"] = "rank" if math.comb(n + k, k) >= _RANKS_FROM else "t"
+    above, below = _t_probabilities(float(after.mean() - before.mean()), error, degrees)
+    shift = hodges_lehmann(before, after, confidence=confidence)
+    if method == "rank":
+        ranked = [mann_whitney(before, after, alternative=side).p for side in ("greater", "less")]
+        known = error > boots
+        above, below = (max(pair) for pair in zip(ranked, (above, below) if known else (0, 0), strict=True))
+    else:
+        half = _t_quantile(degrees, (1 + confidence) / 2) * error if degrees > 0 else math.inf
+        shift = Shift(shift.shift, shift.shift - half, shift.shift + half)
+    return _screen(
+        shift, (above, below), better=better, method=method, spread=used, drift=0.0, error=error, degrees=degrees,
+        n=n, k=k, level=level, least=threshold(minimum_effect, noise), notes=_notes(n, k, level),
+    )  # fmt: skip
+
+
+def screen_sessions(
+    baseline: npt.ArrayLike,
+    sessions: Sequence[object],
+    candidate: npt.ArrayLike,
+    *,
+    session: object = None,
+    others: Sequence[tuple[Sequence[float], Sequence[object]]] = (),
+    better: Literal["lower", "higher"] = "lower",
+    minimum_effect: float = LEAST_EFFECT,
+    level: float = LEVEL,
+    confidence: float = 0.99,
+) -> Screen:
+    """A first look at boots of several sessions, whose moods differ: is the candidate worse, could it have been seen?
+
+    Flagged: p <= level by the t-rule of `sessions.difference`, and a Hodges-Lehmann shift of at least the threshold,
+    which a few boots that are far off do not move.
+
+    Args:
+        baseline: shape (n,), n >= 1: log(median of a boot's samples), one kernel or several of one level.
+        sessions: a label for each boot of the baseline.
+        candidate: shape (k,), k >= 1, of one session.
+        session: the candidate's label.
+        others: (values, labels) of boots of other levels, which tell more of the noise.
+        better: which direction is better.
+        minimum_effect: the metric's own, as a share.
+        level: of the one-sided test.
         confidence: level of the interval.
 
     Raises:
@@ -211,45 +231,50 @@ def screen(
     """
     before, after = finite(baseline), finite(candidate)
     n, k = before.size, after.size
-    used = spread(before, floor)
-    error, degrees = _error(before, k, used, noise, sessions)
-    least = threshold(minimum_effect, noise)
-    method: Literal["rank", "t"] = "rank" if math.comb(n + k, k) >= _RANKS_FROM else "t"
-    above, below = _t_probabilities(float(after.mean() - before.mean()), error, degrees)
-    shift = hodges_lehmann(before, after, confidence=confidence)
-    if method == "rank":
-        ranked = [mann_whitney(before, after, alternative=side).p for side in ("greater", "less")]
-        known = error > used * math.sqrt(1 / k + 1 / n)
-        above, below = (max(pair) for pair in zip(ranked, (above, below) if known else (0, 0), strict=True))
-    else:
-        half = _t_quantile(degrees, (1 + confidence) / 2) * error if degrees > 0 else math.inf
-        shift = Shift(shift.shift, shift.shift - half, shift.shift + half)
-    worse, good = (above, below) if better == "lower" else (below, above)
-    loss = shift.shift if better == "lower" else -shift.shift
-    detectable = detectable_effect(error, degrees, level=level)
-    doubts = _doubts(n, loss, detectable, least)
-    return Screen(
-        outcome=_outcome(worse <= level and loss >= least, good <= level and -loss >= least, doubts),
-        shift=shift.shift, low=shift.low, high=shift.high, p=worse, p_better=good, method=method, spread=used,
-        error=error, degrees=degrees, n=n, k=k, threshold=least, detectable=detectable, doubts=doubts,
-        notes=_notes(n, k, level),
+    middle = median_difference(before, after)
+    least = threshold(minimum_effect)
+    if n < 2:
+        return _screen(
+            Shift(middle, -math.inf, math.inf), (1.0, 1.0), better=better, method="sessions", spread=math.inf,
+            drift=math.inf, error=math.inf, degrees=0.0, n=n, k=k, level=level, least=least, sessions=n,
+        )  # fmt: skip
+    found = difference(before, sessions, after, session=session, others=others)
+    half = _t_quantile(found.degrees, (1 + confidence) / 2) * found.error
+    return _screen(
+        Shift(middle, middle - half, middle + half), _t_probabilities(found.shift, found.error, found.degrees),
+        better=better, method="sessions", spread=found.spread, drift=found.drift, error=found.error,
+        degrees=found.degrees, n=n, k=k, level=level, least=least, sessions=found.sessions,
     )  # fmt: skip
 
 
-def _error(
-    before: Floats, k: int, used: float, noise: float, sessions: Sequence[object] | None
-) -> tuple[float, float]:
-    """Standard error of the shift and its degrees of freedom (Satterthwaite 1946)."""
-    n = before.size
-    boots = used**2 * (1 / k + 1 / n)
-    error, degrees = max(math.sqrt(boots), noise), float(n - 1)
-    between = session_noise(before, sessions) if sessions is not None else 0.0
-    if between > 0 and sessions is not None:
-        count = len(set(sessions))
-        shared = between**2 * (1 + 1 / count)
-        degrees = (boots + shared) ** 2 / (boots**2 / (n - 1) + shared**2 / (count - 1))
-        error = max(math.sqrt(boots + shared), noise)
-    return error, degrees
+def _screen(
+    shift: Shift,
+    probabilities: tuple[float, float],
+    *,
+    better: Literal["lower", "higher"],
+    method: Literal["rank", "t", "sessions"],
+    spread: float,
+    drift: float,
+    error: float,
+    degrees: float,
+    n: int,
+    k: int,
+    level: float,
+    least: float,
+    sessions: int = 0,
+    notes: tuple[str, ...] = (),
+) -> Screen:
+    above, below = probabilities
+    worse, good = (above, below) if better == "lower" else (below, above)
+    loss = shift.shift if better == "lower" else -shift.shift
+    detectable = detectable_effect(error, degrees, level=level)
+    doubts = _doubts(n, loss, detectable, least, sessions)
+    return Screen(
+        outcome=_outcome(worse <= level and loss >= least, good <= level and -loss >= least, doubts),
+        shift=shift.shift, low=shift.low, high=shift.high, p=worse, p_better=good, method=method, spread=spread,
+        drift=drift, error=error, degrees=degrees, n=n, k=k, threshold=least, detectable=detectable, doubts=doubts,
+        notes=notes,
+    )  # fmt: skip
 
 
 def _outcome(
@@ -262,7 +287,7 @@ def _outcome(
     return "unsure" if doubts else "same"
 
 
-def _doubts(n: int, loss: float, detectable: float, least: float) -> tuple[Doubt, ...]:
+def _doubts(n: int, loss: float, detectable: float, least: float, sessions: int) -> tuple[Doubt, ...]:
     found = []
     if n < 2:
         found.append(Doubt("baseline", "the baseline has one boot, and one boot tells no spread"))
@@ -270,7 +295,8 @@ def _doubts(n: int, loss: float, detectable: float, least: float) -> tuple[Doubt
         found.append(
             Doubt(
                 "detectable",
-                f"the smallest detectable change is {math.expm1(detectable):.1%}, and {math.expm1(least):.1%} matters",
+                f"the smallest detectable change is larger than the {math.expm1(least):.1%} that matter: the baseline "
+                f"has {n} boots{f' of {sessions} session' if sessions else ''}{'s' * (sessions > 1)}",
             )
         )
     # half the time, or twice the rate

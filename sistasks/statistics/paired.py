@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 LEVEL: Final = 0.05
 LEAST_PAIRS: Final = 6
+# a boot takes seconds, and two kernels boot for each pair
+MOST_PAIRS: Final = 24
+# true effects that confirming may miss
+LOSS: Final = 0.02
 # of the effect that counts: a true one is found smaller as often as larger
 ENOUGH: Final = 0.6
 # 2**13 sums on each side
@@ -118,16 +122,38 @@ def benjamini_hochberg(p: npt.ArrayLike) -> Floats:
     return found
 
 
-def pairs_needed(flagged: int, *, level: float = LEVEL) -> int:
-    """Pairs of boots to confirm this many flagged metrics: max(6, ceil(log2(flagged / level))).
+def pairs_needed(
+    flagged: int, spread: float, effect: float, threshold: float, *, level: float = LEVEL
+) -> int:
+    """Pairs of boots that miss an effect with a probability below 0.02, but no more than 24.
 
-    m pairs give no p below 2**-m, and the only true one of `flagged` metrics needs p <= level / flagged.
+    At least six, and as many as can confirm at all: m pairs give no p below 2**-m, and the only true one of `flagged`
+    metrics needs p <= level / flagged. An effect is missed where it is not significant (the sign-flip test has the
+    power of the t-test: Hoeffding 1952, "The large-sample power of tests based on permutations") or where the median is
+    too small (a normal median has the variance pi / 2m).
 
     Args:
         flagged: metrics that the screen flagged.
+        spread: standard deviation between boots of one kernel, a logarithm.
+        effect: true shift that is not to be missed, a logarithm, more than 0.
+        threshold: the smallest shift that counts.
         level: q to be reached.
     """
-    return max(LEAST_PAIRS, math.ceil(math.log2(max(flagged, 1) / level)))
+    from scipy.special import nctdtr, ndtr, stdtrit
+
+    flagged = max(flagged, 1)
+    deviation = math.sqrt(2) * spread
+    least = max(LEAST_PAIRS, math.ceil(math.log2(flagged / level)))
+    for pairs in range(least, MOST_PAIRS):
+        if deviation == 0:
+            return pairs
+        missed = nctdtr(
+            pairs - 1, effect * math.sqrt(pairs) / deviation, stdtrit(pairs - 1, 1 - level / flagged)
+        )
+        small = ndtr((ENOUGH * threshold - effect) * math.sqrt(2 * pairs / math.pi) / deviation)
+        if missed + small < LOSS:
+            return pairs
+    return max(least, MOST_PAIRS)
 
 
 def confirm(

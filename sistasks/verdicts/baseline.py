@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MOST_RUNS: Final = 30
-MOST_BOOTS: Final = 30
+# runs of other levels that are looked at for noise, and boots in them
+_NOISE_RUNS: Final = 60
+_NOISE_BOOTS: Final = 3000
 # (run, node) -> value of one statistic of one metric
 Boots = dict[tuple[int, int], float]
 
@@ -142,6 +144,41 @@ class History:
             (run.suite, run.environment_id, run.iterations, run.kernel_id, run.id, self.accepted(run)),
         )
 
+    def other_levels(self, run: RunInfo, baseline: Sequence[RunInfo]) -> list[list[RunInfo]]:
+        """Comparable good runs that are no part of the baseline, level by level: they tell how noisy the metrics are.
+
+        One level are the runs between two that were accepted, as a baseline would be made of them; and the runs of one
+        kernel that no baseline would have: the candidate's own, one that got worse, one with uncommitted changes.
+
+        Args:
+            run: the candidate.
+            baseline: the runs that it is judged by.
+        """
+        query = f"""SELECT runs.id, (
+                SELECT count(*) FROM annotations JOIN runs AS accepted ON accepted.id = annotations.run_id
+                WHERE kind = 'accept' AND accepted.suite = runs.suite
+                    AND accepted.environment_id = runs.environment_id AND accepted.id <= runs.id
+            ) AS accepted, kernel_id <> ? AND {BASELINE_CONDITION} AS fit
+            FROM runs JOIN kernels ON kernels.id = kernel_id
+            WHERE suite = ? AND environment_id = ? AND iterations = ? AND status = 'ok' AND runs.id < ?
+            ORDER BY runs.id DESC LIMIT ?"""  # noqa: S608 - our own columns
+        limit = _NOISE_RUNS + len(baseline)
+        asked = (run.kernel_id, run.suite, run.environment_id, run.iterations, run.id, limit)
+        keys = {row["id"]: (row["accepted"], row["fit"]) for row in self._connection.execute(query, asked)}
+        for other in baseline:
+            keys.pop(other.id, None)
+        numbers = ",".join(str(int(number)) for number in keys)
+        levels: dict[tuple[int, str], list[RunInfo]] = {}
+        boots = 0
+        for row in self._connection.execute(f"{_RUN} WHERE runs.id IN ({numbers}) ORDER BY runs.id DESC"):
+            one = _info(row)
+            boots += one.nodes
+            if boots > _NOISE_BOOTS:
+                break
+            accepted, fit = keys[one.id]
+            levels.setdefault((accepted, "" if fit else one.kernel_id), []).append(one)
+        return list(levels.values())
+
     def boots(self, runs: Sequence[int]) -> dict[tuple[str, str], Boots]:
         """(metric, statistic) -> (run, node) -> value, of every node of the runs."""
         marks = ",".join("?" * len(runs))
@@ -192,15 +229,8 @@ def open_history(db: Path) -> Iterator[History]:
         yield History(connection)
 
 
-def spread(runs: Sequence[RunInfo], boots: Boots) -> list[tuple[str, float]]:
-    """At most MOST_BOOTS boots as (session, value), taken in turn from the runs: so is drift between sessions seen.
-
-    Each run begins with another node, or few boots of many runs would all be of the node that starts first.
-    """
-    queues: list[list[tuple[str, float]]] = []
-    for place, run in enumerate(runs):
-        nodes = sorted(node for number, node in boots if number == run.id)
-        turn = place % len(nodes) if nodes else 0
-        queues.append([(run.session_id, boots[run.id, node]) for node in nodes[turn:] + nodes[:turn]])
-    longest = max(map(len, queues), default=0)
-    return [queue[i] for i in range(longest) for queue in queues if i < len(queue)][:MOST_BOOTS]
+def labelled(runs: Sequence[RunInfo], boots: Boots) -> tuple[list[float], list[str]]:
+    """The boots of some runs, and the session of each: boots of one session share its mood."""
+    sessions = {run.id: run.session_id for run in runs}
+    found = [(value, sessions[number]) for (number, _), value in sorted(boots.items()) if number in sessions]
+    return [value for value, _ in found], [session for _, session in found]

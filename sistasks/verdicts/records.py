@@ -29,6 +29,7 @@ class Verdict:
         baseline: what it was judged against, in words with run numbers.
         confirmed: whether fresh boots of both kernels agreed; None where that is not needed.
         seed: of the resampling, None where there was none.
+        spread: standard deviation of the logarithm between boots of one session; None where it was not needed.
     """
 
     metric: str
@@ -51,6 +52,7 @@ class Verdict:
     baseline: str = ""
     confirmed: bool | None = None
     seed: int | None = None
+    spread: float | None = None
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ import statistics
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sistasks.verdicts.baseline import spread
+from sistasks.verdicts.baseline import labelled
 from sistasks.verdicts.records import STATISTICS, Verdict
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from sistasks.verdicts.baseline import Boots, RunInfo
 
 MINIMUM_EFFECT: Final = 0.05
-# six can confirm, but where boots differ by 4 % they lose one in ten slowdowns of 10 %; eight lose one in fifty
-LEAST_PAIRS: Final = 8
+SLOWDOWN: Final = 0.1
+METHOD: Final = "screen, t-rule over sessions"
 Boot = dict[tuple[str, str], float]
 
 
@@ -30,6 +30,7 @@ def screen(
     runs: Sequence[RunInfo],
     boots: dict[tuple[str, str], Boots],
     metrics: dict[str, dict[str, Any]],
+    others: Sequence[Sequence[RunInfo]] = (),
 ) -> list[Verdict]:
     """A verdict for each statistic of each metric; `worse` is a suspicion until it is confirmed.
 
@@ -38,10 +39,14 @@ def screen(
         runs: its baseline, the newest first.
         boots: values of all of them.
         metrics: definitions by name.
+        others: runs of other levels, level by level; they tell how much sessions and boots differ.
     """
     against = _names(runs)
     found = []
-    for metric in sorted({name for name, _ in boots}):
+    judged = {run.id, *(other.id for other in runs)}
+    for metric in sorted(
+        {name for (name, _), values in boots.items() if any(i in judged for i, _ in values)}
+    ):
         for statistic in STATISTICS:
             known = {
                 "metric": metric,
@@ -51,7 +56,8 @@ def screen(
                 "baseline": against,
             }
             minimum = minimum_effect(metrics[metric])
-            found.append(_screen_one(run, runs, boots.get((metric, statistic), {}), minimum, known))
+            values = boots.get((metric, statistic), {})
+            found.append(_screen_one(run, (runs, *others), values, minimum, known))
     return found
 
 
@@ -74,13 +80,12 @@ def _names(runs: Sequence[RunInfo]) -> str:
 
 
 def _screen_one(
-    run: RunInfo, runs: Sequence[RunInfo], values: Boots, minimum: float, known: dict[str, Any]
+    run: RunInfo, levels: Sequence[Sequence[RunInfo]], values: Boots, minimum: float, known: dict[str, Any]
 ) -> Verdict:
     from sistasks.statistics import compare
 
-    now = [value for (number, _), value in sorted(values.items()) if number == run.id]
-    labelled = spread(runs, values)
-    before = [value for _, value in labelled]
+    now, _ = labelled([run], values)
+    before, sessions = labelled(levels[0], values)
     known |= {
         "n": len(before),
         "k": len(now),
@@ -92,12 +97,15 @@ def _screen_one(
         return Verdict(**known, outcome="unsure", reason=who)
     if min(*now, *before) <= 0:
         return Verdict(**known, outcome="unsure", reason="a value is 0: a relative change has no meaning")
-    seen = compare.screen(
-        [math.log(value) for value in before],
-        [math.log(value) for value in now],
+    others = [labelled(level, values) for level in levels[1:]]
+    seen = compare.screen_sessions(
+        _logarithms(before),
+        sessions,
+        _logarithms(now),
+        session=run.session_id,
+        others=[(_logarithms(level), labels) for level, labels in others if level and min(level) > 0],
         better=known["better"],
         minimum_effect=minimum,
-        sessions=[session for session, _ in labelled],
     )
     return Verdict(
         **known,
@@ -108,8 +116,13 @@ def _screen_one(
         high=_share(seen.high),
         p=seen.p,
         mde=_share(_detectable(seen)),
-        method="screen, Mann-Whitney" if seen.method == "rank" else "screen, t-rule",
+        method=METHOD,
+        spread=seen.spread,
     )
+
+
+def _logarithms(values: Sequence[float]) -> list[float]:
+    return [math.log(value) for value in values]
 
 
 def _detectable(seen: Screen) -> float:
@@ -128,11 +141,19 @@ def _share(logarithm: float) -> float | None:
     return math.expm1(logarithm) if math.isfinite(logarithm) and logarithm < 100 else None
 
 
-def pairs_needed(flagged: Sequence[Verdict]) -> int:
-    """Pairs of fresh boots that can confirm so many, at least LEAST_PAIRS."""
-    from sistasks.statistics.paired import pairs_needed as needed
+def pairs_needed(flagged: Sequence[Verdict], metrics: Mapping[str, Mapping[str, Any]]) -> int:
+    """Pairs of fresh boots that miss less than one in fifty slowdowns of 10 %.
 
-    return max(LEAST_PAIRS, needed(len(flagged)))
+    Where a metric is so noisy that its screen sees no 10 %, of what it sees; where no 10 % count, of twice what counts.
+    """
+    from sistasks.statistics import compare, paired
+
+    needed = []
+    for verdict in flagged:
+        least = compare.threshold(minimum_effect(metrics[verdict.metric]))
+        effect = max(math.log1p(SLOWDOWN), 2 * least, math.log1p(verdict.mde or 0.0))
+        needed.append(paired.pairs_needed(len(flagged), verdict.spread or 0.0, effect, least))
+    return max(needed)
 
 
 def unconfirmed(verdict: Verdict, why: str) -> Verdict:

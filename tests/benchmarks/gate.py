@@ -127,10 +127,15 @@ def _read_all(db: Path) -> int:
 
 
 def _add_candidate(db: Path) -> None:
-    """One more run, in a session of its own, of a kernel that nobody has seen; otherwise the last but one again."""
+    """One more run of a kernel that nobody has seen, otherwise the last but one again; each run in its own session."""
     with writing(db) as connection:
-        columns = "started_at, finished_at, command, host, detail"
+        columns = "sessions.started_at, sessions.finished_at, command, host, detail"
         connection.execute(f"INSERT INTO sessions SELECT 'last', {columns} FROM sessions")  # noqa: S608 - ours
+        connection.execute(
+            f"""INSERT INTO sessions SELECT 'of ' || runs.id, {columns}
+                FROM sessions JOIN runs ON session_id = sessions.id"""  # noqa: S608 - ours
+        )
+        connection.execute("UPDATE runs SET session_id = 'of ' || id")
         columns = (
             "name, release, arch, git_commit, git_parent, git_dirty, config_sha256, command_line, size, path"
         )
