@@ -198,6 +198,17 @@ class Settings:
     )
     clone: bool = _variable(True, YES_NO, "clone nodes from a frozen template; no: boot each one cold")
     seed: int = _variable(1, whole(0, 2**31 - 1), "seed of the run; a node adds its number")
+    protocol: str = _variable("pbft", choice("pbft", "hotstuff"), "distributed: how nodes agree")
+    byzantine: int = _variable(0, whole(0, 128), "distributed: how many nodes betray the others")
+    traitors: str = _variable(
+        "mixed",
+        choice("mixed", "equivocate", "silent", "corrupt", "replay", "late", "false_view", "flood"),
+        "distributed: what they do; mixed: each in turn",
+    )
+    faults: str = _variable(
+        "", LINE, "distributed: what happens to the network, like 'loss=1%; at 2s: cut 1-2|3-4'", shown="none"
+    )
+    force: bool = _variable(False, YES_NO, "distributed: more traitors than can be borne")
     runs: int = _variable(1, whole(1, 100), "good runs that the history must hold")
     targets: str = _variable(
         "auto",

@@ -88,6 +88,7 @@ class Cluster:
         slots: nodes that run at once.
         timeout: seconds that a node may take from its start.
         port: gives QEMU's end of a node's port of the switch, for machines with a network.
+        listener: told of each frame of each node.
     """
 
     machine: Machine
@@ -98,6 +99,7 @@ class Cluster:
     slots: int
     timeout: float
     port: Callable[[int], socket.socket] | None = None
+    listener: Callable[[Node, Frame], None] | None = None
 
     def node(self, plan: Plan, observer: Observer) -> Node:
         """One node, not started."""
@@ -110,6 +112,8 @@ class Cluster:
         )
 
         def on_frame(node: Node, frame: Frame) -> None:
+            if self.listener is not None:
+                self.listener(node, frame)
             if frame.type.name == "BEGIN":
                 observer.stage(node.number, "testing", frame.fields().get("test", ""))
             elif frame.type.name == "READY":

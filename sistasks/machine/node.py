@@ -99,7 +99,7 @@ class Node:
         loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[float] = loop.create_future()
         self.done: asyncio.Future[GuestResults] = loop.create_future()
-        self._failed: asyncio.Future[None] = loop.create_future()
+        self.failed: asyncio.Future[None] = loop.create_future()
         self.command: list[str] = []
 
     def __repr__(self) -> str:
@@ -217,6 +217,11 @@ class Node:
         """Let the guest run."""
         await self.monitor.execute("cont")
 
+    def kill(self) -> None:
+        """End it at once, as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+
     async def pause(self) -> None:
         """Stop the guest until `go`."""
         await self.monitor.execute("stop")
@@ -276,7 +281,7 @@ class Node:
             await self._monitor.disconnect()
         for transport in self._transports:
             transport.close()
-        for future in (self.ready, self.done, self._failed):
+        for future in (self.ready, self.done, self.failed):
             if future.done() and not future.cancelled():
                 future.exception()
             else:
@@ -316,8 +321,8 @@ class Node:
         self._fail(NodeError(f"{self.name}: {problem}", f"see {self.files.console}", self.console_tail()))
 
     def _fail(self, error: SistasksError) -> None:
-        if not self._failed.done():
-            self._failed.set_exception(error)
+        if not self.failed.done():
+            self.failed.set_exception(error)
 
     async def _watch(self) -> None:
         """Wait for the end of the process; an end before the agent's last word is a failure."""
@@ -364,21 +369,21 @@ class Node:
     async def _raise_failure(self) -> None:
         """If the node's end is on its way, wait for it and raise it."""
         if self._process is not None:
-            ends: list[asyncio.Future[Any]] = [self._process.exited, self._failed]
+            ends: list[asyncio.Future[Any]] = [self._process.exited, self.failed]
             await asyncio.wait(ends, timeout=_EXIT_GRACE)
         if self._watcher is not None:
             await asyncio.wait([self._watcher], timeout=_EXIT_GRACE)
-        if self._failed.done():
-            await asyncio.shield(self._failed)
+        if self.failed.done():
+            await asyncio.shield(self.failed)
 
     async def _unless_failed(self, work: Awaitable[Any]) -> Any:
         """Wait for `work` or for the node's failure, whichever is first."""
         task = asyncio.ensure_future(work)
         try:
-            await asyncio.wait([task, self._failed], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([task, self.failed], return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 return task.result()
-            return await asyncio.shield(self._failed)
+            return await asyncio.shield(self.failed)
         finally:
             task.cancel()
 

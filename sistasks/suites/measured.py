@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sistasks.errors import KernelFailure
 from sistasks.history.records import ResultRow, SampleSet, SummaryRow
-from sistasks.statistics.bootstrap import mean_intervals
+from sistasks.statistics.intervals import STATISTICS, intervals
 from sistasks.statistics.summary import Summary, summarise
 from sistasks.suites.metrics import METRICS
 
@@ -40,7 +40,7 @@ def measure(
         suite: what was run.
         reports: how each node ended.
         enforce: a missed target fails its test.
-        confidence: level of the intervals of the means.
+        confidence: level of the intervals of the means and the percentiles.
     """
     results: list[ResultRow] = []
     found: dict[tuple[int, str], Summary] = {}
@@ -55,40 +55,76 @@ def measure(
             _result(report, test, needed, by_metric, enforce=enforce) for test, needed in suite.tests.items()
         ]
     status, message = _status(results, reports)
-    intervals = _intervals(samples, confidence)
-    summaries = tuple(
-        _summary_row(key, summary, intervals.get(key), confidence) for key, summary in found.items()
-    )
+    known = _intervals(samples, confidence)
+    summaries = tuple(_summary_row(key, summary, known.get(key, {})) for key, summary in found.items())
     return Measured(tuple(results), summaries, tuple(samples), status, message)
 
 
-def _intervals(samples: Sequence[SampleSet], confidence: float) -> dict[tuple[int, str], tuple[float, float]]:
-    """Intervals of the mean of each node and metric; series of one length are done together."""
+def measure_cluster(
+    suite: Suite, reports: Sequence[NodeReport], *, enforce: bool, confidence: float = 0.99
+) -> Measured:
+    """The same for nodes that are one cluster: what it must give is asked of the cluster, whose report is node 0's.
+
+    Args:
+        suite: what was run.
+        reports: the cluster's, then each node's.
+        enforce: a missed target fails its test.
+        confidence: level of the intervals of the means and the percentiles.
+    """
+    whole, *nodes = reports
+    parts = [
+        measure(suite, [whole], enforce=enforce, confidence=confidence),
+        measure(
+            replace(suite, tests=dict.fromkeys(suite.tests, ())),
+            nodes,
+            enforce=enforce,
+            confidence=confidence,
+        ),
+    ]
+    # a node that fell tells more than the cluster that missed it
+    worst = min(reversed(parts), key=lambda part: ("failed", "error", "ok").index(part.status))
+    return Measured(
+        tuple(row for part in parts for row in part.results),
+        tuple(row for part in parts for row in part.summaries),
+        tuple(row for part in parts for row in part.samples),
+        worst.status,
+        worst.message,
+    )
+
+
+def _intervals(
+    samples: Sequence[SampleSet], confidence: float
+) -> dict[tuple[int, str], dict[str, float | None]]:
+    """Ends of the intervals of each node and metric, by column; series of one length are done together.
+
+    An end that so few samples do not have is None.
+    """
     import numpy as np
 
     by_count: dict[int, list[SampleSet]] = {}
     for series in samples:
         by_count.setdefault(len(series.values), []).append(series)
-    intervals = {}
+    ends: dict[tuple[int, str], dict[str, float | None]] = {}
     for count, group in by_count.items():
         if count < 2:
             continue
-        table = np.array([series.values for series in group], dtype=np.float64).T
-        low, high = mean_intervals(table, confidence)
+        found = intervals(np.array([series.values for series in group], dtype=np.float64).T, confidence)
         for index, series in enumerate(group):
-            intervals[series.node, series.metric] = float(low[index]), float(high[index])
-    return intervals
+            row: dict[str, float | None] = {"confidence": confidence}
+            for statistic in STATISTICS:
+                name = "ci" if statistic == "mean" else statistic
+                for end in ("low", "high"):
+                    value = float(getattr(found[statistic], end)[index])
+                    row[f"{name}_{end}"] = value if math.isfinite(value) else None
+            ends[series.node, series.metric] = row
+    return ends
 
 
-def _summary_row(
-    key: tuple[int, str], summary: Summary, interval: tuple[float, float] | None, confidence: float
-) -> SummaryRow:
+def _summary_row(key: tuple[int, str], summary: Summary, ends: dict[str, float | None]) -> SummaryRow:
     node, metric = key
-    low, high = interval or (None, None)
     return SummaryRow(
-        ci_low=low, ci_high=high, confidence=confidence if interval else None,
         node=node, metric=metric, count=summary.count, mean=summary.mean, std=summary.std, min=summary.min,
-        p50=summary.p50, p95=summary.p95, p99=summary.p99, max=summary.max,
+        p50=summary.p50, p95=summary.p95, p99=summary.p99, max=summary.max, **ends,
     )  # fmt: skip
 
 

@@ -84,5 +84,46 @@ METRICS: Final = {
             name="boot.userspace", unit="ns", better="lower",
             description="from the first instruction of PID 1 until the agent has its plan",
         ),
+        Metric(
+            name="consensus.latency", unit="ns", better="lower", target=5_000_000, target_statistic="p95",
+            industry="Tendermint 5-10 ms",
+            description="from a node's submitting a command until its own log has it; each decision is one sample",
+        ),
+        Metric(
+            name="consensus.throughput", unit="decisions/h", better="higher",
+            description="rate of decisions over a tenth of the test",
+        ),
+        Metric(
+            name="consensus.messages", unit="messages/1000 decisions", better="lower",
+            description="frames that loyal nodes sent, counted by the switch",
+        ),
+        Metric(
+            name="consensus.bytes", unit="bytes", better="lower",
+            description="bytes of those frames for each decision",
+        ),
+        Metric(
+            name="consensus.rounds", unit="rounds/1000 decisions", better="lower",
+            description="views that decisions took; 1000 is the least",
+        ),
+        Metric(
+            name="consensus.bound", unit="ns", better="lower",
+            description="CPU time of all nodes and the switch for one decision / processors of the host",
+        ),
+        Metric(
+            name="partition.recovery_time", unit="ns", better="lower", target=500_000_000, target_statistic="p95",
+            description="from healing a partition until every log has caught up",
+        ),
+        Metric(
+            name="partition.lost", unit="decisions", better="lower",
+            description="decisions that a partition made undone; must be 0",
+        ),
+        Metric(
+            name="election.time", unit="ns", better="lower", target=100_000_000, target_statistic="p95",
+            description="from losing a leader until a majority knows the next one",
+        ),
+        Metric(
+            name="election.rounds", unit="terms", better="lower",
+            description="terms that it took",
+        ),
     )
 }  # fmt: skip

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # what a template and a run depend on besides their inputs: raised when the machine's make-up changes
 _MACHINE_VERSION = 1
+# variables that make one distributed run another
+_CLUSTER_VARIABLES = ("protocol", "byzantine", "traitors", "faults")
 
 
 def digest(value: object) -> str:
@@ -216,6 +218,7 @@ class Recipe:
     def inputs_sha256(self, suite: Suite) -> str:
         """What makes one run of a suite the same as another."""
         own: dict[str, Any] = {"iterations": suite.iterations}
+        asked = {name: getattr(self.settings, name) for name in _CLUSTER_VARIABLES} if suite.network else {}
         if suite.iterations is None:
             own = {
                 "iterations": self.settings.iterations,
@@ -229,6 +232,7 @@ class Recipe:
                 "guest": self.guest.sha256,
                 "environment": self.environment(suite),
                 **own,
+                **asked,
             }
         )
 

@@ -23,7 +23,9 @@ from sistasks.history.store import write_run
 from sistasks.layout import Layout
 from sistasks.machine import template as templates
 from sistasks.session import SESSION_ID, SESSION_STARTED
-from sistasks.suites.measured import Measured, measure
+from sistasks.suites.distributed.config import configure
+from sistasks.suites.distributed.execute import execute
+from sistasks.suites.measured import Measured, measure, measure_cluster
 from sistasks.suites.metrics import METRICS
 from sistasks.suites.recipe import Recipe, recipes
 from sistasks.suites.suite import SUITES, Suite
@@ -69,6 +71,8 @@ def _run_nodes(suite: Suite, recipe: Recipe, terminal: Terminal) -> list[NodeRep
     settings = recipe.settings
     layout = Layout(settings.output)
     template = ensure_template(recipe, terminal) if recipe.clones(suite) else None
+    if suite.network:
+        return _run_cluster(recipe, template, terminal)
     count = recipe.node_count(suite)
     iterations = settings.iterations if suite.iterations is None else suite.iterations
     plans = [
@@ -89,6 +93,23 @@ def _run_nodes(suite: Suite, recipe: Recipe, terminal: Terminal) -> list[NodeRep
             return asyncio.run(cluster.run(plans, lines))
     finally:
         # the folder above stays: another session may be about to make its own in it
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _run_cluster(recipe: Recipe, template: Template | None, terminal: Terminal) -> list[NodeReport]:
+    config = configure(recipe.settings, cores=recipe.found.host_cores, limit=recipe.timeout)
+    layout = Layout(recipe.settings.output)
+    scratch = layout.scratch / SESSION_ID
+    try:
+        with terminal.nodes(config.count) as lines:
+            return asyncio.run(
+                execute(
+                    config, machine=recipe.machine, template=template, logs=layout.logs / "distributed",
+                    scratch=scratch, session=SESSION_ID, slots=recipe.slots, cores=recipe.found.host_cores,
+                    observer=lines,
+                )
+            )  # fmt: skip
+    finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -121,7 +142,8 @@ def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
     settings = recipe.settings
     started = dt.datetime.now(dt.UTC)
     reports = _run_nodes(suite, recipe, terminal)
-    measured = measure(suite, reports, enforce=recipe.enforces_targets, confidence=settings.confidence)
+    judge = measure_cluster if suite.network else measure
+    measured = judge(suite, reports, enforce=recipe.enforces_targets, confidence=settings.confidence)
     run = _record(suite, recipe, measured, started)
     metrics = _metric_rows(suite)
     run_id = write_run(settings.db, _session(), run, metrics)
@@ -196,6 +218,7 @@ def _session() -> SessionRow:
 
 def _metric_rows(suite: Suite) -> list[MetricRow]:
     names = [name for metrics in suite.tests.values() for name in metrics]
+    names += suite.own_metrics
     return [
         MetricRow(
             name=metric.name, unit=metric.unit, better=metric.better, target=metric.target,

@@ -15,9 +15,11 @@ class Suite:
     Attributes:
         name: as a person types it.
         title: the name in JSON files, which other programs read.
-        tests: test -> the metrics that it must give; one that is missing is an error.
+        tests: test -> the metrics that it must give; one that is missing is an error. Of a cluster it is the cluster
+            (node 0) that must give them.
         cold: measured on nodes that boot, not on clones.
         network: its nodes are one cluster on a switch, all up at once.
+        own_metrics: what single nodes of a cluster may give beside.
         iterations: samples of each test; None: what the settings say.
         version: raised when the meaning of a number changes, so that old runs are no longer compared.
     """
@@ -27,6 +29,7 @@ class Suite:
     tests: dict[str, tuple[str, ...]]
     cold: bool = False
     network: bool = False
+    own_metrics: tuple[str, ...] = ()
     iterations: int | None = None
     version: int = 1
 
@@ -58,4 +61,22 @@ BOOT: Final = Suite(
     iterations=1,
 )
 
-SUITES: Final = {suite.name: suite for suite in (BOOT, PERFORMANCE)}
+DISTRIBUTED: Final = Suite(
+    name="distributed",
+    title="distributed_consensus",
+    tests={
+        "consensus": (
+            "consensus.throughput",
+            "consensus.messages",
+            "consensus.bytes",
+            "consensus.rounds",
+            "consensus.bound",
+        ),
+        "partition": ("partition.recovery_time", "partition.lost"),
+        "election": ("election.time", "election.rounds"),
+    },
+    network=True,
+    own_metrics=("consensus.latency",),
+)
+
+SUITES: Final = {suite.name: suite for suite in (BOOT, PERFORMANCE, DISTRIBUTED)}

@@ -33,6 +33,12 @@ def task_performance() -> dict[str, Any]:
     return _suite("performance", *firmware, *(["template"] if SETTINGS.clone else []))
 
 
+def task_distributed() -> dict[str, Any]:
+    """Let the nodes agree over a network that is broken: consensus, partitions, elections."""
+    firmware = ["firmware"] if SETTINGS.boot == "uefi" else []
+    return _suite("distributed", *firmware)
+
+
 def task_test() -> dict[str, Any]:
     """Run all suites, then show the summary."""
     return {

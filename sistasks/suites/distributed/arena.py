@@ -1,0 +1,235 @@
+"""The nodes of one cluster as the host hears them: their events, their logs, their fates."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from sistasks.consensus.clocks import offset
+from sistasks.consensus.events import Ended, Event, Progress, Unknown, Waiting, decode_event
+from sistasks.consensus.records import Claim, Decisions, Fate, NodeLog, decode_decisions
+from sistasks.errors import NodeError
+from sistasks.guest.frames import Frame, FrameType
+from sistasks.suites.distributed.orders import order
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from sistasks.cluster.switch import Switch
+    from sistasks.machine.node import Node
+    from sistasks.suites.distributed.config import Config
+
+_AGAIN: Final = 0.5
+# nodes of a large cluster answer late: their own work comes first
+_ANSWER_LIMIT: Final = 60.0
+
+
+@dataclass(slots=True)
+class Ear:
+    """What one node has told of one test.
+
+    Attributes:
+        events: in the order in which they came.
+        frames: its log, at the end.
+        progress: the last word on its progress.
+        ended: its last word on its log.
+    """
+
+    events: list[Event] = field(default_factory=list)
+    frames: list[Decisions] = field(default_factory=list)
+    progress: Progress | None = None
+    ended: Ended | None = None
+
+    @property
+    def height(self) -> int:
+        """The height that it has told last."""
+        return self.progress.height if self.progress else 0
+
+    def take(self, event: Event) -> None:
+        """Take an event."""
+        self.events.append(event)
+        if isinstance(event, Progress):
+            self.progress = event
+        elif isinstance(event, Ended):
+            self.ended = event
+
+
+class Arena:
+    """A cluster that is up, and its switch.
+
+    Args:
+        config: what is asked of it.
+        switch: its network.
+    """
+
+    def __init__(self, config: Config, switch: Switch) -> None:
+        self.config = config
+        self.switch = switch
+        self.nodes: dict[int, Node] = {}
+        self.test = ""
+        # a node goes on to its next test before the host has looked at the last one
+        self._ears: dict[tuple[str, int], Ear] = {}
+        self._tests: dict[int, str] = {}
+        self.killed: set[int] = set()
+        self._offsets: dict[int, int] = {}
+        self._answered: dict[int, int] = {}
+        self._orders = 0
+        self._news = asyncio.Event()
+
+    def admit(self, nodes: Iterable[Node]) -> None:
+        """These are its nodes."""
+        for node in nodes:
+            self.nodes[node.number] = node
+            node.failed.add_done_callback(lambda _: self._news.set())
+
+    def hear(self, node: Node, frame: Frame) -> None:
+        """Take a frame of a node."""
+        if frame.type is FrameType.EVENT:
+            self._hear_event(node.number, frame.payload)
+        elif frame.type is FrameType.DECISIONS:
+            self._now(node.number).frames.append(decode_decisions(frame.payload))
+        elif frame.type is FrameType.BEGIN:
+            self._tests[node.number] = frame.fields().get("test", "")
+        self._news.set()
+
+    def _hear_event(self, number: int, payload: bytes) -> None:
+        event = decode_event(payload)
+        now = time.monotonic_ns()
+        if isinstance(event, Unknown) and event.kind == "control":
+            self._answered[number] = max(self._answered.get(number, 0), int(event.fields.get("number", "0")))
+            return
+        self._now(number).take(event)
+        late = offset([(event.at_ns, now)])
+        self._offsets[number] = min(self._offsets.get(number, late), late)
+
+    def _now(self, number: int) -> Ear:
+        """Where what a node tells belongs."""
+        return self._ears.setdefault((self._tests.get(number, ""), number), Ear())
+
+    def ear(self, number: int) -> Ear:
+        """What a node has told of the test that the host is at."""
+        return self._ears.setdefault((self.test, number), Ear())
+
+    def on_host(self, number: int, at_ns: int) -> int:
+        """A node's time by the host's clock."""
+        return at_ns + self._offsets[number]
+
+    def on_node(self, number: int, host_ns: int) -> int:
+        """A time of the host by a node's clock."""
+        return max(0, host_ns - self._offsets[number])
+
+    @property
+    def alive(self) -> list[int]:
+        """Nodes that have not failed and were not killed."""
+        return [
+            number
+            for number, node in sorted(self.nodes.items())
+            if number not in self.killed and not node.failed.done()
+        ]
+
+    @property
+    def loyal(self) -> list[int]:
+        """Those of them that betray nobody in the consensus test."""
+        return [number for number in self.alive if number not in self.config.treasons]
+
+    def heights(self, numbers: Collection[int]) -> list[int]:
+        """What these nodes have told of their heights last."""
+        return [self.ear(number).height for number in numbers]
+
+    async def wait(self, until: Callable[[], bool], limit: float) -> bool:
+        """Wait until something holds; it is asked at each news. Whether it does within `limit` seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                while not until():
+                    self._news.clear()
+                    await self._news.wait()
+                return True
+        return until()
+
+    async def command(self, word: str) -> None:
+        """Tell all nodes alive to start or to stop, until each has answered.
+
+        Raises:
+            NodeError: one does not answer.
+        """
+        self._orders += 1
+        number = self._orders
+
+        def waited_for() -> list[int]:
+            return [node for node in self.alive if self._answered.get(node, 0) < number]
+
+        end = time.monotonic() + _ANSWER_LIMIT
+        while missing := waited_for():
+            if time.monotonic() > end:
+                raise NodeError(
+                    f"node {missing[0]} does not hear the word to {word}",
+                    f"see {self.nodes[missing[0]].files.console}",
+                )
+            for node in missing:
+                self.switch.inject(order(self.network, node, number, word), [node])
+            await self.wait(lambda: not waited_for(), _AGAIN)
+
+    @property
+    def network(self) -> int:
+        """The network's address."""
+        from sistasks.suites.distributed.config import NETWORK
+
+        return NETWORK
+
+    async def begin(self, test: str, limit: float) -> None:
+        """Wait until all nodes alive are ready for a test, and let them begin.
+
+        Raises:
+            NodeError: they do not get ready, or do not hear it.
+        """
+        self.test = test
+
+        def ready(number: int) -> bool:
+            return any(isinstance(event, Waiting) for event in self.ear(number).events)
+
+        if not await self.wait(lambda: all(map(ready, self.alive)), limit):
+            late = next(number for number in self.alive if not ready(number))
+            raise NodeError(
+                f"node {late} does not get ready for {test}", f"see {self.nodes[late].files.console}"
+            )
+        await self.command("start")
+
+    async def finish(self, limit: float) -> None:
+        """Stop the test and wait for the last word of each node alive.
+
+        Raises:
+            NodeError: one does not send it.
+        """
+        await self.command("stop")
+        if not await self.wait(lambda: all(self.ear(n).ended for n in self.alive), limit):
+            late = next(number for number in self.alive if not self.ear(number).ended)
+            raise NodeError(
+                f"node {late} does not tell how {self.test} ended", f"see {self.nodes[late].files.console}"
+            )
+
+    def claim(self, number: int) -> Claim | None:
+        """What a node has told of its log last."""
+        told = self.ear(number).progress
+        return Claim(told.height, told.head) if told else None
+
+    def log(self, number: int, *, treason: str = "", cut_off: bool = False) -> NodeLog:
+        """All that a node has told of the test."""
+        ear = self.ear(number)
+        alive = number in self.alive
+        claims = tuple(Claim(e.height, e.head) for e in ear.events if isinstance(e, Progress))
+        return NodeLog(
+            node=number, frames=tuple(ear.frames), claims=claims,
+            ended=Claim(ear.ended.height, ear.ended.head) if ear.ended else None, treason=treason,
+            fate=Fate.KILLED if not alive else Fate.CUT_OFF if cut_off else Fate.ALIVE,
+        )  # fmt: skip
+
+    async def kill(self, number: int) -> int:
+        """End a node as a power cut would; when, by the host's clock in ns."""
+        self.killed.add(number)
+        self.nodes[number].kill()
+        now = time.monotonic_ns()
+        await asyncio.wait([self.nodes[number].failed])
+        return now

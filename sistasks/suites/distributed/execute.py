@@ -1,0 +1,152 @@
+"""One distributed run: the cluster brought up, its three tests, and what they gave as reports."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+from sistasks.cluster.nodes import Cluster, NodeReport
+from sistasks.cluster.switch import Switch
+from sistasks.errors import NodeError, SistasksError
+from sistasks.machine.results import GuestResults, TestOutcome
+from sistasks.suites.distributed.arena import Arena
+from sistasks.suites.distributed.config import TESTS, Config
+from sistasks.suites.distributed.consensus import consensus
+from sistasks.suites.distributed.election import election
+from sistasks.suites.distributed.outcome import Outcome
+from sistasks.suites.distributed.partition import partition
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sistasks.cluster.nodes import Observer
+    from sistasks.machine.node import Node
+    from sistasks.machine.spec import Machine
+    from sistasks.machine.template import Template
+
+_LAST_WORD: float = 60.0
+
+
+async def execute(
+    config: Config,
+    *,
+    machine: Machine,
+    template: Template | None,
+    logs: Path,
+    scratch: Path,
+    session: str,
+    slots: int,
+    cores: int,
+    observer: Observer,
+    capture: Path | None = None,
+) -> list[NodeReport]:
+    """Bring the cluster up and run its tests.
+
+    Args:
+        config: what is asked of it.
+        machine: what each node is made of.
+        template: what they are cloned from; None boots each one.
+        logs: the folder of console logs.
+        scratch: the folder of what lives only while they run.
+        session: the mark of this session.
+        slots: nodes that come up at once.
+        cores: processors that all share.
+        observer: told of the nodes' stages.
+        capture: where a capture of the network goes, if anywhere.
+
+    Returns:
+        A report of the cluster as node 0, then one of each node.
+
+    Raises:
+        SistasksError: the cluster did not come up, or the switch failed.
+    """
+    started = time.monotonic()
+    async with Switch() as switch:
+        arena = Arena(config, switch)
+        cluster = Cluster(
+            machine=machine, template=template, logs=logs, scratch=scratch, session=session, slots=slots,
+            timeout=config.limit, port=switch.port, listener=arena.hear,
+        )  # fmt: skip
+        async with cluster.up(config.plans(), observer) as nodes:
+            arena.admit(nodes)
+            up = time.monotonic()
+            if capture is not None:
+                await switch.capture(capture)
+            whole = GuestResults(done=True)
+            error: SistasksError | None = None
+            for name in TESTS:
+                outcome = Outcome(name)
+                try:
+                    outcome = await _run(name, arena, cores)
+                except SistasksError as failure:
+                    error = failure
+                _take(whole, outcome, error)
+                if error is not None:
+                    break
+                await switch.heal()
+            await _last_words(arena)
+            for node in nodes:
+                observer.stage(node.number, "failed" if _error(arena, node) else "done")
+            reports = [_report(arena, node, started, up) for node in nodes]
+        end = time.monotonic()
+    cluster_report = NodeReport(
+        number=0, seed=config.seed, results=whole, error=error, started=started, ready=up, finished=end,
+        console=logs,
+    )  # fmt: skip
+    return [cluster_report, *reports]
+
+
+async def _run(name: str, arena: Arena, cores: int) -> Outcome:
+    if name == "consensus":
+        return await consensus(arena, cores=cores)
+    return await (partition(arena) if name == "partition" else election(arena))
+
+
+def _take(whole: GuestResults, outcome: Outcome, error: SistasksError | None) -> None:
+    status = "error" if error is not None else "fail" if outcome.violations else "pass"
+    message = error.problem if error is not None else outcome.message
+    whole.tests.append(TestOutcome(outcome.test, status, message, round(outcome.seconds * 1e9)))
+    whole.samples |= {metric: values for metric, values in outcome.samples.items() if values}
+
+
+async def _last_words(arena: Arena) -> None:
+    """Every sample has come when a node has said that it is done."""
+    waiting = [arena.nodes[number].done for number in arena.alive]
+    if waiting:
+        await asyncio.wait(waiting, timeout=_LAST_WORD)
+
+
+def _error(arena: Arena, node: Node) -> SistasksError | None:
+    """Why a node's work is not whole; one that was killed for the test has done its part."""
+    if node.number in arena.killed:
+        return None
+    if node.failed.done() and not node.failed.cancelled():
+        failure = node.failed.exception()
+        if isinstance(failure, SistasksError):
+            return failure
+    if not node.done.done():
+        return NodeError(
+            f"{node.name} did not finish its tests", f"see {node.files.console}", node.console_tail()
+        )
+    return None
+
+
+def _report(arena: Arena, node: Node, started: float, up: float) -> NodeReport:
+    results = node.results
+    if node.number in arena.killed:
+        for test in results.tests:
+            if test.status == "error":
+                test.status, test.message = "pass", "killed, as the test needs it"
+    treason = arena.config.treasons.get(node.number)
+    for test in results.tests:
+        if test.name == "consensus" and treason and test.status == "pass":
+            test.message = f"a traitor: {treason}"
+    ready = up
+    with contextlib.suppress(asyncio.InvalidStateError):
+        ready = node.ready.result()
+    return NodeReport(
+        number=node.number, seed=node.plan.seed, results=results, error=_error(arena, node), started=started,
+        ready=ready, finished=time.monotonic(), console=node.files.console, tail=node.console_tail(),
+    )  # fmt: skip
