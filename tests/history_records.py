@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
-from typing import Any, Final
+import itertools
+import sqlite3
+from typing import TYPE_CHECKING, Any, Final
 
+from sistasks.history import connection as connections
+from sistasks.history import schema
 from sistasks.history.records import (
     EnvironmentRow,
     KernelRow,
@@ -17,6 +22,11 @@ from sistasks.history.records import (
     SummaryRow,
     identity,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
 
 START: Final = dt.datetime(2026, 1, 31, 23, 59, 59, 125, tzinfo=dt.UTC)
 METRICS: Final = (
@@ -81,3 +91,21 @@ def run(nodes: int = 2, **changes: Any) -> RunRecord:
         ),
     )  # fmt: skip
     return dataclasses.replace(record, **changes)
+
+
+def make_older(db: Path, migrations: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a history as an older version left it: with the first migrations alone, and of the rows what it knew."""
+    newer = db.with_name("newer.db")
+    db.rename(newer)
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", dict(itertools.islice(schema.MIGRATIONS.items(), migrations)))
+        connections.prepare(db)
+    with contextlib.closing(sqlite3.connect(db)) as connection, connection:
+        connection.execute("ATTACH ? AS newer", (str(newer),))
+        tables = connection.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall()
+        for (table,) in tables:
+            if not table.startswith(("sqlite_", "_sqlite")):
+                columns = ", ".join(row[1] for row in connection.execute(f"PRAGMA main.table_info({table})"))
+                known = f"SELECT {columns} FROM newer.{table}"  # noqa: S608 - our own tables
+                connection.execute(f"INSERT INTO main.{table} ({columns}) {known}")
+    newer.unlink()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from history_records import METRICS, environment, run, session, summary
+from history_records import METRICS, environment, make_older, run, session, summary
 
 from sistasks.errors import HistoryError
 from sistasks.history import read, schema
@@ -32,7 +32,8 @@ TABLES = {
     "iterations, seed, message",
     "results": "id, run_id, node, test, status, target_met, duration, message",
     "metrics": "name, unit, better, target, target_statistic, industry, minimum_effect, description",
-    "summaries": "run_id, node, metric, count, mean, std, min, p50, p95, p99, max, ci_low, ci_high, confidence",
+    "summaries": "run_id, node, metric, count, mean, std, min, p50, p95, p99, max, ci_low, ci_high, confidence, "
+    "p50_low, p50_high, p95_low, p95_high, p99_low, p99_high",
     "samples": "run_id, node, metric, count, encoding, data",
     "resources": "run_id, node, at, cpu_percent, rss, vms, read_bytes, write_bytes, net_rx, net_tx, threads, fds, "
     "load1",
@@ -117,24 +118,31 @@ def test_a_deleted_run_takes_its_rows_along(db: Path) -> None:
             assert connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] == 0  # noqa: S608 -- our names
 
 
-def test_an_older_history_is_brought_up_to_date(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", {"0001_runs": schema.MIGRATIONS["0001_runs"]})
-        write_run(db, session(), run(), METRICS)
-    with opened(db) as connection, pytest.raises(sqlite3.OperationalError, match="no such table"):
-        connection.execute("SELECT * FROM verdicts")
+@pytest.mark.parametrize("migrations", range(1, len(schema.MIGRATIONS)))
+def test_an_older_history_is_read_and_brought_up_to_date(
+    db: Path, migrations: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(db, session(), run(), METRICS)
+    make_older(db, migrations, monkeypatch)
+    with opened(db) as connection:
+        assert len(schema.applied(connection, db)) == migrations
     assert read.run_count(db) == 1
-    assert write_run(db, session(), run(), METRICS) == 2
+    older = read.summaries_of(db, 1)
+    assert older == tuple(sorted(run().summaries, key=lambda row: (row.node, row.metric)))
+    known = summary(1, LATENCY, p99_low=1690.0)
+    assert write_run(db, session(), run(nodes=1, summaries=(known,)), METRICS) == 2
     with opened(db) as connection:
         assert schema.applied(connection, db) == tuple(schema.MIGRATIONS)
-        assert connection.execute("SELECT count(*) FROM latest_results").fetchone()[0] == 4
+        assert connection.execute("SELECT count(*) FROM latest_results").fetchone()[0] == 2
+    assert read.summaries_of(db, 1) == older
+    assert read.summaries_of(db, 2) == (known,)
 
 
 def test_a_migration_that_fails_leaves_the_history_as_it_was(
     db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_run(db, session(), run(), METRICS)
-    broken = {"0005_a": ("CREATE TABLE extra (x)",), "0006_b": ("CREATE TABLE runs (x)",)}
+    broken = {"0098_a": ("CREATE TABLE extra (x)",), "0099_b": ("CREATE TABLE runs (x)",)}
     with monkeypatch.context() as patch:
         patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS | broken)
         with pytest.raises(HistoryError, match="table runs already exists"):

@@ -187,3 +187,24 @@ def test_a_time_below_nothing_is_an_error_by_name() -> None:
     assert (row.status, measured.status) == ("error", "error")
     assert row.message == "not measured: context_switch.latency (sample 1 is -3 ns)"
     assert "context_switch.latency" not in {item.metric for item in measured.samples}
+
+
+def test_intervals_of_the_mean_and_the_percentiles() -> None:
+    values = [100 + (7 * place) % 1000 for place in range(1000)]
+    measured = judge(report(context_switch__latency=values))
+    rows = {row.metric: row for row in measured.summaries}
+    many, few, alone = (
+        rows[name] for name in ("context_switch.latency", "memory_allocation.latency", "boot.kernel")
+    )
+    for low, value, high in (
+        (many.ci_low, many.mean, many.ci_high),
+        (many.p50_low, many.p50, many.p50_high),
+        (many.p95_low, many.p95, many.p95_high),
+        (many.p99_low, many.p99, many.p99_high),
+    ):
+        assert low is not None
+        assert high is not None
+        assert low < value < high
+        assert low in values or low == many.ci_low
+    assert (few.count, few.confidence, few.p50_low, few.p95_low, few.p95_high) == (10, 0.99, 900, 900, None)
+    assert (alone.confidence, alone.ci_low, alone.p50_low) == (None, None, None)

@@ -196,18 +196,14 @@ def test_text_that_is_no_utf8_is_still_text(db: Path) -> None:
 
 
 def test_a_history_from_before_verdicts_had_a_statistic(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sistasks.history import schema
-
-    older = dict(list(schema.MIGRATIONS.items())[:4])
-    with monkeypatch.context() as patched:
-        patched.setattr(schema, "MIGRATIONS", older)
-        (run_id,) = report_history.write_runs(db, 1)
-        with writing(db) as connection:
-            columns = "run_id, metric, outcome, method, baseline, created_at"
-            connection.execute(
-                f"INSERT INTO verdicts ({columns}) VALUES (?, ?, 'same', '', '', '')",  # noqa: S608
-                (run_id, SWITCH),
-            )
+    (run_id,) = report_history.write_runs(db, 1)
+    with writing(db) as connection:
+        columns = "run_id, metric, outcome, method, baseline, created_at"
+        connection.execute(
+            f"INSERT INTO verdicts ({columns}) VALUES (?, ?, 'same', '', '', '')",  # noqa: S608
+            (run_id, SWITCH),
+        )
+    records.make_older(db, 4, monkeypatch)
     before = db.read_bytes()
     assert [(row.name, row.outcome) for row in one(db).verdicts] == [(SWITCH, "same")]
     assert db.read_bytes() == before

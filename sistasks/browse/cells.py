@@ -32,7 +32,8 @@ _MOMENTS: Final = frozenset({"started_at", "finished_at", "created_at", "at", "k
 # in the metric's unit where the row names it
 _MEASURED: Final = frozenset(
     {
-        "mean", "std", "min", "p50", "p95", "p99", "max", "target",
+        "mean", "std", "min", "p50", "p95", "p99", "max", "target", "ci_low", "ci_high",
+        "p50_low", "p50_high", "p95_low", "p95_high", "p99_low", "p99_high",
         "mean_p50", "lowest_p50", "highest_p50", "baseline_value", "value",
     }
 )  # fmt: skip

@@ -140,10 +140,17 @@ TABLES: Final = {
         description="Each metric on each node of each run, in the metric's unit. Samples of different nodes are never "
         "thrown together.",
         columns=_columns(
-            f"run_id node metric {_SUMMARY} ci_low ci_high confidence",
+            f"run_id node metric {_SUMMARY} ci_low ci_high confidence p50_low p50_high p95_low p95_high p99_low "
+            "p99_high",
             ci_low="lower end of the mean's confidence interval",
             ci_high="upper end of the mean's confidence interval",
-            confidence="level of the interval: 0.99 is 99 %",
+            confidence="level of the intervals: 0.99 is 99 %",
+            **{
+                f"{statistic}_{end}": f"{word} end of {statistic}'s confidence interval; empty where the node has too "
+                "few samples for it, or was written by an older version"
+                for statistic in ("p50", "p95", "p99")
+                for end, word in (("low", "lower"), ("high", "upper"))
+            },
         ),
         newest_first="run_id",
         sortable=("run_id", "node", "mean", "std", "min", "p50", "p95", "p99", "max"),

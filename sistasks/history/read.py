@@ -6,6 +6,7 @@ something else, or was written by a newer sistasks.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 _RESULTS = (
     "SELECT node, test, status, target_met, duration, message FROM results WHERE run_id = ? ORDER BY node, id"
 )
-_SUMMARIES = """SELECT node, metric, count, mean, std, min, p50, p95, p99, max, ci_low, ci_high, confidence
-    FROM summaries WHERE run_id = ? ORDER BY node, metric"""
+_SUMMARIES = "SELECT * FROM summaries WHERE run_id = ? ORDER BY node, metric"
+_SUMMARY_FIELDS: Final = tuple(field.name for field in dataclasses.fields(SummaryRow))
 
 
 # a regression of a kernel counts until somebody accepts a run of that kernel; of several verdicts on one thing the
@@ -133,7 +134,18 @@ def results_of(db: Path, run_id: int) -> tuple[ResultRow, ...]:
 def summaries_of(db: Path, run_id: int) -> tuple[SummaryRow, ...]:
     """A run's summaries, by node and metric; empty for an unknown run."""
     with reading(db) as connection:
-        return () if connection is None else _summaries(connection, run_id)
+        return () if connection is None else summary_rows(connection, run_id)
+
+
+def summary_rows(connection: sqlite3.Connection, run_id: int) -> tuple[SummaryRow, ...]:
+    """A run's summaries, by node and metric; a history from before a column came has the others.
+
+    Args:
+        connection: to the history, with rows that have names.
+        run_id: the run.
+    """
+    rows = (dict(row) for row in connection.execute(_SUMMARIES, (run_id,)))
+    return tuple(SummaryRow(**{name: row[name] for name in _SUMMARY_FIELDS if name in row}) for row in rows)
 
 
 def samples_of(db: Path, run_id: int, node: int, metric: str) -> npt.NDArray[np.int64]:
@@ -177,13 +189,9 @@ def _results(connection: sqlite3.Connection, run_id: int) -> tuple[ResultRow, ..
     )
 
 
-def _summaries(connection: sqlite3.Connection, run_id: int) -> tuple[SummaryRow, ...]:
-    return tuple(SummaryRow(**dict(row)) for row in connection.execute(_SUMMARIES, (run_id,)))
-
-
 def _stored_run(connection: sqlite3.Connection, row: dict[str, Any]) -> StoredRun:
     for column in ("started_at", "finished_at"):
         row[column] = dt.datetime.fromisoformat(row[column])
     return StoredRun(
-        **row, results=_results(connection, row["id"]), summaries=_summaries(connection, row["id"])
+        **row, results=_results(connection, row["id"]), summaries=summary_rows(connection, row["id"])
     )

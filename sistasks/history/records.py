@@ -149,7 +149,11 @@ class ResultRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SummaryRow:
-    """One metric on one node (0: the cluster), in the metric's unit; the interval is None where none was computed."""
+    """One metric on one node (0: the cluster), in the metric's unit.
+
+    `ci_low` and `ci_high` are the interval of the mean, `p50_low` and so on those of the percentiles, all of the level
+    `confidence`. None: it was not computed, or there are too few samples for this end at this level.
+    """
 
     node: int
     metric: str
@@ -164,6 +168,12 @@ class SummaryRow:
     ci_low: float | None = None
     ci_high: float | None = None
     confidence: float | None = None
+    p50_low: float | None = None
+    p50_high: float | None = None
+    p95_low: float | None = None
+    p95_high: float | None = None
+    p99_low: float | None = None
+    p99_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -245,6 +245,13 @@ _VERDICT_DETAIL: Final = (
     *DETAILED_VERDICTS,
 )
 
+# how well each percentile is known; empty where a node has too few samples for an end at this level
+_PERCENTILE_INTERVALS: Final = tuple(
+    f"ALTER TABLE summaries ADD COLUMN {statistic}_{end} REAL"
+    for statistic in ("p50", "p95", "p99")
+    for end in ("low", "high")
+)
+
 # name -> statements, in the order in which they are applied
 MIGRATIONS: Final = {
     "0001_runs": _RUNS,
@@ -252,6 +259,7 @@ MIGRATIONS: Final = {
     "0003_judgements": _JUDGEMENTS,
     "0004_views": VIEWS,
     "0005_verdict_detail": _VERDICT_DETAIL,
+    "0006_percentile_intervals": _PERCENTILE_INTERVALS,
 }
 
 

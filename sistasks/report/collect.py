@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.errors import HistoryError
 from sistasks.history.connection import reading
-from sistasks.history.records import MetricRow, ResultRow, StoredRun, SummaryRow
+from sistasks.history.read import summary_rows
+from sistasks.history.records import MetricRow, ResultRow, StoredRun
 from sistasks.history.samples import decode
 from sistasks.report.records import MetricReport, PastRun, RunReport, VerdictRow, kernel_title
 
@@ -34,9 +35,6 @@ _LATEST: Final = """
     ) ORDER BY id"""
 _RESULTS: Final = """
     SELECT node, test, status, target_met, duration, message FROM results WHERE run_id = ? ORDER BY node, id"""
-_SUMMARIES: Final = """
-    SELECT node, metric, count, mean, std, min, p50, p95, p99, max, ci_low, ci_high, confidence
-    FROM summaries WHERE run_id = ? ORDER BY node, metric"""
 _PAST_RUNS: Final = """
     SELECT runs.id AS run_id, started_at, kernels.id AS id, name, release
     FROM runs JOIN kernels ON kernels.id = kernel_id
@@ -89,7 +87,7 @@ def _run(connection: sqlite3.Connection, row: dict[str, Any], ways: int) -> RunR
                 number,
             )
         ),
-        summaries=tuple(SummaryRow(**summary) for summary in _rows(connection, _SUMMARIES, number)),
+        summaries=summary_rows(connection, number),
     )
     session = _one(connection, "SELECT * FROM sessions WHERE id = ?", row["session_id"])
     return RunReport(

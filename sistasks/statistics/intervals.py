@@ -102,17 +102,28 @@ def _percentile(ordered: Floats, name: str, confidence: float) -> Intervals:
     count = ordered.shape[0]
     first, last = order_statistics(count, share, confidence)
     missing = np.full(ordered.shape[1], math.nan)
-    warnings = []
-    for place, tail, word in ((first, share, "lower"), (last, 1 - share, "upper")):
-        if place is None:
-            needed = values_needed(tail, confidence)
-            warnings.append(
-                f"{name} of {count} values has no {word} end at {confidence:g}: it needs {needed}"
-            )
     return Intervals(
-        statistic=name, confidence=confidence, method="order statistics", warnings=tuple(warnings),
+        statistic=name, confidence=confidence, method="order statistics",
+        warnings=missing_ends(name, count, confidence),
         low=missing if first is None else ordered[first], high=missing if last is None else ordered[last],
     )  # fmt: skip
+
+
+def missing_ends(name: str, count: int, confidence: float) -> tuple[str, ...]:
+    """Which ends of a percentile's interval `count` values cannot give, and how many would: one sentence each.
+
+    Args:
+        name: `p` with a percentage between 0 and 100.
+        count: values.
+        confidence: two-sided level.
+    """
+    share = _share(name)
+    needed = {"lower": values_needed(share, confidence), "upper": values_needed(1 - share, confidence)}
+    return tuple(
+        f"{name} of {count} values has no {word} end at {confidence:g}: it needs {least}"
+        for word, least in needed.items()
+        if count < least
+    )
 
 
 def _share(name: str) -> float:
