@@ -85,6 +85,10 @@ METRICS: Final = {
             description="from the first instruction of PID 1 until the agent has its plan",
         ),
         Metric(
+            name="network.round_trip", unit="ns", better="lower",
+            description="from sending a UDP message to a neighbour until its echo is there, all nodes at once",
+        ),
+        Metric(
             name="consensus.latency", unit="ns", better="lower", target=5_000_000, target_statistic="p95",
             industry="Tendermint 5-10 ms",
             description="from a node's submitting a command until its own log has it; each decision is one sample",

@@ -65,6 +65,7 @@ DISTRIBUTED: Final = Suite(
     name="distributed",
     title="distributed_consensus",
     tests={
+        "network": (),
         "consensus": (
             "consensus.throughput",
             "consensus.messages",
@@ -76,7 +77,7 @@ DISTRIBUTED: Final = Suite(
         "election": ("election.time", "election.rounds"),
     },
     network=True,
-    own_metrics=("consensus.latency",),
+    own_metrics=("network.round_trip", "consensus.latency"),
 )
 
 SUITES: Final = {suite.name: suite for suite in (BOOT, PERFORMANCE, DISTRIBUTED)}

@@ -23,6 +23,7 @@ const struct test tests[] = {
     {"memory_allocation", test_memory_allocation},
     {"ai_inference", test_ai_inference},
     {"throughput", test_throughput},
+    {"network", test_network},
     {"consensus", test_consensus},
     {"election", test_election},
     {"partition", test_partition},

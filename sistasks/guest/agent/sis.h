@@ -91,6 +91,7 @@ const char *test_context_switch(const struct plan *plan, char *problem, size_t s
 const char *test_memory_allocation(const struct plan *plan, char *problem, size_t size);
 const char *test_ai_inference(const struct plan *plan, char *problem, size_t size);
 const char *test_throughput(const struct plan *plan, char *problem, size_t size);
+const char *test_network(const struct plan *plan, char *problem, size_t size);
 const char *test_consensus(const struct plan *plan, char *problem, size_t size);
 const char *test_election(const struct plan *plan, char *problem, size_t size);
 const char *test_partition(const struct plan *plan, char *problem, size_t size);

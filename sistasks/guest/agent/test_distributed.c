@@ -1,4 +1,4 @@
-/* consensus, election, partition: this node is one replica of many. What it does to whom is told by the plan; when to
+/* network, consensus, election, partition: this node is one replica of many. What it does to whom is told by the plan; when to
  * begin and to end is told by the host, which also breaks the network between the replicas.
  */
 #include <inttypes.h>
@@ -117,6 +117,11 @@ static const struct protocol *chosen(void)
     char name[32] = "";
     (void)plan_value("protocol", name, sizeof name);
     return strcmp(name, "hotstuff") == 0 ? &hotstuff : &pbft;
+}
+
+const char *test_network(const struct plan *plan, char *problem, size_t size)
+{
+    return replicate(plan, &ping, "network", "network.round_trip", problem, size);
 }
 
 const char *test_consensus(const struct plan *plan, char *problem, size_t size)

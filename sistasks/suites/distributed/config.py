@@ -14,7 +14,7 @@ from sistasks.guest.plan import REPLICAS_MAX, SECRET_SIZE, Plan, Replica
 if TYPE_CHECKING:
     from sistasks.settings import Settings
 
-TESTS: Final = ("consensus", "partition", "election")
+TESTS: Final = ("network", "consensus", "partition", "election")
 LEAST_NODES: Final = 4
 # 10.77.0.0, a network of nobody but the nodes
 NETWORK: Final = (10 << 24) + (77 << 16)
@@ -23,6 +23,8 @@ TREASONS: Final = ("equivocate", "silent", "corrupt", "replay", "late", "false_v
 # processor time of one message with all that belongs to it, as seen under emulation: only for choosing how patient
 # nodes are, never a result
 _MESSAGE: Final = 100e-6
+_PINGS_LEAST: Final = 20
+_PINGS_WORK: Final = 5_000
 _DECISIONS_LEAST: Final = 10
 _DECISIONS_WORK: Final = 50_000
 
@@ -36,6 +38,7 @@ class Config:
         seed: the run's.
         protocol: `pbft` or `hotstuff`.
         treasons: traitor -> what it does in the consensus test.
+        pings: echoes that each node asks for in the network test.
         decisions: commands that the consensus test decides.
         timeouts: test -> seconds that nodes wait before they give up a leader.
         limit: seconds that a test may take.
@@ -46,6 +49,7 @@ class Config:
     seed: int
     protocol: str
     treasons: dict[int, str]
+    pings: int
     decisions: int
     timeouts: dict[str, float]
     limit: float
@@ -80,7 +84,7 @@ class Config:
             count=self.count, cluster_seed=self.seed,
             secrets=tuple(self._secret(node, other) for other in range(1, self.count + 1)),
             network=NETWORK, timeouts=self.timeouts, report=self.report, protocol=self.protocol,
-            decisions={"consensus": self.decisions},
+            decisions={"network": self.pings, "consensus": self.decisions},
             treasons={"consensus": self.treasons[node]} if node in self.treasons else {},
         )  # fmt: skip
         return Plan(node=node, seed=self.seed + node, tests=TESTS, replica=replica)
@@ -121,10 +125,12 @@ def configure(settings: Settings, *, cores: int, limit: float) -> Config:
     timeouts = {
         "consensus": max(0.5, 8 * work),
         "partition": max(0.3, 5 * work),
-        "election": max(0.25, 40 * count * _MESSAGE / cores * 2),
+        "election": 0.05 + 120 * count * _MESSAGE / cores,
+        "network": 1.0,
     }
     return Config(
         count=count, seed=settings.seed, protocol=settings.protocol, treasons=_treasons(settings),
+        pings=min(settings.iterations, max(_PINGS_LEAST, _PINGS_WORK // count)),
         decisions=min(settings.iterations, max(_DECISIONS_LEAST, _DECISIONS_WORK // count**2)),
         timeouts=timeouts, limit=limit, faults=parse(settings.faults, count),
     )  # fmt: skip

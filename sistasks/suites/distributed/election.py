@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sistasks.cluster.switching.faults import ANY, Cut, Faults
 from sistasks.consensus.elections import check_election
 from sistasks.consensus.events import Candidate, Follow, Leader
-from sistasks.consensus.findings import Violation
-from sistasks.suites.distributed.outcome import Outcome
+from sistasks.suites.distributed.outcome import Outcome, stuck
 
 if TYPE_CHECKING:
     from sistasks.suites.distributed.arena import Arena
@@ -30,7 +29,7 @@ async def election(arena: Arena) -> Outcome:
     started = time.monotonic()
     limit = min(config.limit, _PATIENCE * config.timeouts["election"])
     if await _known(arena, 0, frozenset(), limit) is None:
-        outcome.violations.append(_none(f"no leader within {limit:.0f} s of the start"))
+        outcome.violations.append(stuck((), 0, f"no leader within {limit:.0f} s of the start"))
     else:
         for _ in range(_CUTS if config.count < _LARGE else _CUTS_LARGE):
             if not await _lose_leader(arena, outcome, limit, kill=False):
@@ -39,16 +38,9 @@ async def election(arena: Arena) -> Outcome:
             await _lose_leader(arena, outcome, limit, kill=True)
     outcome.seconds = time.monotonic() - started
     await arena.finish(config.limit)
-    told = {number: arena.ear(number).events for number in arena.nodes if number not in arena.killed}
-    told |= {number: arena.ear(number).events for number in arena.killed}
-    outcome.violations += check_election(
-        told, n=config.count, f=config.count - config.majority, unheard=()
-    )  # fmt: skip
+    told = {number: arena.ear(number).events for number in arena.nodes}
+    outcome.violations += check_election(told, n=config.count, f=config.count - config.majority)
     return outcome
-
-
-def _none(words: str) -> Violation:
-    return Violation("liveness", (), 0, words)
 
 
 def _leader(arena: Arena) -> tuple[int, int]:
@@ -100,7 +92,7 @@ async def _lose_leader(arena: Arena, outcome: Outcome, limit: float, *, kill: bo
     known = await _known(arena, term, frozenset({leader}), limit)
     if known is None:
         how = "was killed" if kill else "was cut off"
-        outcome.violations.append(_none(f"no leader within {limit:.0f} s after node {leader} {how}"))
+        outcome.violations.append(stuck((), 0, f"no leader within {limit:.0f} s after node {leader} {how}"))
         return False
     outcome.samples["election.time"].append(max(0, known[1] - lost_at))
     outcome.samples["election.rounds"].append(_terms(arena, term, leader))
@@ -112,7 +104,9 @@ async def _lose_leader(arena: Arena, outcome: Outcome, limit: float, *, kill: bo
         lambda: leader in _learnt(arena, term, frozenset()).get(_leader(arena)[0], {}), limit
     )
     if not back:
-        outcome.violations.append(_none(f"node {leader} does not learn of the new leader after healing"))
+        outcome.violations.append(
+            stuck((), 0, f"node {leader} does not learn of the new leader after healing")
+        )
     return back
 
 

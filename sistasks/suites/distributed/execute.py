@@ -15,6 +15,7 @@ from sistasks.suites.distributed.arena import Arena
 from sistasks.suites.distributed.config import TESTS, Config
 from sistasks.suites.distributed.consensus import consensus
 from sistasks.suites.distributed.election import election
+from sistasks.suites.distributed.network import network
 from sistasks.suites.distributed.outcome import Outcome
 from sistasks.suites.distributed.partition import partition
 
@@ -101,7 +102,7 @@ async def execute(
 async def _run(name: str, arena: Arena, cores: int) -> Outcome:
     if name == "consensus":
         return await consensus(arena, cores=cores)
-    return await (partition(arena) if name == "partition" else election(arena))
+    return await {"network": network, "partition": partition, "election": election}[name](arena)
 
 
 def _take(whole: GuestResults, outcome: Outcome, error: SistasksError | None) -> None:

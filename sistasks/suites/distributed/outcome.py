@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sistasks.consensus.findings import Violation, names
+
 if TYPE_CHECKING:
-    from sistasks.consensus.findings import Violation
+    from collections.abc import Iterable
+
     from sistasks.suites.distributed.arena import Arena
 
 
@@ -76,6 +79,12 @@ class Work:
         if self.malformed:
             said.append(f"{self.malformed} malformed frames came from the nodes and were dropped")
         return said
+
+
+def stuck(nodes: Iterable[int], index: int, words: str) -> Violation:
+    """Nodes that did not get on."""
+    late = tuple(sorted(nodes))
+    return Violation("liveness", late, index, f"{names(late)}: {words}" if late else words)
 
 
 async def work(arena: Arena) -> Work:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 from sistasks.cluster.switching.faults import Cut, Faults
 from sistasks.consensus import checker
-from sistasks.consensus.findings import Violation, names
-from sistasks.suites.distributed.outcome import Outcome
+from sistasks.suites.distributed.outcome import Outcome, stuck
 
 if TYPE_CHECKING:
+    from sistasks.consensus.findings import Violation
     from sistasks.consensus.records import Claim
     from sistasks.suites.distributed.arena import Arena
     from sistasks.suites.distributed.config import Config
@@ -100,7 +100,7 @@ async def partition(arena: Arena) -> Outcome:
     started = time.monotonic()
     passed = []
     if not await arena.wait(lambda: min(arena.heights(arena.alive)) >= _WARM_UP, limit):
-        outcome.violations.append(_stuck(arena, _WARM_UP, f"within {limit:.0f} s of the start"))
+        outcome.violations.append(_late(arena, _WARM_UP, f"within {limit:.0f} s of the start"))
     else:
         for scenario in scenarios(config):
             passed.append(await _one(arena, scenario, outcome, limit))
@@ -112,9 +112,9 @@ async def partition(arena: Arena) -> Outcome:
     return outcome
 
 
-def _stuck(arena: Arena, goal: int, when: str) -> Violation:
+def _late(arena: Arena, goal: int, when: str) -> Violation:
     late = [number for number in arena.alive if arena.ear(number).height < goal]
-    return Violation("liveness", tuple(late), goal, f"{names(late)}: fewer than {goal} decisions {when}")
+    return stuck(late, goal, f"fewer than {goal} decisions {when}")
 
 
 async def _one(arena: Arena, scenario: Scenario, outcome: Outcome, limit: float) -> _Passed:
@@ -133,14 +133,14 @@ async def _one(arena: Arena, scenario: Scenario, outcome: Outcome, limit: float)
     await asyncio.sleep(_WATCH * config.timeouts["partition"])
     going_on = scenario.going_on & set(arena.alive)
     if going_on and not await arena.wait(lambda: max(arena.heights(going_on)) >= highest + _MORE, limit):
-        words = f"{names(going_on)} are a quorum and decide nothing more ({scenario.name})"
-        outcome.violations.append(Violation("liveness", tuple(sorted(going_on)), highest, words))
+        words = f"a quorum, and nothing more is decided ({scenario.name})"
+        outcome.violations.append(stuck(going_on, highest, words))
     # where nobody could go on, recovery is that something is decided again
     goal = max(arena.heights(arena.alive)) + (0 if scenario.going_on else 1)
     healed_at = time.monotonic_ns()
     await arena.switch.heal()
     if not await arena.wait(lambda: min(arena.heights(arena.alive)) >= goal, limit):
-        outcome.violations.append(_stuck(arena, goal, f"{limit:.0f} s after healing ({scenario.name})"))
+        outcome.violations.append(_late(arena, goal, f"{limit:.0f} s after healing ({scenario.name})"))
     return _Passed(scenario, cut_at, healed_at, highest, goal, before)
 
 

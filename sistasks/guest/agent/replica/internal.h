@@ -16,6 +16,7 @@
 void ledger_begin(void);
 void ledger_put(const struct command *command, uint32_t round, uint32_t how);
 uint32_t ledger_round_at(uint32_t index);
+void ledger_sample(int64_t ns); /* a latency that is no command's */
 void ledger_report(const char *metric);
 
 /* catchup.c */

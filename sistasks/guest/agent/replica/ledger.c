@@ -145,6 +145,12 @@ static void *grown(void *array, uint32_t count, uint32_t *room_now, size_t size)
     return larger;
 }
 
+void ledger_sample(int64_t ns)
+{
+    latencies = grown(latencies, latency_count, &latency_room, sizeof *latencies);
+    latencies[latency_count++] = ns;
+}
+
 static void measure_own(const struct command *command, uint64_t now)
 {
     if (command->client != cluster.self || command->number > submitted ||
@@ -153,8 +159,7 @@ static void measure_own(const struct command *command, uint64_t now)
     }
     uint64_t *at = &submitted_at[command->number % SAMPLES_OPEN];
     if (*at != 0) {
-        latencies = grown(latencies, latency_count, &latency_room, sizeof *latencies);
-        latencies[latency_count++] = (int64_t)(now - *at);
+        ledger_sample((int64_t)(now - *at));
         *at = 0;
     }
 }

@@ -129,7 +129,7 @@ struct protocol {
     /* where it stands, for the host: the view or term */
     uint32_t (*round)(void);
 };
-extern const struct protocol pbft, hotstuff, election;
+extern const struct protocol ping, pbft, hotstuff, election;
 
 /* wire.c: as if `from` had sent it; a node that authenticates drops it */
 void wire_forge(unsigned from, unsigned to, uint8_t type, const void *data, size_t size);
