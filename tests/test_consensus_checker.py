@@ -7,11 +7,11 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 import pytest
-from consensus_runs import STEP, Run, head_of, plain, runs, submitted
+from consensus_runs import Run, head_of, plain, runs, submitted
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sistasks.consensus.checker import Cut, agreement, check, loyal_logs
+from sistasks.consensus.checker import agreement, check, loyal_logs
 from sistasks.consensus.records import Claim, Decisions, Fate, chain
 
 if TYPE_CHECKING:
@@ -91,6 +91,19 @@ def test_agreement_is_told_compactly() -> None:
     )
 
 
+def test_many_who_differ_are_told_in_few_words() -> None:
+    run = plain(n=7, length=1)
+    for node in range(2, 6):
+        run.tell(node, [submitted(7, 1, node)])
+    (found,) = run.check()
+    assert found.words == (
+        "at index 0 nodes 1, 6, 7 decided command 1 of client 1, node 2 decided command 2 of client 1, "
+        "node 3 decided command 3 of client 1, node 4 decided command 4 of client 1, and 1 more"
+    )
+    run.tell(5, run.commands)
+    assert run.check()[0].words.endswith("node 4 decided command 4 of client 1")
+
+
 def test_commands_that_differ_in_their_value_alone_are_told_apart() -> None:
     run = plain(length=1)
     other = run.commands[0][:-1] + b"\0"
@@ -122,18 +135,48 @@ def test_the_heads_of_the_dead_bear_witness() -> None:
     run.change(4, claims=(run.claim(2), run.claim(3), run.claim(4, other)))
     (found,) = run.check()
     assert (found.kind, found.nodes, found.index) == ("agreement", (4,), 3)
-    assert found.words == "node 4: its first 4 decisions were not those of nodes 1-3"
+    assert found.words == "node 4: its head at height 4 was not that of nodes 1-3"
+
+
+def test_the_first_head_that_is_another_is_told() -> None:
+    run = plain()
+    run.tell(4, [], fate=Fate.KILLED, ended=None)
+    other = [*run.commands[:4], submitted(7, 1, 50), run.commands[5]]
+    run.change(4, claims=(run.claim(4, other), run.claim(5, other), run.claim(6, other)))
+    assert [(found.kind, found.index) for found in run.check()] == [("agreement", 4)]
+    run.change(4, claims=(run.claim(6, other),))
+    assert [(found.kind, found.index) for found in run.check()] == [("agreement", 5)]
 
 
 def test_the_dead_are_compared_with_each_other() -> None:
     run = plain(n=7, length=3)
     for node in (6, 7):
         run.tell(node, [], fate=Fate.KILLED, ended=None)
-    run.change(6, claims=(run.claim(4, [*run.commands, submitted(7, 1, 50)]),))
+    other = [*run.commands, submitted(7, 1, 50)]
+    run.change(6, claims=(run.claim(4, other),))
     run.change(7, claims=(run.claim(4, [*run.commands, submitted(7, 1, 51)]),))
     assert [(found.kind, found.nodes) for found in run.check()] == [("agreement", (6,)), ("agreement", (7,))]
-    run.change(7, claims=run.logs[6].claims)
+    run.change(7, claims=(run.claim(4, other, 32),))
     assert run.check() == []
+
+
+def test_two_heads_of_one_height() -> None:
+    run = plain()
+    run.tell(4, [], fate=Fate.KILLED, ended=None)
+    run.change(4, claims=(Claim(9, bytes(8)), Claim(9, bytes(9))))
+    assert run.check() == []
+    run.change(4, claims=(Claim(9, bytes(8)), Claim(9, b"\1" * 8)))
+    assert run.kinds() == {"agreement"}
+
+
+def test_beyond_a_gap_the_heads_that_were_told_are_compared() -> None:
+    run = plain()
+    run.tell(1, run.commands, [2, 3])
+    a, _, c = run.logs[1].frames
+    run.change(1, frames=(a, c), claims=(run.claim(5),))
+    assert run.kinds() == {"order"}
+    run.change(1, ended=run.claim(6, [*run.commands[:5], submitted(7, 1, 50)], 32))
+    assert run.kinds() == {"order", "agreement"}
 
 
 @dull
@@ -182,6 +225,17 @@ def test_a_command_decided_twice(run: Run, data: st.DataObject) -> None:
     (found,) = run.check()
     assert (found.kind, found.nodes, found.index) == ("duplicate", loyal, second)
     assert f"is decided at index {first} and again at {second}" in found.words
+
+
+def test_a_number_is_decided_once_whatever_its_value() -> None:
+    run = plain()
+    for node in range(1, 5):
+        run.tell(node, [*run.commands, run.commands[2][:8] + bytes(24)])
+    assert {(found.kind, found.index) for found in run.check()} == {("validity", 6), ("duplicate", 6)}
+
+
+def test_nothing_is_required_unless_it_is_said() -> None:
+    assert plain(length=0).check() == []
 
 
 def test_a_gap_may_be_empty_as_often_as_it_likes() -> None:
@@ -265,110 +319,6 @@ def test_what_a_killed_node_did_not_come_to_tell_is_no_fault() -> None:
     assert run.kinds() == {"chain"}
 
 
-@dull
-@given(runs(), st.integers(1, 5))
-def test_too_few_decisions(run: Run, more: int) -> None:
-    run.require(decisions=0, commands=0)
-    least = min(len(run.entries(node)) for node in run.alive())
-    short = tuple(node for node in run.alive() if len(run.entries(node)) < least + more)
-    run.require(decisions=least)
-    assert run.check() == []
-    run.require(decisions=least + more)
-    found = run.check()
-    assert {violation.kind for violation in found} == {"liveness"}
-    assert sorted(node for violation in found for node in violation.nodes) == list(short)
-    assert found[0].words.endswith(f"{found[0].index} decisions where {least + more} are required")
-
-
-def test_gaps_alone_are_no_progress() -> None:
-    run = plain(length=0)
-    for node in range(1, 5):
-        run.tell(node, [bytes(32)] * 3)
-    run.require(decisions=3, commands=1)
-    (found,) = run.check()
-    assert found.words == "nodes 1-4: 0 commands decided where 1 are required"
-
-
-@pytest.mark.parametrize("fate", [Fate.CUT_OFF, Fate.KILLED])
-def test_who_could_not_owes_nothing(fate: Fate) -> None:
-    run = plain()
-    run.tell(4, run.commands[:2], fate=fate)
-    run.require(decisions=6, before={1: run.claim(4)})
-    assert run.check() == []
-
-
-@dull
-@given(runs(least=1), st.data())
-def test_lost_decisions(run: Run, data: st.DataObject) -> None:
-    """Node 1 had it before the fault; the others never heard of it."""
-    longest = max(len(run.entries(node)) for node in run.alive())
-    ahead = data.draw(st.integers(longest + 1, longest + 3))
-    commands = [*run.commands[:longest], *(submitted(run.seed, 1, 90 + i) for i in range(3))]
-    run.require(before={1: run.claim(ahead, commands)})
-    found = run.check()
-    assert {violation.kind for violation in found} == {"lost"}
-    assert sorted(node for violation in found for node in violation.nodes) == run.alive()
-    assert f"node 1 had {ahead} before the fault" in found[0].words
-
-
-def test_decisions_that_are_others_after_the_fault() -> None:
-    run = plain()
-    run.require(before={2: run.claim(3, [*run.commands[:2], submitted(7, 1, 50)]), 3: run.claim(6)})
-    (found,) = run.check()
-    assert (found.kind, found.nodes, found.index) == ("lost", (1, 2, 3, 4), 3)
-    assert found.words == "nodes 1-4: the first 3 decisions are not those that node 2 had before the fault"
-
-
-def test_what_a_dead_node_had_decided_must_live_and_what_a_traitor_claims_need_not() -> None:
-    run = plain()
-    run.tell(4, [], fate=Fate.KILLED, ended=None)
-    other = [*run.commands[:5], submitted(7, 1, 50), submitted(7, 1, 51)]
-    run.require(before={4: run.claim(7, other)})
-    assert run.kinds() == {"lost"}
-    run.change(4, treason="corrupt")
-    assert run.check() == []
-
-
-@pytest.mark.parametrize(("span", "certified", "cries"), [
-    ((2 * STEP, 4 * STEP), 0, True),
-    ((3 * STEP, 3 * STEP + 1), 0, True),
-    ((2 * STEP + 1, 3 * STEP), 0, False),  # between two decisions
-    ((3 * STEP, 3 * STEP + 1), 3, True),
-    ((3 * STEP, 3 * STEP + 1), 4, False),
-])  # fmt: skip
-def test_a_side_without_a_quorum_must_not_decide(span: tuple[int, int], certified: int, cries: bool) -> None:
-    run = plain(n=10)
-    for size in (6, 7):  # of 10 nodes 7 make a quorum
-        run.require(cuts=[Cut(dict.fromkeys(range(1, size + 1), span), certified)])
-        assert run.kinds() == ({"minority"} if cries and size == 6 else set())
-
-
-def test_the_side_is_named_and_may_take_what_others_decided() -> None:
-    run = plain()
-    run.require(cuts=[Cut({1: (2500, 4500), 2: (2500, 2600)}), Cut({3: (0, 1)})])
-    assert [(found.nodes, found.index, found.words) for found in run.check()] == [
-        (
-            (1,),
-            3,
-            "node 1: decided index 3 while 2 were cut off, and 3 make a quorum (and 1 more)",
-        ),
-        ((3,), 0, "node 3: decided index 0 while 1 were cut off, and 3 make a quorum"),
-    ]
-    for node in (1, 3):
-        entries = tuple(dataclasses.replace(entry, taken=True) for entry in run.entries(node))
-        run.change(node, frames=(Decisions(0, entries),))
-    assert run.check() == []
-
-
-def test_a_crash_protocol_has_a_majority_for_a_quorum() -> None:
-    run = plain(n=5)
-    run.f = 2
-    run.require(cuts=[Cut(dict.fromkeys((1, 2, 3), (0, 10**9)))])
-    assert run.check() == []
-    run.require(cuts=[Cut(dict.fromkeys((1, 2), (0, 10**9)))])
-    assert run.kinds() == {"minority"}
-
-
 def test_every_node_must_be_there_once() -> None:
     run = plain()
     logs = list(run.logs.values())
@@ -376,12 +326,6 @@ def test_every_node_must_be_there_once() -> None:
         with pytest.raises(ValueError, match="one each"):
             check(wrong, n=4, f=1, seed=7)
     assert check(logs, n=4, f=1, seed=7) == []
-    run.require(before={5: run.claim(1)})
-    with pytest.raises(ValueError, match="a fault of node 5 in a cluster of 4"):
-        run.check()
-    run.require(before={}, cuts=[Cut({1: (0, 1), 9: (0, 1)})])
-    with pytest.raises(ValueError, match="a fault of nodes 1, 9 in a cluster of 4"):
-        run.check()
 
 
 def test_another_seed_makes_everything_wrong() -> None:

@@ -6,13 +6,14 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sistasks.consensus import measures
 from sistasks.consensus.clocks import offset
 from sistasks.consensus.records import Decision, Decisions, NodeLog
 
+dull = settings(deadline=None)
 SIZES = st.lists(st.integers(1, 1000), min_size=2, max_size=8, unique=True)
 
 
@@ -25,6 +26,7 @@ def test_traffic_by_hand() -> None:
         measures.traffic(edges, 0)
 
 
+@dull
 @given(SIZES, st.floats(-3, 3), st.floats(0.01, 100))
 def test_a_law_is_found_again(sizes: list[int], exponent: float, factor: float) -> None:
     found = measures.growth([(n, factor * n**exponent) for n in sizes])
@@ -33,6 +35,7 @@ def test_a_law_is_found_again(sizes: list[int], exponent: float, factor: float) 
     assert found.worst == pytest.approx(1, abs=1e-6)
 
 
+@dull
 @given(SIZES, st.data())
 def test_growth_is_the_least_squares_of_numpy(sizes: list[int], data: st.DataObject) -> None:
     values = [data.draw(st.floats(0.01, 1e6)) for _ in sizes]
@@ -104,6 +107,7 @@ def test_no_bound(wrong: dict[str, int]) -> None:
         measures.cpu_bound(**values)
 
 
+@dull
 @given(
     st.integers(-(10**15), 10**15),
     st.lists(st.tuples(st.integers(0, 10**12), st.integers(0, 10**9)), min_size=1),

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 from consensus_runs import head_of, submitted
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sistasks.consensus.records import (
@@ -23,11 +23,13 @@ from sistasks.consensus.records import (
     label,
 )
 
+dull = settings(deadline=None)
 UINT32, UINT64 = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
 ENTRIES = st.builds(Decision, UINT32, st.booleans(), UINT64, st.binary(min_size=32, max_size=32))
 DECISIONS = st.builds(Decisions, st.integers(0, 2**32 - 9), st.lists(ENTRIES, max_size=8).map(tuple))
 
 
+@dull
 @given(DECISIONS)
 def test_round_trip(decisions: Decisions) -> None:
     assert decode_decisions(encode_decisions(decisions)) == decisions
@@ -39,6 +41,7 @@ def test_the_layout_is_that_of_the_agent() -> None:
     assert decode_decisions(payload) == Decisions(5, (Decision(3, True, 2**40, command),))
 
 
+@dull
 @given(st.binary(max_size=200))
 def test_any_bytes_are_decisions_or_an_error(payload: bytes) -> None:
     try:
@@ -48,6 +51,7 @@ def test_any_bytes_are_decisions_or_an_error(payload: bytes) -> None:
     assert encode_decisions(decisions) == payload
 
 
+@dull
 @given(DECISIONS, st.data())
 def test_a_payload_cut_off_or_with_more_is_an_error(decisions: Decisions, data: st.DataObject) -> None:
     payload = encode_decisions(decisions)
@@ -73,6 +77,7 @@ def test_the_last_index_is_one() -> None:
     assert decode_decisions(encode_decisions(decisions)) == decisions
 
 
+@dull
 @given(UINT64, st.integers(1, 128), st.integers(1, 2**32 - 1))
 def test_a_command_is_what_the_format_says(seed: int, client: int, number: int) -> None:
     command = command_of(seed, client, number)
@@ -80,6 +85,9 @@ def test_a_command_is_what_the_format_says(seed: int, client: int, number: int) 
     assert is_valid(command, seed=seed, n=client)
     assert not is_valid(command, seed=seed, n=client - 1)
     assert not is_valid(command, seed=seed ^ 1, n=client)
+    assert not is_valid(command_of(seed, client, 0), seed=seed, n=client)
+    assert not is_valid(command_of(seed, 0, number), seed=seed, n=client)
+    assert is_valid(bytes(32), seed=seed, n=client)
 
 
 def test_formats_by_known_values() -> None:
@@ -91,6 +99,7 @@ def test_formats_by_known_values() -> None:
     )
 
 
+@dull
 @given(UINT64, st.lists(st.binary(min_size=32, max_size=32), max_size=5))
 def test_a_chain_has_a_head_at_every_height(seed: int, commands: list[bytes]) -> None:
     assert chain(seed, commands) == [head_of(seed, commands[:height]) for height in range(len(commands) + 1)]
@@ -105,6 +114,11 @@ def test_commands_in_words() -> None:
 def test_a_claim_that_nearly_any_log_would_meet_is_none(size: int) -> None:
     with pytest.raises(ValueError, match=f"a head of {size} bytes"):
         Claim(1, bytes(size))
+
+
+@pytest.mark.parametrize("size", [8, 32])
+def test_a_claim_may_be_a_whole_head_or_eight_bytes_of_it(size: int) -> None:
+    assert len(Claim(1, bytes(size)).head) == size
 
 
 def test_a_node_is_loyal_unless_the_plan_says_otherwise() -> None:

@@ -6,7 +6,7 @@ What traitors tell is never evidence, neither for nor against anybody.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sistasks.consensus.findings import Violation, gathered, names
 from sistasks.consensus.records import EMPTY, Claim, Decision, Fate, NodeLog, chain, is_valid, label
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     Found = dict[int, list[tuple[int, str]]]
+
+_TOLD: Final = 4  # what was decided differently at one index, in words
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,10 @@ class _Read:
     def height(self) -> int:
         """Decisions before the first that is missing."""
         return len(self.heads) - 1
+
+    def told(self) -> tuple[Claim, ...]:
+        """What it said of its log, as it came."""
+        return self.log.claims if self.log.ended is None else (*self.log.claims, self.log.ended)
 
 
 def check(
@@ -136,9 +142,12 @@ def _split(index: int, holders: Mapping[bytes, int], nodes: list[int]) -> Violat
     """The violation of nodes that differ at an index for the first time."""
     among = sum(1 << node for node in nodes)
     parts = {command: mask & among for command, mask in holders.items() if mask & among}
-    told = [f"{names(_bits(mask))} decided {label(command)}" for command, mask in parts.items()]
-    if len({label(command) for command in parts}) < len(parts):  # only their values differ
-        told = [f"{names(_bits(mask))} decided {command.hex()}" for command, mask in parts.items()]
+    alike = len({label(command) for command in parts}) < len(parts)  # only their values differ
+    told = [
+        f"{names(_bits(mask))} decided {command.hex() if alike else label(command)}"
+        for command, mask in list(parts.items())[:_TOLD]
+    ]
+    told += [f"and {len(parts) - _TOLD} more"] * (len(parts) > _TOLD)
     return Violation("agreement", tuple(sorted(nodes)), index, f"at index {index} {', '.join(told)}")
 
 
@@ -218,10 +227,6 @@ def _validity(loyal: list[_Read], seed: int, n: int) -> list[Violation]:
 def _duplicates(loyal: list[_Read]) -> list[Violation]:
     found: Found = {}
     for read in loyal:
-        if len({command[:8] for command in read.at.values() if command != EMPTY}) == sum(
-            command != EMPTY for command in read.at.values()
-        ):
-            continue
         places: dict[bytes, int] = {}
         for index, command in sorted(read.at.items()):
             before = places.setdefault(command[:8], index)
@@ -237,7 +242,7 @@ def _chains(loyal: list[_Read]) -> list[Violation]:
         log = read.log
         sent = max(read.at, default=-1) + 1
         wrong = []
-        for claim in (*log.claims, *((log.ended,) if log.ended else ())):
+        for claim in read.told():
             if claim.height > sent and log.fate is not Fate.KILLED:
                 wrong.append((claim.height, f"claims {claim.height} decisions and sent {sent}"))
             elif claim.height <= read.height and not read.heads[claim.height].startswith(claim.head):
@@ -251,14 +256,9 @@ def _chains(loyal: list[_Read]) -> list[Violation]:
 
 
 def _told_agreement(loyal: list[_Read]) -> list[Violation]:
-    """Of a killed node only claims are left: the heads that it told must be those of the others at that height."""
+    """Where a log did not come, the heads that its node told must be those of all at that height."""
+    told = [(claim, read) for read in loyal for claim in read.told() if claim.height > read.height]
     heads: dict[int, list[tuple[bytes, int]]] = {}
-    told = [
-        (claim, read)
-        for read in loyal
-        for claim in read.log.claims
-        if claim.height > read.height and read.log.fate is Fate.KILLED
-    ]
     for height in {claim.height for claim, _ in told}:
         heads[height] = [(read.heads[height], read.node) for read in loyal if read.height >= height]
         heads[height] += [(claim.head, read.node) for claim, read in told if claim.height == height]
@@ -267,10 +267,10 @@ def _told_agreement(loyal: list[_Read]) -> list[Violation]:
         others = {
             node
             for head, node in heads[claim.height]
-            if node != read.node and not (head.startswith(claim.head) or claim.head.startswith(head))
+            if not (head.startswith(claim.head) or claim.head.startswith(head))
         }
         if others and read.node not in found:
-            words = f"its first {claim.height} decisions were not those of {names(others)}"
+            words = f"its head at height {claim.height} was not that of {names(others)}"
             found[read.node] = [(claim.height - 1, words)]
     return gathered("agreement", found)
 
