@@ -42,13 +42,13 @@ class Held:
 
 
 class Tally:
-    """What was done on one edge."""
+    """What was done on one edge; `under_way` are the frames that wait, delayed or held."""
 
-    __slots__ = ("corrupted", "delayed", "duplicated", "loss", "rate", "reordered")
+    __slots__ = ("corrupted", "delayed", "duplicated", "loss", "rate", "reordered", "under_way")
 
     def __init__(self) -> None:
         self.loss = self.rate = 0
-        self.corrupted = self.duplicated = self.reordered = self.delayed = 0
+        self.corrupted = self.duplicated = self.reordered = self.delayed = self.under_way = 0
 
 
 class Fate:
@@ -132,6 +132,7 @@ class Fate:
                 else:
                     out.append(Passed(due, held.frame))
                     held.frame = None
+                    self._tally.under_way -= 1
             self._held = still
 
     def _due(self, frame: bytes, now: int, wait: int) -> int:

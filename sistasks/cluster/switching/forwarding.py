@@ -257,11 +257,11 @@ class Switch:
 
     def _release(self, edge: Edge, passed: Passed, now: int) -> None:
         self._under_way -= len(passed.frame)
-        edge.under_way -= 1
         if passed.held is not None:
             if passed.held.frame is None:  # it has gone before
                 return
             passed.held.frame = None
+        edge.under_way -= 1
         if edge.way is GONE:
             edge.gone += 1
         else:
@@ -277,8 +277,8 @@ class Switch:
         for _, _, edge, passed in queue:
             if edge.way is not GONE and faults.of(edge.source, edge.target.number).cut:
                 self._under_way -= len(passed.frame)
-                edge.under_way -= 1
                 if passed.held is None or passed.held.frame is not None:
+                    edge.under_way -= 1
                     edge.partition += 1
             else:
                 self._release(edge, passed, now)

@@ -35,7 +35,6 @@ class Edge(Tally):
         frames, bytes: handed to the target's queue; bytes of Ethernet frames.
         overflow: dropped because the target's queue was full.
         gone: dropped because the target is no longer there.
-        under_way: frames that are delayed now.
         way: None where frames pass untouched.
     """
 
@@ -58,7 +57,7 @@ class Edge(Tally):
         self.target = target
         self.pending: list[bytes] = []
         self.way = way
-        self.frames = self.bytes = self.partition = self.overflow = self.gone = self.under_way = 0
+        self.frames = self.bytes = self.partition = self.overflow = self.gone = 0
 
 
 class Port:

@@ -82,19 +82,19 @@ class Process:
             now = clock()
             self._rounds += 1
             switch.release(now)
+            for (
+                descriptor,
+                mask,
+            ) in events:  # the owner first: what it has asked for holds for frames sent later
+                if descriptor == control and not self._hear(mask):
+                    self._end_capture()
+                    return
             for descriptor, mask in events:
-                if descriptor == control:
-                    if not self._hear(mask):
-                        self._end_capture()
-                        return
-                    continue
                 port = self._ports.get(descriptor)
-                if port is None:  # closed in this very round
-                    continue
-                if mask & select.EPOLLOUT:
-                    self._unblock(port)
-                if mask & ~select.EPOLLOUT:
-                    self._receive(port, now)
+                if (
+                    port is not None
+                ):  # the owner's line is no port, and a port may have gone in this very round
+                    self._serve(port, mask, now)
             if switch.dirty:
                 self._send()
             if self._capture is not None and self._capture.error is not None:
@@ -107,6 +107,12 @@ class Process:
             # epoll counts in milliseconds, select in microseconds; epoll's own descriptor can be waited for
             select.select([self._epoll], [], [], wait / 1e9)
         return self._epoll.poll(0)
+
+    def _serve(self, port: SocketPort, mask: int, now: int) -> None:
+        if mask & select.EPOLLOUT:
+            self._unblock(port)
+        if mask & ~select.EPOLLOUT:
+            self._receive(port, now)
 
     def _receive(self, port: SocketPort, now: int) -> None:
         try:
@@ -167,26 +173,32 @@ class Process:
             return False
         if not mask & ~select.EPOLLOUT:
             return True
-        try:
-            data, ancillary, _, _ = self._control.recvmsg(
-                RECEIVE, socket.CMSG_SPACE(4 * _DESCRIPTORS), socket.MSG_CMSG_CLOEXEC
-            )
-        except BlockingIOError:
-            return True
-        except ConnectionError:
-            return False
+        while True:
+            try:
+                data, ancillary, _, _ = self._control.recvmsg(
+                    RECEIVE, socket.CMSG_SPACE(4 * _DESCRIPTORS), socket.MSG_CMSG_CLOEXEC
+                )
+            except BlockingIOError:
+                return True
+            except ConnectionError:
+                return False
+            if not data:
+                return False
+            self._take(ancillary)
+            for what, body in self._messages.feed(data):
+                if what == FRAME:
+                    frame, ports = decode_inject(body)
+                    self._switch.inject(frame, ports or self._switch.ports)
+                else:
+                    self._do(json.loads(body))
+
+    def _take(self, ancillary: list[tuple[int, int, bytes]]) -> None:
+        """Keep the descriptors that came with a message."""
         for level, kind, payload in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 numbers = array.array("i")
                 numbers.frombytes(payload[: len(payload) - len(payload) % numbers.itemsize])
                 self._descriptors.extend(numbers)
-        for what, body in self._messages.feed(data):
-            if what == FRAME:
-                frame, ports = decode_inject(body)
-                self._switch.inject(frame, ports or self._switch.ports)
-            else:
-                self._do(json.loads(body))
-        return bool(data)
 
     def _do(self, message: dict[str, Any]) -> None:
         answer: dict[str, Any] = {"id": message.get("id")}
