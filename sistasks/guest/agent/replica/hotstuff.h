@@ -22,6 +22,9 @@ enum { PROPOSAL = 1, VOTE, WISH, DOUBT, VOUCH, ASK, BLOCKS };
 _Static_assert(BLOCK_SIZE + VOTERS_SIZE + NODES_MAX * SHARE <= PAYLOAD_MAX, "a proposal is one message");
 _Static_assert(REFERENCE_SIZE + NODES_MAX * SHARE <= PAYLOAD_MAX, "a vote is one message");
 
+enum { VIEW_TIMER, RETRY_TIMER, GRACE_TIMER };
+#define VIEW_MAX (UINT32_MAX - RING) /* later views are lies: nobody lives so long */
+
 struct reference {
     uint32_t view;
     uint8_t digest[DIGEST];
@@ -47,12 +50,14 @@ static inline unsigned leader_of(uint32_t view)
 
 /* hotstuff_blocks.c: recent blocks, by view */
 #define RING 1024u
+#define WAYS 2u
 #define AHEAD 256u /* uncertified blocks of later views than this many are not kept: they could push out others */
 void blocks_begin(struct reference *genesis);
 struct block *block_find(const struct reference *reference);
 /* found or made; NULL: there is no room for one of that view. The pointer holds until the next call. */
 struct block *block_place(const struct reference *reference);
-/* the blocks of one view: at most two, which NULL may stand for */
+bool block_certified(const struct reference *reference);
+/* the blocks of one view: WAYS at most, NULL for none */
 struct block *block_of_view(uint32_t view, unsigned which);
 /* the content as it is hashed; the digest in `self` follows from it */
 void block_read(const uint8_t *data, struct block *block);
@@ -92,9 +97,35 @@ unsigned proof_take_vouch(unsigned from, const struct reference *reference);
 /* whether this is new: then vouches for it count from now on */
 bool proof_doubt(const struct reference *reference);
 
-/* hotstuff.c, for the traitor */
-struct reference hotstuff_high(void);
-uint32_t hotstuff_view(void);
+/* hotstuff.c: what this node believes of the chain */
+extern struct chain {
+    uint32_t view;
+    uint32_t locked_view;       /* no vote for blocks whose parent is below */
+    struct reference high;      /* the highest certified block */
+    struct reference committed; /* the highest decided one; the ledger may have less of it, or more */
+} chain;
+bool at_rest(void); /* all is decided */
+/* a certificate holds; ask `helper` for blocks that are missing */
+void chain_certify(const struct reference *reference, unsigned helper);
+void chain_entered(void);
+/* its last two votes, those from a view on */
+void chain_send_votes(unsigned to, uint32_t from_view);
+
+/* hotstuff_views.c */
+void views_begin(void);
+void views_enter(uint32_t which, bool by_certificate);
+void views_give_up(void);
+void views_take_wish(unsigned from, const uint8_t *data, size_t size);
+
+/* hotstuff_lead.c */
+void lead_begin(void);
+void lead_entered(bool by_certificate);
+void lead_grace_over(void);
+void lead_propose(void); /* if it is time */
+void lead_again(void);   /* to all, if it has proposed in this view */
+void lead_has_votes(const struct reference *reference, unsigned votes);
+/* a node lacks so many shares for the proposal's certificate */
+void lead_take_doubt(unsigned from, const struct reference *reference, unsigned missing);
 
 /* hotstuff_lies.c */
 bool hotstuff_lie(unsigned to, uint8_t *type, uint8_t *data, size_t *size);

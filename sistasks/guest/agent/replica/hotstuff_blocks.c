@@ -3,7 +3,6 @@
 
 #include "hotstuff.h"
 
-#define WAYS 2u
 #define ANSWER (PAYLOAD_MAX / BLOCK_SIZE)
 
 static struct block ring[RING][WAYS];
@@ -60,6 +59,12 @@ struct block *block_find(const struct reference *reference)
         }
     }
     return NULL;
+}
+
+bool block_certified(const struct reference *reference)
+{
+    const struct block *block = block_find(reference);
+    return block != NULL && block->certified;
 }
 
 /* whether another block of this view or a later one may take its place */

@@ -85,7 +85,7 @@ static size_t false_certificate(uint8_t *out)
 static void ask_for_false_views(void)
 {
     uint8_t data[PAYLOAD_MAX];
-    struct reference reference = {.view = hotstuff_view() + (uint32_t)(roll() % 1000)};
+    struct reference reference = {.view = chain.view + (uint32_t)(roll() % 1000)};
     memset(reference.digest, (int)roll(), DIGEST);
     for (unsigned i = 0; i < WISH_REFERENCES; i++) {
         reference.view++;
@@ -95,7 +95,7 @@ static void ask_for_false_views(void)
     data[4] = WISH_REFERENCES;
     wire_send_all(WISH, data, 5 + WISH_REFERENCES * REFERENCE_SIZE);
     /* a block of its own next view upon such a certificate, with shares that are none */
-    struct block block = {.self = {.view = hotstuff_view() + 1}};
+    struct block block = {.self = {.view = chain.view + 1}};
     while (leader_of(block.self.view) != cluster.self) {
         block.self.view++;
     }
@@ -108,7 +108,7 @@ static void ask_for_false_views(void)
 static void flood(void)
 {
     uint8_t data[PAYLOAD_MAX];
-    struct reference high = hotstuff_high();
+    struct reference high = chain.high;
     for (unsigned i = 0; i < 16; i++) {
         for (size_t at = 0; at < sizeof data; at += 8) {
             put_u64(data + at, roll());
@@ -127,10 +127,10 @@ static void flood(void)
 static void forge(void)
 {
     uint8_t data[PAYLOAD_MAX];
-    struct reference parent = hotstuff_high();
+    struct reference parent = chain.high;
     const struct block *high = block_find(&parent);
     unsigned victim = cluster.self % cluster.count + 1;
-    uint32_t view = hotstuff_view() + AHEAD / 4; /* the true chain shall not overtake it on the way */
+    uint32_t view = chain.view + AHEAD / 4; /* the true chain shall not overtake it on the way */
     if (high == NULL || !high->here) {
         return;
     }
