@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import math
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +13,25 @@ import history_records as records
 from sistasks.history.connection import writing
 from sistasks.history.records import ResultRow, SampleSet, SummaryRow
 from sistasks.history.store import write_run
+from sistasks.statistics.intervals import intervals
 from sistasks.statistics.summary import summarise
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from sistasks.history.records import RunRecord
 
 SWITCH, RATE = "context_switch.latency", "throughput.rate"
+
+
+def ends(values: Sequence[int]) -> dict[str, Any]:
+    """How well the statistics are known, by column; what so few values do not tell is left out."""
+    found: dict[str, float] = {"confidence": 0.99}
+    for name, interval in intervals([[value] for value in values]).items():
+        column = "ci" if name == "mean" else name
+        found |= {f"{column}_low": float(interval.low[0]), f"{column}_high": float(interval.high[0])}
+    return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def measured(nodes: int, scale: float, seed: int) -> RunRecord:
@@ -37,7 +48,11 @@ def measured(nodes: int, scale: float, seed: int) -> RunRecord:
         }
         for metric, numbers in values.items():
             samples.append(SampleSet(node=node, metric=metric, values=numbers))
-            summaries.append(SummaryRow(node=node, metric=metric, **dataclasses.asdict(summarise(numbers))))
+            summaries.append(
+                SummaryRow(
+                    node=node, metric=metric, **dataclasses.asdict(summarise(numbers)), **ends(numbers)
+                )
+            )
         results.append(
             ResultRow(node=node, test="context_switch", status="pass", target_met=False, duration=0.02)
         )

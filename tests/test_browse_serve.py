@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import history_records as records
 import pytest
+import report_history
 from browsing import browsing, command, fill
 
 from sistasks.browse.queries import QUERIES
@@ -23,6 +24,7 @@ from sistasks.browse.tables import TABLES
 from sistasks.history import schema
 from sistasks.history.connection import prepare, reading
 from sistasks.history.store import write_run
+from sistasks.units import show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +69,30 @@ def test_a_run_links_to_all_that_belongs_to_it(site: Site) -> None:
         assert f'href="{link}' in text, link
     assert "samples of node 1" in text
     assert "samples of node 2" in site.get("/-/run/2?node=2")[1]
+
+
+def test_how_well_a_figure_is_known_is_beside_it(tmp_path: Path) -> None:
+    db = tmp_path / "results.db"
+    report_history.write_runs(db, 1)
+    with browsing(db) as known:
+        page, text = known.json("/-/run/1.json"), known.get("/-/run/1")[1]
+        (switch, rate) = page["metrics"]
+        assert (switch["confidence"], rate["confidence"]) == (0.99, 0.99)
+        low, high = switch["intervals"]["p95"]
+        assert low < switch["p95"] < high
+        assert switch["intervals"]["p99"][1] is None
+        assert f"{show(low, 'ns')} to {show(high, 'ns')}" in text
+        assert "at 99 %" in text
+        assert switch["too_few"] == ["400 samples are too few for the upper end of p99 at 99 %: it needs 528"]
+        assert switch["too_few"][0] in text
+        (point,) = known.json(f"/-/metric/{report_history.SWITCH}.json?statistic=p95")["points"]
+        assert point["interval"] == [low, high]
+        assert (
+            f"{show(low, 'ns')} to {show(high, 'ns')}"
+            in known.get(f"/-/metric/{report_history.SWITCH}?statistic=p95")[1]
+        )
+        (point,) = known.json(f"/-/metric/{report_history.SWITCH}.json?statistic=std")["points"]
+        assert point["interval"] == [None, None]
 
 
 def test_a_metric_shows_one_environment_and_one_statistic(site: Site) -> None:

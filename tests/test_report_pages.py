@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import sqlite3
+import statistics
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
@@ -17,6 +18,7 @@ from sistasks.history.store import write_run
 from sistasks.report import collect, markdown_summary, write_report
 from sistasks.report.pages import dashboard, results_page
 from sistasks.resources import data_file
+from sistasks.units import show
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,6 +112,40 @@ def test_the_dashboard_has_all_that_the_history_knows(db: Path) -> None:
     assert len([label for label in labels if label.startswith("Median of each node")]) == 2
     assert len([label for label in labels if label.startswith("History") and "12 runs" in label]) == 2
     assert len([label for label in labels if "1 change" in label]) == 1
+
+
+def test_how_well_a_figure_is_known_is_beside_it_and_what_cannot_be_known_is_said(db: Path) -> None:
+    report_history.write_runs(db, 1)
+    (metric, rate) = collect(db)[0].metrics
+    rows = metric.summaries
+    for name, column in (("mean", "ci"), ("p50", "p50"), ("p95", "p95")):
+        expected = tuple(
+            statistics.median(getattr(row, f"{column}_{end}") for row in rows) for end in ("low", "high")
+        )
+        assert metric.interval(name) == expected
+        low, high = expected
+        assert low is not None
+        assert high is not None
+        assert low < metric.middle(name) < high
+    assert metric.interval("p99")[1] is None
+    assert metric.interval("max") == (None, None)
+    page = Page(dashboard(collect(db)))
+    for words in (
+        f"{show(metric.interval('p95')[0], 'ns')} … {show(metric.interval('p95')[1], 'ns')}",
+        "one node, 99 %",
+        "400 samples are too few for the upper end of p99 at 99 %: it needs 528.",
+        "100 samples are too few for the upper end of p95 at 99 %: it needs 104.",
+    ):
+        assert words in page.text, words
+    assert "end of p50" not in page.text
+    assert (rate.too_few[0][:11], metric.too_few[0][:11]) == ("100 samples", "400 samples")
+
+
+def test_a_summary_without_intervals_has_none_on_the_page(db: Path) -> None:
+    write_run(db, records.session(), records.run(nodes=1), records.METRICS)
+    text = Page(dashboard(collect(db))).text
+    assert "one node," not in text
+    assert "too few for" not in text
 
 
 def test_nothing_is_fetched_and_nothing_is_run(db: Path) -> None:

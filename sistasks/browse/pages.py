@@ -7,8 +7,10 @@ import statistics
 from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.browse.series import (
+    INTERVALS,
     STATISTICS,
     Row,
+    ends_of_metric,
     environment_words,
     newest_verdicts,
     one,
@@ -20,6 +22,7 @@ from sistasks.browse.series import (
     weightiest,
     within_budget,
 )
+from sistasks.statistics.intervals import middle_ends, missing_ends
 
 if TYPE_CHECKING:
     import sqlite3
@@ -207,9 +210,7 @@ def _run_list(connection: sqlite3.Connection, query: str, *parameters: object) -
 def _metrics_of_run(connection: sqlite3.Connection, run: Row, verdicts: Sequence[Row]) -> list[Row]:
     found = rows(
         connection,
-        """SELECT metrics.*, summaries.node, summaries.count, summaries.mean, summaries.std, summaries.p50,
-            summaries.p95, summaries.p99
-        FROM summaries JOIN metrics ON metrics.name = summaries.metric
+        """SELECT metrics.*, summaries.* FROM summaries JOIN metrics ON metrics.name = summaries.metric
         WHERE summaries.run_id = ? ORDER BY summaries.metric, summaries.node""",
         run["id"],
     )
@@ -228,12 +229,25 @@ def _metrics_of_run(connection: sqlite3.Connection, run: Row, verdicts: Sequence
                 },
                 "samples": first["count"],
                 "nodes": {row["node"]: row["p50"] for row in nodes},
+                "confidence": first["confidence"],
+                "intervals": {
+                    name: middle_ends(*([row[f"{column}_{end}"] for row in nodes] for end in ("low", "high")))
+                    for name, column in INTERVALS.items()
+                },
+                "too_few": _too_few(nodes),
                 **{key: statistics.median(row[key] for row in nodes) for key in _SHOWN},
                 "outcome": weightiest(outcomes.values()),
                 "recent": recent(connection, name, run["environment_id"], until=run["id"]),
             }
         )
     return metrics
+
+
+def _too_few(nodes: Sequence[Row]) -> list[str]:
+    """Which ends of intervals the node with the fewest samples has too few for."""
+    level, fewest = nodes[0]["confidence"], min(row["count"] for row in nodes)
+    names = [] if level is None else [name for name in INTERVALS if name != "mean"]
+    return [words for name in names for words in missing_ends(name, fewest, level)]
 
 
 def _tests_of_run(connection: sqlite3.Connection, run_id: int) -> list[Row]:
@@ -295,6 +309,7 @@ def _environments_of_metric(connection: sqlite3.Connection, metric: str) -> list
 def _points(connection: sqlite3.Connection, metric: str, statistic: str, runs: Sequence[Row]) -> list[Row]:
     ids = [run["run_id"] for run in runs]
     nodes = values(connection, ids, metric, statistic)
+    ends = ends_of_metric(connection, ids, metric, statistic)
     outcomes = verdicts_of_metric(connection, ids, metric)
     points: list[dict[str, Any]] = []
     for run in reversed(runs):
@@ -306,6 +321,7 @@ def _points(connection: sqlite3.Connection, metric: str, statistic: str, runs: S
                 "value": statistics.median(measured),
                 "low": min(measured),
                 "high": max(measured),
+                "interval": ends.get(run["run_id"], (None, None)),
                 "outcome": outcomes.get(run["run_id"], {}).get(statistic, ""),
             }
         )

@@ -10,12 +10,16 @@ import json
 import statistics
 from typing import TYPE_CHECKING, Any, Final
 
+from sistasks.statistics.intervals import middle_ends
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping
 
 # columns of `summaries` that a series can be of
 STATISTICS: Final = ("p50", "p95", "p99", "mean", "min", "max", "std")
+# statistic -> columns of its interval, without their ends
+INTERVALS: Final = {"mean": "ci", "p50": "p50", "p95": "p95", "p99": "p99"}
 # the most rows that one page reads: runs of a thousand nodes come fewer at a time
 BUDGET: Final = 20_000
 # what a run's or a metric's verdicts come to: the first of these that is among them
@@ -88,6 +92,24 @@ def values(
     for run_id, value in connection.execute(query, (metric, json.dumps(list(run_ids)))):
         found.setdefault(run_id, []).append(value)
     return found
+
+
+def ends_of_metric(
+    connection: sqlite3.Connection, run_ids: Iterable[int], metric: str, statistic: str
+) -> dict[int, tuple[float | None, float | None]]:
+    """How well one node of each run is known: run -> the medians of the nodes' intervals, where they have one."""
+    column = INTERVALS.get(statistic)
+    if column is None:
+        return {}
+    # the column's name is one of ours
+    query = f"""SELECT run_id, {column}_low, {column}_high FROM summaries NOT INDEXED
+        WHERE metric = ? AND run_id IN (SELECT value FROM json_each(?))"""  # noqa: S608
+    found: dict[int, tuple[list[float | None], list[float | None]]] = {}
+    for run_id, low, high in connection.execute(query, (metric, json.dumps(list(run_ids)))):
+        lows, highs = found.setdefault(run_id, ([], []))
+        lows.append(low)
+        highs.append(high)
+    return {run_id: middle_ends(lows, highs) for run_id, (lows, highs) in found.items()}
 
 
 def recent(

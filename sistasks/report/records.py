@@ -91,6 +91,33 @@ class MetricReport:
         """The median over the nodes of a statistic that each node has of its own samples."""
         return statistics.median(float(getattr(row, statistic)) for row in self.summaries)
 
+    def interval(self, statistic: str) -> tuple[float | None, float | None]:
+        """The interval of a statistic of one node, in the middle of the nodes; None for an end that is not known."""
+        from sistasks.statistics.intervals import middle_ends
+
+        name = "ci" if statistic == "mean" else statistic
+        lows, highs = (
+            [getattr(row, f"{name}_{end}", None) for row in self.summaries] for end in ("low", "high")
+        )
+        return middle_ends(lows, highs)
+
+    @property
+    def confidence(self) -> float | None:
+        """The level of the intervals; None where there are none."""
+        return self.summaries[0].confidence
+
+    @property
+    def too_few(self) -> tuple[str, ...]:
+        """Which ends the node with the fewest samples has too few for."""
+        from sistasks.statistics.intervals import missing_ends
+
+        fewest = min(row.count for row in self.summaries)
+        if self.confidence is None:
+            return ()
+        return tuple(
+            words for name in ("p50", "p95", "p99") for words in missing_ends(name, fewest, self.confidence)
+        )
+
     @property
     def one_sample(self) -> bool:
         """Whether there is nothing to distribute: one sample on one node."""

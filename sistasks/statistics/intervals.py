@@ -109,18 +109,41 @@ def _percentile(ordered: Floats, name: str, confidence: float) -> Intervals:
     )  # fmt: skip
 
 
+def middle_ends(
+    lows: Sequence[float | None], highs: Sequence[float | None]
+) -> tuple[float | None, float | None]:
+    """How well one series of several is known: the medians of their intervals' ends.
+
+    Args:
+        lows: of each series; None where it has no such end.
+        highs: likewise.
+
+    Returns:
+        (low, high); None for an end that not every series has, or where there is no series.
+    """
+    import statistics
+
+    found = []
+    for ends in (lows, highs):
+        known = [end for end in ends if end is not None]
+        found.append(statistics.median(known) if known and len(known) == len(ends) else None)
+    return found[0], found[1]
+
+
 def missing_ends(name: str, count: int, confidence: float) -> tuple[str, ...]:
     """Which ends of a percentile's interval `count` values cannot give, and how many would: one sentence each.
 
     Args:
         name: `p` with a percentage between 0 and 100.
         count: values.
-        confidence: two-sided level.
+        confidence: two-sided level; outside 0 to 1 it is none, and nothing is missing.
     """
     share = _share(name)
+    if not 0 < confidence < 1:
+        return ()
     needed = {"lower": values_needed(share, confidence), "upper": values_needed(1 - share, confidence)}
     return tuple(
-        f"{name} of {count} values has no {word} end at {confidence:g}: it needs {least}"
+        f"{count} samples are too few for the {word} end of {name} at {100 * confidence:g} %: it needs {least}"
         for word, least in needed.items()
         if count < least
     )
