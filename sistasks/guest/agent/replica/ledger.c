@@ -85,6 +85,12 @@ bool ledger_has(uint32_t client, uint32_t number)
     return number <= whole || (number - whole <= 64 && decided[client].later >> (number - whole - 1) & 1);
 }
 
+bool ledger_open(uint32_t client, uint32_t number)
+{
+    return client != 0 && client <= cluster.count && number > decided[client].whole &&
+           number - decided[client].whole <= 64 && !ledger_has(client, number);
+}
+
 static void mark(const struct command *command)
 {
     if (command->client == 0 || command->client > cluster.count || command->number <= decided[command->client].whole ||

@@ -173,7 +173,7 @@ static bool acceptable(const struct command *value, uint32_t sequence)
     if (sequence <= ledger_height()) {
         return same_command(value, ledger_at(sequence - 1));
     }
-    return !ledger_has(value->client, value->number) && !requests_under_way(value, sequence) && ledger_valid(value);
+    return ledger_open(value->client, value->number) && !requests_under_way(value, sequence) && ledger_valid(value);
 }
 
 static void hear_pre_prepare(unsigned from, struct slot *slot, const struct command *value)
@@ -247,7 +247,7 @@ static void execute(void)
     while ((slot = slot_of(ledger_height() + 1)) != NULL && slot->committed) {
         struct command command = slot->outcome;
         /* a command is executed once (4.1): a primary that proposes it again gets an empty place for it */
-        if (!ledger_valid(&command) || ledger_has(command.client, command.number)) {
+        if (!ledger_valid(&command) || !ledger_open(command.client, command.number)) {
             command = empty;
         }
         ledger_append(&command, my.vote_view);

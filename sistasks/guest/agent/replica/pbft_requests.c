@@ -27,7 +27,6 @@ static unsigned own_count;
 static struct client {
     bool absent;
     uint32_t served; /* the height at which its last command was executed */
-    uint32_t number; /* the highest that was executed */
     uint64_t served_at;
 } clients[NODES_MAX + 1];
 static uint64_t idle_since; /* the next slot has been without a proposal */
@@ -64,10 +63,8 @@ static struct pending *find_pending(const struct command *command)
  * in its own name or another's, fills nothing but its own share. */
 static void keep_pending(const struct command *command)
 {
-    struct client *client = &clients[command->client];
     if (pending_of[command->client] >= 2 * pipeline() || pending_count == sizeof pending / sizeof *pending ||
-        (command->number > client->number && command->number - client->number > 4 * PIPELINE_MAX) ||
-        ledger_has(command->client, command->number) || find_pending(command) != NULL || !ledger_valid(command)) {
+        !ledger_open(command->client, command->number) || find_pending(command) != NULL || !ledger_valid(command)) {
         return;
     }
     pending[pending_count++] = (struct pending){
@@ -109,7 +106,6 @@ void requests_executed(const struct command *command, uint32_t sequence)
     client->absent = false;
     client->served = sequence;
     client->served_at = clock_ns();
-    client->number = command->number > client->number ? command->number : client->number;
     drop_pending(command);
     for (unsigned i = 0; i < own_count; i++) {
         if (names(&own[i].command, command)) {

@@ -64,6 +64,19 @@ unsigned view_count_vouchers(unsigned author, const uint8_t *digest)
     return count;
 }
 
+/* The wait for the new-view begins when a quorum has left the old one (4.4). Who wants a later view has left it too: its
+ * view-change for this one may be lost for good, and then nobody would wait, and all would stay where they are. */
+static void wait_for_new_view(void)
+{
+    unsigned left = 0;
+    for (unsigned node = 1; node <= cluster.count; node++) {
+        left += changes[node].held || (arriving[node].whole && arriving[node].view > my.view);
+    }
+    if (!my.active && deadline == 0 && left >= cluster.quorum) {
+        deadline = clock_ns() + patience();
+    }
+}
+
 void view_hold(unsigned author, const uint8_t *data, size_t size)
 {
     struct change *change = &changes[author];
@@ -77,14 +90,12 @@ void view_hold(unsigned author, const uint8_t *data, size_t size)
         set_add(&to_acknowledge, author);
         view_call_soon();
     }
-    /* from now on the old view is history (4.4: the wait for the new-view begins with a quorum) */
-    if (held >= cluster.quorum && deadline == 0) {
-        deadline = clock_ns() + patience();
-        if (my.vote_view != my.view) {
-            my.vote_view = my.view;
-            slots_forget_votes();
-        }
+    /* from now on the old view is history */
+    if (held >= cluster.quorum && my.vote_view != my.view) {
+        my.vote_view = my.view;
+        slots_forget_votes();
     }
+    wait_for_new_view();
     my.unsettled = true;
 }
 
@@ -165,6 +176,7 @@ static void hear_change(unsigned from, const uint8_t *part, size_t size)
         change->parts = 0;
     } else if (change->view > my.view) {
         join();
+        wait_for_new_view();
     } else if (!my.active && !changes[from].held) {
         view_hold(from, change->data, change->size);
     }

@@ -91,6 +91,9 @@ struct command ledger_command(uint32_t client, uint32_t number);
 /* whether it is what its client would submit, or the empty command */
 bool ledger_valid(const struct command *command);
 bool ledger_has(uint32_t client, uint32_t number); /* decided already */
+/* not decided yet, and so near to those that are that the ledger can tell, when it comes again, that it has it: what may
+ * be decided now */
+bool ledger_open(uint32_t client, uint32_t number);
 uint32_t ledger_height(void);                      /* how many are decided: the next has this index */
 const struct command *ledger_at(uint32_t index);
 const uint8_t *ledger_head(void);
