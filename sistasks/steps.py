@@ -204,8 +204,9 @@ def build_guest(settings: Settings, terminal: Terminal) -> None:
     compiler = setup.load(recipe.setup_record(settings)).compiler
     folder = Layout(settings.output).build / f"guest-{kernel_key(settings)}"
     line, packed = _results_line(kernel)
+    network = _packed(kernel, NETWORK)
     try:
-        guest = build.build(settings.arch, compiler, folder, packed, results_line=line, network=_packed(kernel, NETWORK))
+        guest = build.build(settings.arch, compiler, folder, packed, results_line=line, network=network)
     except OSError as error:
         raise GuestBuildError(
             f"{folder} cannot be written: {error.strerror}", "make room, or set output="

@@ -8,6 +8,12 @@ _STEPS = {
     "ns": ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")),
     "ops/s": ((1e6, "M/s"), (1e3, "k/s"), (1.0, "/s")),
     "ppm": ((1e4, "%"),),
+    "bytes": ((1e6, "MB"), (1e3, "kB"), (1.0, "B")),
+    "decisions/h": ((3600.0, "/s"), (60.0, "/min"), (1.0, "/h")),
+    # of something that is counted: its name says of what
+    "thousandths": ((1e3, ""),),
+    "decisions": ((1.0, ""),),
+    "terms": ((1.0, ""),),
 }
 
 
@@ -21,4 +27,4 @@ def show(value: float | None, unit: str) -> str:
     factor, name = next((step for step in steps if abs(value) >= step[0]), steps[-1])
     scaled = value / factor
     decimals = 0 if abs(scaled) >= 100 or scaled == 0 else 1 if abs(scaled) >= 10 else 2
-    return f"{scaled:.{decimals}f} {name}"
+    return f"{scaled:.{decimals}f} {name}".rstrip()

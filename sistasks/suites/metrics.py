@@ -12,7 +12,7 @@ class Metric:
 
     Attributes:
         name: `test.what`.
-        unit: of each sample: `ns`, `ops/s` or `ppm`.
+        unit: of each sample (units.py); samples are whole numbers, so that a count for each decision is in thousandths.
         better: `lower` or `higher`.
         target: the value that `target_statistic` must not be worse than; None: no target.
         target_statistic: `mean`, `p95` or `p99`.
@@ -89,6 +89,10 @@ METRICS: Final = {
             description="from sending a UDP message to a neighbour until its echo is there, all nodes at once",
         ),
         Metric(
+            name="network.message_cost", unit="ns", better="lower",
+            description="CPU time of the host for one such message: both nodes, their emulators and the switch",
+        ),
+        Metric(
             name="consensus.latency", unit="ns", better="lower", target=5_000_000, target_statistic="p95",
             industry="Tendermint 5-10 ms",
             description="from a node's submitting a command until its own log has it; each decision is one sample",
@@ -98,16 +102,16 @@ METRICS: Final = {
             description="rate of decisions over a tenth of the test",
         ),
         Metric(
-            name="consensus.messages", unit="messages/1000 decisions", better="lower",
-            description="frames that loyal nodes sent, counted by the switch",
+            name="consensus.messages", unit="thousandths", better="lower",
+            description="frames of loyal nodes for each decision, counted by the switch",
         ),
         Metric(
             name="consensus.bytes", unit="bytes", better="lower",
             description="bytes of those frames for each decision",
         ),
         Metric(
-            name="consensus.rounds", unit="rounds/1000 decisions", better="lower",
-            description="views that decisions took; 1000 is the least",
+            name="consensus.rounds", unit="thousandths", better="lower",
+            description="views that each decision took; 1 is the least",
         ),
         Metric(
             name="consensus.bound", unit="ns", better="lower",

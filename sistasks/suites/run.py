@@ -97,7 +97,7 @@ def _run_nodes(suite: Suite, recipe: Recipe, terminal: Terminal) -> list[NodeRep
 
 
 def _run_cluster(recipe: Recipe, template: Template | None, terminal: Terminal) -> list[NodeReport]:
-    config = configure(recipe.settings, cores=recipe.found.host_cores, limit=recipe.timeout)
+    config = configure(recipe.settings, limit=recipe.timeout)
     layout = Layout(recipe.settings.output)
     scratch = layout.scratch / SESSION_ID
     try:

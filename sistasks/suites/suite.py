@@ -20,6 +20,7 @@ class Suite:
         cold: measured on nodes that boot, not on clones.
         network: its nodes are one cluster on a switch, all up at once.
         own_metrics: what single nodes of a cluster may give beside.
+        least_nodes: with fewer it makes no sense.
         iterations: samples of each test; None: what the settings say.
         version: raised when the meaning of a number changes, so that old runs are no longer compared.
     """
@@ -30,6 +31,7 @@ class Suite:
     cold: bool = False
     network: bool = False
     own_metrics: tuple[str, ...] = ()
+    least_nodes: int = 1
     iterations: int | None = None
     version: int = 1
 
@@ -65,7 +67,7 @@ DISTRIBUTED: Final = Suite(
     name="distributed",
     title="distributed_consensus",
     tests={
-        "network": (),
+        "network": ("network.message_cost",),
         "consensus": (
             "consensus.throughput",
             "consensus.messages",
@@ -77,6 +79,7 @@ DISTRIBUTED: Final = Suite(
         "election": ("election.time", "election.rounds"),
     },
     network=True,
+    least_nodes=4,
     own_metrics=("network.round_trip", "consensus.latency"),
 )
 

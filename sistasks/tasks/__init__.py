@@ -7,11 +7,12 @@ from sistasks.tasks.build import task_firmware, task_guest, task_kernel, task_se
 from sistasks.tasks.configuration import DOIT_CONFIG
 from sistasks.tasks.history import task_accept, task_compare, task_gate, task_selfcheck
 from sistasks.tasks.show import task_browse, task_report
-from sistasks.tasks.suites import task_boot, task_distributed, task_performance, task_test
+from sistasks.tasks.suites import task__cluster, task_boot, task_distributed, task_performance, task_test
 from sistasks.tasks.upkeep import task_cleanup
 
 __all__ = [
     "DOIT_CONFIG",
+    "task__cluster",
     "task_accept",
     "task_boot",
     "task_browse",

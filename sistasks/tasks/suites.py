@@ -36,13 +36,20 @@ def task_performance() -> dict[str, Any]:
 def task_distributed() -> dict[str, Any]:
     """Let the nodes agree over a network that is broken: consensus, partitions, elections."""
     firmware = ["firmware"] if SETTINGS.boot == "uefi" else []
-    return _suite("distributed", *firmware)
+    task = _suite("distributed", *firmware)
+    task["task_dep"] = ["_cluster", *task["task_dep"]]
+    return task
+
+
+def task__cluster() -> dict[str, Any]:
+    """Refuse what no cluster can be."""
+    return {"actions": [action(suite_steps.check_cluster)], "io": NO_CAPTURE}
 
 
 def task_test() -> dict[str, Any]:
     """Run all suites, then show the summary."""
     return {
         "actions": [action(suite_steps.summary)],
-        "task_dep": ["boot", "performance"],
+        "task_dep": ["boot", "performance", *(["distributed"] if suite_steps.has_cluster(SETTINGS) else [])],
         "io": NO_CAPTURE,
     }

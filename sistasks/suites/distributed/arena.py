@@ -74,6 +74,8 @@ class Arena:
         self._ears: dict[tuple[str, int], Ear] = {}
         self._tests: dict[int, str] = {}
         self.killed: set[int] = set()
+        # messages a second; the network test measures it
+        self.rate = 1000.0
         self._offsets: dict[int, int] = {}
         self._answered: dict[int, int] = {}
         self._orders = 0
@@ -150,7 +152,10 @@ class Arena:
         return until()
 
     async def command(self, word: str) -> None:
-        """Tell all nodes alive to start or to stop, until each has answered.
+        """Tell all nodes alive something, until each has answered.
+
+        Args:
+            word: `start` and the timeout in ms, or `stop`.
 
         Raises:
             NodeError: one does not answer.
@@ -165,12 +170,17 @@ class Arena:
         while missing := waited_for():
             if time.monotonic() > end:
                 raise NodeError(
-                    f"node {missing[0]} does not hear the word to {word}",
+                    f"node {missing[0]} does not hear the word to {word.split()[0]}",
                     f"see {self.nodes[missing[0]].files.console}",
                 )
             for node in missing:
                 self.switch.inject(order(self.network, node, number, word), [node])
             await self.wait(lambda: not waited_for(), _AGAIN)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that nodes wait in this test before they give up a leader."""
+        return self.config.timeout(self.test, self.rate)
 
     @property
     def network(self) -> int:
@@ -195,7 +205,7 @@ class Arena:
             raise NodeError(
                 f"node {late} does not get ready for {test}", f"see {self.nodes[late].files.console}"
             )
-        await self.command("start")
+        await self.command(f"start {round(self.timeout * 1000)}")
 
     async def finish(self, limit: float) -> None:
         """Stop the test and wait for the last word of each node alive.

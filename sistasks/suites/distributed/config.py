@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING, Final
 from sistasks.cluster.schedule import Schedule, parse
 from sistasks.errors import UsageError
 from sistasks.guest.plan import REPLICAS_MAX, SECRET_SIZE, Plan, Replica
+from sistasks.suites.suite import DISTRIBUTED
 
 if TYPE_CHECKING:
     from sistasks.settings import Settings
 
 TESTS: Final = ("network", "consensus", "partition", "election")
-LEAST_NODES: Final = 4
 # 10.77.0.0, a network of nobody but the nodes
 NETWORK: Final = (10 << 24) + (77 << 16)
 # each in turn where `traitors=mixed`; what a forger can do needs authentication to be off
 TREASONS: Final = ("equivocate", "silent", "corrupt", "replay", "late", "false_view", "flood")
-# processor time of one message with all that belongs to it, as seen under emulation: only for choosing how patient
-# nodes are, never a result
-_MESSAGE: Final = 100e-6
+# seconds that nodes wait at least before they give up a leader
+LEAST: Final = {"network": 1.0, "consensus": 0.5, "partition": 0.3, "election": 0.05}
+# decisions for which there must be time, each of 2 n^2 messages; and a timeout holds four heartbeats of 2 n messages,
+# which together may take a fifth of what the cluster can do
+_ROUNDS: Final = 3
+_HEARTBEATS: Final = 40
 _PINGS_LEAST: Final = 20
 _PINGS_WORK: Final = 5_000
 _DECISIONS_LEAST: Final = 10
@@ -40,7 +43,6 @@ class Config:
         treasons: traitor -> what it does in the consensus test.
         pings: echoes that each node asks for in the network test.
         decisions: commands that the consensus test decides.
-        timeouts: test -> seconds that nodes wait before they give up a leader.
         limit: seconds that a test may take.
         faults: what happens to the network during the consensus test.
     """
@@ -51,7 +53,6 @@ class Config:
     treasons: dict[int, str]
     pings: int
     decisions: int
-    timeouts: dict[str, float]
     limit: float
     faults: Schedule
 
@@ -70,6 +71,20 @@ class Config:
         """Nodes that it takes to elect a leader."""
         return self.count // 2 + 1
 
+    def timeout(self, test: str, rate: float) -> float:
+        """Seconds that nodes wait in a test before they give up a leader.
+
+        They follow what this machine can do, for on a slow one too much haste brings a storm of repeated messages and
+        new leaders: in the agreeing tests a few decisions must fit, in an election all heartbeats into a part of it.
+
+        Args:
+            test: its name.
+            rate: messages a second that the whole cluster got across in the network test.
+        """
+        if test == "election":
+            return max(LEAST["election"], _HEARTBEATS * self.count / rate)
+        return max(LEAST[test], _ROUNDS * 2 * self.count**2 / rate)
+
     @property
     def report(self) -> float:
         """Seconds between two words of a node on its progress: all nodes' together stay a small part of the work."""
@@ -83,7 +98,7 @@ class Config:
         replica = Replica(
             count=self.count, cluster_seed=self.seed,
             secrets=tuple(self._secret(node, other) for other in range(1, self.count + 1)),
-            network=NETWORK, timeouts=self.timeouts, report=self.report, protocol=self.protocol,
+            network=NETWORK, timeouts=LEAST, report=self.report, protocol=self.protocol,
             decisions={"network": self.pings, "consensus": self.decisions},
             treasons={"consensus": self.treasons[node]} if node in self.treasons else {},
         )  # fmt: skip
@@ -95,21 +110,21 @@ class Config:
         return hashlib.sha256(f"sistasks secret {self.seed} {low} {high}".encode()).digest()[:SECRET_SIZE]
 
 
-def configure(settings: Settings, *, cores: int, limit: float) -> Config:
+def configure(settings: Settings, *, limit: float) -> Config:
     """Make a cluster of what was asked.
 
     Args:
         settings: what was asked.
-        cores: processors that all nodes share.
         limit: seconds that a test may take.
 
     Raises:
         UsageError: too few nodes or too many, more traitors than the protocols bear, or faults that cannot be.
     """
     count = settings.nodes
-    if count < LEAST_NODES:
+    least = DISTRIBUTED.least_nodes
+    if count < least:
         raise UsageError(
-            f"nodes={count} cannot agree: it takes {LEAST_NODES} to bear one traitor", f"nodes={LEAST_NODES}"
+            f"nodes={count} cannot agree: it takes {least} to bear one traitor", f"at least nodes={least}"
         )
     if count > REPLICAS_MAX:
         raise UsageError(f"nodes={count} are too many for one cluster", f"at most nodes={REPLICAS_MAX}")
@@ -121,18 +136,11 @@ def configure(settings: Settings, *, cores: int, limit: float) -> Config:
             f"byzantine={settings.byzantine} is more than {count} nodes can bear, which is {faulty}",
             "force=yes shows how agreement is lost",
         )
-    work = 2 * count * count * _MESSAGE / cores
-    timeouts = {
-        "consensus": max(0.5, 8 * work),
-        "partition": max(0.3, 5 * work),
-        "election": 0.05 + 120 * count * _MESSAGE / cores,
-        "network": 1.0,
-    }
     return Config(
         count=count, seed=settings.seed, protocol=settings.protocol, treasons=_treasons(settings),
         pings=min(settings.iterations, max(_PINGS_LEAST, _PINGS_WORK // count)),
         decisions=min(settings.iterations, max(_DECISIONS_LEAST, _DECISIONS_WORK // count**2)),
-        timeouts=timeouts, limit=limit, faults=parse(settings.faults, count),
+        limit=limit, faults=parse(settings.faults, count),
     )  # fmt: skip
 
 

@@ -74,7 +74,7 @@ async def _decided(arena: Arena, decisions: int) -> bool:
     """Wait until all loyal nodes have so many decisions, the time is up, or nothing moves any more."""
     config = arena.config
     end = time.monotonic() + config.limit
-    patience = max(_STALLED_LEAST, _STALLED * config.timeouts["consensus"])
+    patience = max(_STALLED_LEAST, _STALLED * arena.timeout)
     while (left := end - time.monotonic()) > 0:
         heights = arena.heights(arena.loyal)
 
@@ -112,9 +112,11 @@ def _measure(arena: Arena, outcome: Outcome, logs: Sequence[NodeLog], used: Work
         for value in arena.nodes[number].results.samples.get("consensus.latency", [])
     ]
     if latencies:
+        # a chain has several decisions under way, each a few rounds long: what the processors bound is their rate
+        pace = outcome.seconds / decisions * 1e9 if rotating else statistics.median(latencies)
         bound = measures.cpu_bound(
             guests_s=sum(used.guests.values()), switch_s=used.switch, decisions=decisions, cores=cores,
-            latency_ns=statistics.median(latencies),
+            latency_ns=pace,
         )  # fmt: skip
         outcome.samples["consensus.bound"] = [round(bound.bound_ns)]
         outcome.remarks.append(bound.words)

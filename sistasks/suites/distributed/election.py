@@ -19,6 +19,7 @@ _CUTS_LARGE: Final = 2
 _LARGE: Final = 50
 # terms may be lost to split votes; more patience than this is none
 _PATIENCE: Final = 40
+_PATIENCE_LEAST: Final = 20.0
 
 
 async def election(arena: Arena) -> Outcome:
@@ -26,8 +27,8 @@ async def election(arena: Arena) -> Outcome:
     config = arena.config
     outcome = Outcome("election", samples={"election.time": [], "election.rounds": []})
     await arena.begin("election", config.limit)
+    limit = min(config.limit, max(_PATIENCE_LEAST, _PATIENCE * arena.timeout))
     started = time.monotonic()
-    limit = min(config.limit, _PATIENCE * config.timeouts["election"])
     if await _known(arena, 0, frozenset(), limit) is None:
         outcome.violations.append(stuck((), 0, f"no leader within {limit:.0f} s of the start"))
     else:

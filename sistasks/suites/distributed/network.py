@@ -28,6 +28,12 @@ async def network(arena: Arena) -> Outcome:
         late = [number for number in arena.alive if not ready(number)]
         outcome.violations.append(stuck(late, 0, f"not all echoes after {arena.config.limit:.0f} s"))
     outcome.seconds = time.monotonic() - started
-    outcome.remarks += (await work(arena)).since(before).remarks()
+    used = (await work(arena)).since(before)
+    outcome.remarks += used.remarks()
+    messages = sum(frames for frames, _ in used.edges.values())
+    if messages:
+        arena.rate = messages / outcome.seconds
+        cost = (sum(used.guests.values()) + used.switch) / messages
+        outcome.samples["network.message_cost"] = [round(cost * 1e9)]
     await arena.finish(arena.config.limit)
     return outcome

@@ -20,7 +20,7 @@ def order(network: int, node: int, number: int, word: str) -> bytes:
         network: the network's IPv4 address in host order.
         node: whom.
         number: of the order; a node answers each, and obeys it once.
-        word: `start` or `stop`.
+        word: `start` and the timeout in ms, or `stop`.
     """
     said = f"SISCTL {number} {word}\n".encode()
     # RFC 768; a checksum of 0 is none

@@ -26,6 +26,7 @@ _MORE: Final = 2
 _WATCH: Final = 2.0
 _FLAPS: Final = 4
 _PATIENCE: Final = 40
+_PATIENCE_LEAST: Final = 20.0
 _LARGE: Final = 50
 # how far apart two nodes' clocks may seem here: each is known by the word of it that came fastest
 _CLOCKS: Final = 20_000_000
@@ -95,8 +96,8 @@ async def partition(arena: Arena) -> Outcome:
     """Let the network fall apart, watch, heal it, and check every log."""
     config = arena.config
     outcome = Outcome("partition", samples={"partition.recovery_time": []})
-    limit = min(config.limit, _PATIENCE * config.timeouts["partition"])
     await arena.begin("partition", config.limit)
+    limit = min(config.limit, max(_PATIENCE_LEAST, _PATIENCE * arena.timeout))
     started = time.monotonic()
     passed = []
     if not await arena.wait(lambda: min(arena.heights(arena.alive)) >= _WARM_UP, limit):
@@ -122,15 +123,15 @@ async def _one(arena: Arena, scenario: Scenario, outcome: Outcome, limit: float)
     faults = Faults(cuts=scenario.cuts, seed=config.seed)
     for _ in range(scenario.flaps):
         await arena.switch.apply(faults)
-        await asyncio.sleep(config.timeouts["partition"] / 4)
+        await asyncio.sleep(arena.timeout / 4)
         await arena.switch.heal()
-        await asyncio.sleep(config.timeouts["partition"] / 4)
+        await asyncio.sleep(arena.timeout / 4)
     before = {number: claim for number in arena.alive if (claim := arena.claim(number))}
     asked = time.monotonic_ns()
     took = await arena.switch.apply(faults)
     cut_at = asked + round(took * 1e9)
     highest = max(arena.heights(arena.alive))
-    await asyncio.sleep(_WATCH * config.timeouts["partition"])
+    await asyncio.sleep(_WATCH * arena.timeout)
     going_on = scenario.going_on & set(arena.alive)
     if going_on and not await arena.wait(lambda: max(arena.heights(going_on)) >= highest + _MORE, limit):
         words = f"a quorum, and nothing more is decided ({scenario.name})"

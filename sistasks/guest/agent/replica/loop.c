@@ -59,18 +59,22 @@ static bool control_open(uint32_t network)
 
 enum order { NOTHING, START, STOP };
 
-/* `SISCTL <number> <word>`; a number that was heard before is only answered again */
+/* `SISCTL <number> <word> [<timeout in ms>]`; a number that was heard before is only answered again */
 static enum order hear(void)
 {
     char text[64], word[16];
-    unsigned number;
+    unsigned number, timeout_ms;
     ssize_t size = recv(control, text, sizeof text - 1, 0);
     if (size <= 0) {
         return NOTHING;
     }
     text[size] = '\0';
-    if (sscanf(text, "SISCTL %u %15s", &number, word) != 2) {
+    int found = sscanf(text, "SISCTL %u %15s %u", &number, word, &timeout_ms);
+    if (found < 2) {
         return NOTHING;
+    }
+    if (found == 3 && timeout_ms > 0) {
+        cluster.timeout_ns = timeout_ms * (uint64_t)1000000;
     }
     bool again = number <= control_heard;
     control_heard = again ? control_heard : number;
