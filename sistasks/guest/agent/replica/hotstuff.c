@@ -101,6 +101,7 @@ void chain_certify(const struct reference *reference, unsigned helper)
     block->certified = true;
     if (reference->view > chain.high.view) {
         chain.high = *reference;
+        views_progress();
     }
     learn(reference, helper);
     if (reference->view >= chain.view) {
@@ -371,6 +372,7 @@ static void start(void)
     memset(own_vote_views, 0, sizeof own_vote_views);
     proof_begin();
     lead_begin();
+    lies_begin();
     views_begin();
     go_on();
 }

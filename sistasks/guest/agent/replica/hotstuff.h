@@ -113,13 +113,14 @@ void chain_send_votes(unsigned to, uint32_t from_view);
 
 /* hotstuff_views.c */
 void views_begin(void);
+void views_progress(void); /* a higher certificate */
 void views_enter(uint32_t which, bool by_certificate);
 void views_give_up(void);
 void views_take_wish(unsigned from, const uint8_t *data, size_t size);
 
 /* hotstuff_lead.c */
 void lead_begin(void);
-void lead_entered(bool by_certificate);
+void lead_entered(bool by_certificate, uint64_t patience);
 void lead_grace_over(void);
 void lead_propose(void); /* if it is time */
 void lead_again(void);   /* to all, if it has proposed in this view */
@@ -128,6 +129,7 @@ void lead_has_votes(const struct reference *reference, unsigned votes);
 void lead_take_doubt(unsigned from, const struct reference *reference, unsigned missing);
 
 /* hotstuff_lies.c */
+void lies_begin(void);
 bool hotstuff_lie(unsigned to, uint8_t *type, uint8_t *data, size_t *size);
 void hotstuff_attack(void);
 

@@ -21,13 +21,12 @@ void lead_begin(void)
     first_open = 1;
 }
 
-void lead_entered(bool by_certificate)
+void lead_entered(bool by_certificate, uint64_t patience)
 {
     grace_over = false;
     memset(lacking, 0, sizeof lacking);
-    timer_set(GRACE_TIMER, leader_of(chain.view) != cluster.self
-                               ? 0
-                               : clock_ns() + cluster.timeout_ns / (by_certificate ? 16 : 8));
+    timer_set(GRACE_TIMER,
+              leader_of(chain.view) != cluster.self ? 0 : clock_ns() + patience / (by_certificate ? 16 : 4));
 }
 
 void lead_grace_over(void)
@@ -70,14 +69,31 @@ static bool tells_the_end(const struct block *parent)
     return false;
 }
 
+static bool provable(const struct reference *reference)
+{
+    return proof_votes(reference) >= cluster.quorum || proof_vouchers(reference) >= cluster.faulty;
+}
+
+/* Whether a leader that came by wishes need not wait for what others know. If nothing was proposed in the view before,
+ * a certificate of the one before that is as high as any, and no lock can be above it. */
+static bool nothing_higher(void)
+{
+    for (unsigned way = 0; way < WAYS; way++) {
+        const struct block *block = block_of_view(chain.view - 1, way);
+        if (block != NULL && block->witnessed) {
+            return false;
+        }
+    }
+    return chain.high.view + 2 == chain.view && provable(&chain.high);
+}
+
 /* the highest certified block of which the others can be convinced */
 static struct reference best_provable(void)
 {
     for (uint32_t back = 0; back <= chain.high.view - chain.locked_view && back < RING; back++) {
         for (unsigned way = 0; way < WAYS; way++) {
             const struct block *block = block_of_view(chain.high.view - back, way);
-            if (block != NULL && block->certified &&
-                (proof_votes(&block->self) >= cluster.quorum || proof_vouchers(&block->self) >= cluster.faulty)) {
+            if (block != NULL && block->certified && provable(&block->self)) {
                 return block->self;
             }
         }
@@ -113,10 +129,10 @@ void lead_propose(void)
         if (more_votes > 0 && !grace_over && proof_votes(&best) < cluster.quorum + more_votes) {
             return;
         }
-    } else if (!grace_over) {
-        return;
-    } else {
+    } else if (grace_over) {
         best = best_provable();
+    } else if (!nothing_higher()) {
+        return;
     }
     const struct block *parent = block_find(&best);
     if (parent == NULL || !parent->here) {

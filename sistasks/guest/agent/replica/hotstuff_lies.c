@@ -5,15 +5,10 @@
 #include "hotstuff.h"
 
 static struct random_state dice;
-static bool seeded;
 
-static uint64_t roll(void)
+void lies_begin(void)
 {
-    if (!seeded) {
-        random_seed(&dice, cluster.seed * (NODES_MAX + 1) + cluster.self);
-        seeded = true;
-    }
-    return random_next(&dice);
+    random_seed(&dice, cluster.seed * (NODES_MAX + 1) + cluster.self);
 }
 
 /* to the second half of the nodes another command, just as valid */
@@ -85,8 +80,8 @@ static size_t false_certificate(uint8_t *out)
 static void ask_for_false_views(void)
 {
     uint8_t data[PAYLOAD_MAX];
-    struct reference reference = {.view = chain.view + (uint32_t)(roll() % 1000)};
-    memset(reference.digest, (int)roll(), DIGEST);
+    struct reference reference = {.view = chain.view + (uint32_t)(random_next(&dice) % 1000)};
+    memset(reference.digest, (int)random_next(&dice), DIGEST);
     for (unsigned i = 0; i < WISH_REFERENCES; i++) {
         reference.view++;
         put_reference(data + 5 + i * REFERENCE_SIZE, &reference);
@@ -111,14 +106,14 @@ static void flood(void)
     struct reference high = chain.high;
     for (unsigned i = 0; i < 16; i++) {
         for (size_t at = 0; at < sizeof data; at += 8) {
-            put_u64(data + at, roll());
+            put_u64(data + at, random_next(&dice));
         }
         /* half of them about something that exists */
         if (i % 2 == 0) {
             put_reference(data, &high);
         }
         wire_send_all((uint8_t)(i % (BLOCKS + 2)), data,
-                      i % 4 == 0 ? REFERENCE_SIZE : (size_t)(roll() % sizeof data));
+                      i % 4 == 0 ? REFERENCE_SIZE : (size_t)(random_next(&dice) % sizeof data));
     }
 }
 

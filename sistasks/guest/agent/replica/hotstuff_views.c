@@ -6,7 +6,7 @@
 
 #define DOUBLINGS_MAX 5u
 
-static unsigned failures; /* views in a row that ended without a certificate */
+static unsigned failures; /* views that ended without a certificate, less those that gave one late */
 static bool given_up;     /* this view */
 static uint32_t wished[NODES_MAX + 1], ordered[NODES_MAX]; /* the same, the highest first */
 static uint64_t helped_at[NODES_MAX + 1];
@@ -57,6 +57,11 @@ static void send_wish(unsigned to)
     }
 }
 
+void views_progress(void)
+{
+    failures -= failures > 0;
+}
+
 void views_enter(uint32_t which, bool by_certificate)
 {
     chain.view = which;
@@ -67,7 +72,7 @@ void views_enter(uint32_t which, bool by_certificate)
     uint64_t patience = cluster.timeout_ns << (failures > 0 ? failures - 1 : 0);
     timer_set(VIEW_TIMER, at_rest() ? 0 : clock_ns() + patience);
     chain_entered();
-    lead_entered(by_certificate);
+    lead_entered(by_certificate, patience);
     if (!by_certificate) {
         chain_send_votes(leader_of(which), 0);
     }
