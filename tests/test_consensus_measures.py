@@ -98,8 +98,13 @@ def test_the_bound_by_hand() -> None:
     )
 
 
+def test_one_core_and_a_switch_that_costs_nothing_have_a_bound() -> None:
+    bound = measures.cpu_bound(guests_s=2, switch_s=0, decisions=1, cores=1, latency_ns=1e9)
+    assert (bound.bound_ns, bound.ratio, bound.switch_share) == (2e9, 0.5, 0)
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"decisions": 0}, {"cores": 0}, {"guests_s": 0, "switch_s": 0}, {"switch_s": -1}]
+    "wrong", [{"decisions": 0}, {"cores": 0}, {"guests_s": 0, "switch_s": 0}, {"switch_s": -1, "guests_s": 3}]
 )
 def test_no_bound(wrong: dict[str, int]) -> None:
     values = {"guests_s": 1, "switch_s": 1, "decisions": 1, "cores": 1, "latency_ns": 1} | wrong
