@@ -178,6 +178,7 @@ void new_view_settle(void);
 void new_view_hear(unsigned from, uint8_t type, const uint8_t *data, size_t size);
 void new_view_hear_copy(unsigned from, const uint8_t *part, size_t size);
 void new_view_send(unsigned to); /* again, if we made one; 0: to all */
+bool new_view_heard(void); /* something of it has come from the primary */
 void new_view_soon(uint64_t now);
 void new_view_tick(uint64_t now);
 

@@ -189,7 +189,9 @@ static void status_send(void)
 
 void status_tick(uint64_t now)
 {
-    if ((finished() && my.active) || now - my.executed_at < cluster.timeout_ns / 8) {
+    /* who waits for a new view sends its view-change again, which says enough (pbft_view.c) */
+    bool elsewhere = !my.active && my.vote_view == my.view;
+    if (finished() || elsewhere || now - my.executed_at < cluster.timeout_ns / 8) {
         return;
     }
     if (surely_reached() > ledger_height()) {

@@ -240,6 +240,11 @@ void new_view_send(unsigned to)
     }
 }
 
+bool new_view_heard(void)
+{
+    return arriving[primary_of(my.view)].view == my.view;
+}
+
 void new_view_soon(uint64_t now)
 {
     if (wanted.author != 0 && wanted.asked_at == 0) {

@@ -20,7 +20,8 @@ static struct acks {
     uint8_t digest[NODES_MAX + 1][DIGEST];
 } acks[NODES_MAX + 1];
 static struct node_set to_acknowledge;
-static uint64_t deadline, sent_at, soon_at;
+static uint64_t waiting_since, sent_at, soon_at; /* waiting: for the new-view; 0: not yet */
+static unsigned mute; /* primaries in a row that were not heard at all */
 static uint64_t helped_at[NODES_MAX + 1];
 
 void view_begin(void)
@@ -34,7 +35,8 @@ void view_begin(void)
     memset(&to_acknowledge, 0, sizeof to_acknowledge);
     memset(helped_at, 0, sizeof helped_at);
     held = 0;
-    deadline = soon_at = 0;
+    waiting_since = soon_at = 0;
+    mute = 0;
     sent_at = clock_ns();
     new_view_begin();
 }
@@ -72,8 +74,8 @@ static void wait_for_new_view(void)
     for (unsigned node = 1; node <= cluster.count; node++) {
         left += changes[node].held || (arriving[node].whole && arriving[node].view > my.view);
     }
-    if (!my.active && deadline == 0 && left >= cluster.quorum) {
-        deadline = clock_ns() + patience();
+    if (!my.active && waiting_since == 0 && left >= cluster.quorum) {
+        waiting_since = clock_ns();
     }
 }
 
@@ -114,7 +116,7 @@ static void change_view(uint32_t view)
     my.active = false;
     my.progressed = false;
     held = 0;
-    deadline = 0;
+    waiting_since = 0;
     new_view_begin();
     memset(&to_acknowledge, 0, sizeof to_acknowledge);
     for (unsigned node = 1; node <= cluster.count; node++) {
@@ -168,7 +170,12 @@ static void hear_change(unsigned from, const uint8_t *part, size_t size)
         new_view_hear_copy(from, part, size);
         return;
     }
-    if (get_u32(part) < my.view || !long_take(change, part, size)) {
+    /* who is behind needs help; so does who sends again what was got already, when we have gone on */
+    if (get_u32(part) < my.view || (my.active && change->whole && get_u32(part) == my.view)) {
+        view_help(from);
+        return;
+    }
+    if (!long_take(change, part, size)) {
         return;
     }
     if (!view_change_whole(change->data, change->size, change->view, from)) {
@@ -279,14 +286,28 @@ static void send_again(uint64_t now)
     }
 }
 
+/* A primary that has not been heard at all is given half the time, and is no reason for more patience, or a third of
+ * the nodes in a row that are down would take hours; but more than f of those in a row are not all down. */
+static bool waited_enough(uint64_t now)
+{
+    bool heard = changes[primary_of(my.view)].held || new_view_heard();
+    if (waiting_since == 0 || now - waiting_since < (heard ? patience() : patience() / 2)) {
+        return false;
+    }
+    mute = heard ? 0 : mute + 1;
+    if (heard || mute > cluster.faulty) {
+        my.failures++;
+        mute = 0;
+    }
+    return true;
+}
+
 void view_tick(uint64_t now)
 {
     new_view_tick(now);
     if (my.active) {
-        return;
-    }
-    if (deadline != 0 && now >= deadline) {
-        my.failures++;
+        mute = 0;
+    } else if (waited_enough(now)) {
         change_view(my.view + 1);
     } else if (now - sent_at >= cluster.timeout_ns / 4) {
         send_again(now);
