@@ -58,7 +58,7 @@ def tasks() -> str:
 
     rows = []
     for name in module.__all__:
-        if name.startswith("task_"):
+        if name.startswith("task_") and not name.startswith("task__"):
             text = (getattr(module, name).__doc__ or "").strip().splitlines()[0].rstrip(".")
             rows.append((f"`doit {name.removeprefix('task_')}`", text))
     return _table(("command", "does"), rows)

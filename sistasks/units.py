@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-_STEPS = {
+UNITS = {
     "ns": ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")),
     "ops/s": ((1e6, "M/s"), (1e3, "k/s"), (1.0, "/s")),
     "ppm": ((1e4, "%"),),
@@ -21,7 +21,7 @@ def show(value: float | None, unit: str) -> str:
     """A value in its unit with three or four digits that mean something: 5599 ns -> `5.60 µs`."""
     if value is None or not math.isfinite(value):
         return "-"
-    steps = _STEPS.get(unit)
+    steps = UNITS.get(unit)
     if steps is None:
         return f"{value:.4g} {unit}"
     factor, name = next((step for step in steps if abs(value) >= step[0]), steps[-1])

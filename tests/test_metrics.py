@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sistasks.suites.metrics import METRICS, Metric
+from sistasks.units import UNITS
 from sistasks.suites.suite import SUITES
 from sistasks.units import show
 
@@ -13,7 +14,7 @@ from sistasks.units import show
 def test_a_metric_is_whole(metric: Metric) -> None:
     assert METRICS[metric.name] is metric
     assert metric.better in {"lower", "higher"}
-    assert metric.unit in {"ns", "ops/s", "ppm"}
+    assert metric.unit in UNITS
     assert not show(1.0, metric.unit).endswith(" " + metric.unit) or metric.unit == "ns"
     assert (metric.target is None) == (metric.target_statistic is None)
     assert metric.target_statistic in {None, "mean", "p50", "p95", "p99", "max"}
@@ -23,6 +24,7 @@ def test_a_metric_is_whole(metric: Metric) -> None:
 
 def test_a_metric_is_named_after_a_test_of_one_suite() -> None:
     asked = [name for suite in SUITES.values() for metrics in suite.tests.values() for name in metrics]
+    asked += [name for suite in SUITES.values() for name in suite.own_metrics]
     assert sorted(asked) == sorted(METRICS)
     for suite in SUITES.values():
         for test, metrics in suite.tests.items():
@@ -38,7 +40,10 @@ def test_the_targets_of_the_contract() -> None:
     assert targets == {
         "ai_inference.latency": ("p99", "lower", 40_000),
         "context_switch.latency": ("p95", "lower", 500),
+        "consensus.latency": ("p95", "lower", 5_000_000),
+        "election.time": ("p95", "lower", 100_000_000),
         "memory_allocation.latency": ("p99", "lower", 1_000),
+        "partition.recovery_time": ("p95", "lower", 500_000_000),
         "throughput.rate": ("mean", "higher", 500_000),
     }
 

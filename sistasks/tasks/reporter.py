@@ -60,7 +60,8 @@ class Reporter(ConsoleReporter):  # type: ignore[misc] # doit is untyped
     def add_failure(self, task: Any, fail: Any) -> None:
         """A failure as its sentence; what is not an error of ours comes with its trace."""
         if fail.report:
-            sys.stderr.write(f"{task.name}: {fail.get_msg().rstrip()}\n")
+            # a step that only serves another one has a name that doit list does not show
+            sys.stderr.write(f"{task.name.lstrip('_')}: {fail.get_msg().rstrip()}\n")
 
     def complete_run(self) -> None:
         """Only what doit itself could not do."""

@@ -170,7 +170,7 @@ class Arena:
         while missing := waited_for():
             if time.monotonic() > end:
                 raise NodeError(
-                    f"node {missing[0]} does not hear the word to {word.split()[0]}",
+                    f"node {missing[0]} does not hear the word to {word.split(maxsplit=1)[0]}",
                     f"see {self.nodes[missing[0]].files.console}",
                 )
             for node in missing:
