@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from sistasks.cluster.switching.ethernet import FRAME_MAX, HEADER, HOST_MAC, LENGTH_MAX, mac_of
 from sistasks.cluster.switching.faults import Faults
-from sistasks.cluster.switching.ports import Edge, Filter, Port
-from sistasks.cluster.switching.ways import GONE, TO_HOST, UNRESOLVED
+from sistasks.cluster.switching.ports import Edge, Port
+from sistasks.cluster.switching.ways import FILTER, GONE, TO_HOST, UNRESOLVED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -62,6 +62,7 @@ class Switch:
         """A port is there. Its node's own address is known at once: nothing needs to be flooded to reach it."""
         self.ports[port.number] = port
         self._addresses.setdefault(mac_of(port.number), port)
+        self._forget_routes()
 
     def restore(self, port: Port) -> None:
         """A node that was gone is at its port again; its counters go on."""
@@ -89,7 +90,7 @@ class Switch:
         """The edge between two ports."""
         edge = source.edges.get(target.number)
         if edge is None:
-            way = TO_HOST if target is self._host else UNRESOLVED
+            way = TO_HOST if target is self._host else FILTER if target is source else UNRESOLVED
             edge = source.edges[target.number] = Edge(source.number, target, way)
         return edge
 
@@ -102,9 +103,8 @@ class Switch:
         if port.rest:
             data = port.rest + data
         end, last, at, count = len(data), len(data) - _HEAD.size, 0, 0
-        ways: dict[bytes, Callable[[bytes], None]] = {}
         touched: list[Edge] = []
-        way_of, head = ways.get, _HEAD.unpack_from
+        route_of, head = port.routes.get, _HEAD.unpack_from
         sound = True
         while at <= last:
             length, addresses = head(data, at)
@@ -113,10 +113,12 @@ class Switch:
                 sound = length <= LENGTH_MAX
                 break
             if HEADER <= length <= FRAME_MAX:
-                put = way_of(addresses)
-                if put is None:
-                    put = self._way(port, addresses, ways, touched)
-                put(data[at:stop])
+                one = data[at:stop]
+                for edge in route_of(addresses) or self._route(port, addresses):
+                    pending = edge.pending
+                    if not pending:
+                        touched.append(edge)
+                    pending.append(one)
             elif length <= LENGTH_MAX:
                 port.malformed += 1
             else:
@@ -156,52 +158,33 @@ class Switch:
             at += 4 + length
         return at, True
 
-    def _way(
-        self,
-        port: Port,
-        addresses: bytes,
-        ways: dict[bytes, Callable[[bytes], None]],
-        touched: list[Edge],
-    ) -> Callable[[bytes], None]:
-        """Learn the source, look up the target, and remember both for the rest of this round."""
+    def _route(self, port: Port, addresses: bytes) -> tuple[Edge, ...]:
+        """Learn the source, look up the target, and remember the edges until an address is learnt or moves."""
         source, target = addresses[6:], addresses[:6]
         known = self._addresses
         if known.get(source) is not port and not source[0] & 1 and source != HOST_MAC:
-            if source in known:
-                self.moves += 1
-                known[source] = port
-                ways.clear()
-            elif len(known) < ADDRESSES_MAX:
-                known[source] = port
-                ways.clear()
+            self._learn(source, port)
         at = None if target[0] & 1 else known.get(target)
-        put: Callable[[bytes], None]
         if at is None:
-            put = self._flood(port, touched)
-        elif at is port:
-            put = Filter(port).take
+            edges = tuple(self.edge(port, other) for other in self.ports.values() if other is not port)
         else:
-            edge = self.edge(port, at)
-            if not edge.pending:
-                touched.append(edge)
-            put = edge.pending.append
-        ways[addresses] = put
-        return put
+            edges = (self.edge(port, at),)
+        if len(port.routes) >= ADDRESSES_MAX:
+            port.routes.clear()
+        port.routes[addresses] = edges
+        return edges
 
-    def _flood(self, port: Port, touched: list[Edge]) -> Callable[[bytes], None]:
-        puts = []
-        for other in self.ports.values():
-            if other is not port:
-                edge = self.edge(port, other)
-                if not edge.pending:
-                    touched.append(edge)
-                puts.append(edge.pending.append)
+    def _learn(self, address: bytes, port: Port) -> None:
+        if address in self._addresses:
+            self.moves += 1
+        elif len(self._addresses) >= ADDRESSES_MAX:
+            return
+        self._addresses[address] = port
+        self._forget_routes()
 
-        def put(frame: bytes) -> None:
-            for one in puts:
-                one(frame)
-
-        return put
+    def _forget_routes(self) -> None:
+        for port in self.ports.values():
+            port.routes.clear()
 
     def deliver(self, edge: Edge, frames: list[bytes], now: int) -> None:
         """Put frames into the target's queue, as many as it has room for."""
@@ -284,7 +267,7 @@ class Switch:
                 self._release(edge, passed, now)
         for port in self.ports.values():
             for edge in port.edges.values():
-                if edge.way is not GONE and edge.way is not TO_HOST:
+                if edge.way not in {GONE, TO_HOST, FILTER}:
                     edge.way = UNRESOLVED
 
     def inject(self, frame: bytes, ports: Iterable[int]) -> None:

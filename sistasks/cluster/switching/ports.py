@@ -65,6 +65,7 @@ class Port:
 
     Attributes:
         out, queued: what is to be sent, and its bytes.
+        routes: both addresses of a frame (12 bytes) -> where it goes, as far as that was asked.
         rest: the beginning of a frame whose end has not come.
         dirty: it is in the switch's list already.
         received: frames that came whole, `malformed` ones included.
@@ -74,28 +75,17 @@ class Port:
     """
 
     __slots__ = (
-        "dirty", "edges", "filtered", "gone", "lost", "malformed", "number", "out", "queued", "received", "rest",
+        "dirty", "edges", "filtered", "gone", "lost", "malformed", "number", "out", "queued", "received",
+        "rest", "routes",
     )  # fmt: skip
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.edges: dict[int, Edge] = {}
+        self.routes: dict[bytes, tuple[Edge, ...]] = {}
         self.out: list[bytes] = []
         self.queued = 0
         self.rest = b""
         self.dirty = False
         self.gone = False
         self.received = self.malformed = self.filtered = self.lost = 0
-
-
-class Filter:
-    """Takes frames for an address at the port that they came from."""
-
-    __slots__ = ("_port",)
-
-    def __init__(self, port: Port) -> None:
-        self._port = port
-
-    def take(self, _frame: bytes) -> None:
-        """Count a frame, and forget it."""
-        self._port.filtered += 1

@@ -28,7 +28,10 @@ from sistasks.cluster.switching.messages import (
 from sistasks.cluster.switching.pcapng import Capture
 from sistasks.cluster.switching.ports import Port
 
-RECEIVE: Final = 256 << 10
+# what one round takes from a port, and how many ports it serves: a round is a few milliseconds at most, so that the
+# owner is heard in time however busy the ports are; epoll gives those that were left out the next round
+RECEIVE: Final = 64 << 10
+_SERVED: Final = 16
 # frames for an owner that does not read them
 _OWNER_MAX: Final = 4 << 20
 _DESCRIPTORS: Final = 64
@@ -71,6 +74,8 @@ class Process:
         self._capture: Capture | None = None
         self._path: Path | None = None
         self._rounds = 0
+        self._buffer = bytearray(RECEIVE)
+        self._view = memoryview(self._buffer)
         control.setblocking(False)
         self._epoll.register(control, select.EPOLLIN)
 
@@ -78,7 +83,7 @@ class Process:
         """Switch frames until the owner is gone."""
         switch, clock, control = self._switch, time.monotonic_ns, self._control.fileno()
         while True:
-            events = self._epoll.poll() if switch.due is None else self._wait(switch.due)
+            events = self._epoll.poll(None, _SERVED) if switch.due is None else self._wait(switch.due)
             now = clock()
             self._rounds += 1
             switch.release(now)
@@ -106,7 +111,7 @@ class Process:
         if wait > 0:
             # epoll counts in milliseconds, select in microseconds; epoll's own descriptor can be waited for
             select.select([self._epoll], [], [], wait / 1e9)
-        return self._epoll.poll(0)
+        return self._epoll.poll(0, _SERVED)
 
     def _serve(self, port: SocketPort, mask: int, now: int) -> None:
         if mask & select.EPOLLOUT:
@@ -116,16 +121,17 @@ class Process:
 
     def _receive(self, port: SocketPort, now: int) -> None:
         try:
-            data = port.socket.recv(RECEIVE)
+            # into one buffer: to make room of that size each time costs more than all the rest
+            size = port.socket.recv_into(self._buffer)
         except BlockingIOError:
             return
         except ConnectionError:  # the node died with frames of ours unread
-            data = b""
-        if not data:
+            size = 0
+        if not size:
             self._close(port, "the node has closed it")
             return
         try:
-            self._switch.receive(port, data, now)
+            self._switch.receive(port, bytes(self._view[:size]), now)
         except FramingLost:
             self._close(port, "its frames cannot be parted any more: a length beyond every frame's")
 

@@ -56,6 +56,13 @@ class _ToHost:
                 edge.overflow += 1
 
 
+class _Filter:
+    """Frames for an address at the port that they came from."""
+
+    def take(self, switch: Switch, edge: Edge, frames: list[bytes], now: int) -> None:  # noqa: ARG002 - Way
+        edge.target.filtered += len(frames)
+
+
 class _Faulty:
     def __init__(self, fate: Fate) -> None:
         self._meet = fate.meet
@@ -81,3 +88,4 @@ UNRESOLVED: Final = _Unresolved()
 GONE: Final = _Gone()
 CUT: Final = _Cut()
 TO_HOST: Final = _ToHost()
+FILTER: Final = _Filter()
