@@ -100,8 +100,8 @@ def _percentiles(db: Path, history: History, base: RunInfo, head: RunInfo, metri
     from rich.text import Text
 
     from sistasks.history.read import samples_of
-    from sistasks.units import show
-    from sistasks.verdicts.table import percent, visible
+    from sistasks.units import percent, show
+    from sistasks.verdicts.table import visible
 
     unit = history.metrics()[metric]["unit"]
     boots = history.boots([base.id, head.id]).get((metric, "p50"), {})
@@ -124,6 +124,6 @@ def _percentiles(db: Path, history: History, base: RunInfo, head: RunInfo, metri
     for heading in ("base", "head", "effect"):
         table.add_column(heading, justify="right")
     for percentile, one, two in zip(_PERCENTILES, *rows, strict=True):
-        effect = percent(two / one - 1) if one else "-"
+        effect = percent(two / one - 1, "") if one else "-"
         table.add_row(f"p{percentile}", show(one, unit), show(two, unit), effect)
     return table

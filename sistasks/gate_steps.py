@@ -156,7 +156,8 @@ def _confirm(
 
 def _show(judged: _Judged, terminal: Terminal) -> None:
     """The gate's table for one run, and the reasons below it."""
-    from sistasks.verdicts.table import interval, percent, verdict_table, visible
+    from sistasks.units import percent
+    from sistasks.verdicts.table import interval, verdict_table, visible
 
     run = judged.run
     if not judged.verdicts:
@@ -176,7 +177,7 @@ def _show(judged: _Judged, terminal: Terminal) -> None:
             words = [interval(verdict)] if verdict.low is not None and verdict.low != verdict.high else []
             words += [verdict.reason] if verdict.reason else []
             name = visible(verdict.name)
-            terminal.say(f"{verdict.outcome}: {name}: {'; '.join([percent(verdict.effect), *words])}")
+            terminal.say(f"{verdict.outcome}: {name}: {'; '.join([percent(verdict.effect, ''), *words])}")
     for reason, names in reasons.items():
         terminal.say(f"unsure: {', '.join(names)}: {visible(reason, 300)}", always=True)
 
@@ -238,16 +239,17 @@ def _ended(run: RunInfo) -> str:
 
 def _regression(judged: _Judged, verdicts: Sequence[Verdict]) -> str:
     """One metric in words: `a.latency +12.0% (p95 +12.5%, run 14, since run 8)`."""
-    from sistasks.verdicts.table import percent, visible
+    from sistasks.units import percent
+    from sistasks.verdicts.table import visible
 
     first, *others = verdicts
-    words = [f"{verdict.statistic} {percent(verdict.effect)}" for verdict in others]
+    words = [f"{verdict.statistic} {percent(verdict.effect, '')}" for verdict in others]
     words.append(f"run {judged.run.id}")
     known = judged.changes.get(first.metric)
     since = known.worse_since if known is not None else None
     if since is not None and since != judged.run.id:
         words.append(f"since run {since}")
-    return f"{visible(first.name)} {percent(first.effect)} ({', '.join(words)})"
+    return f"{visible(first.name)} {percent(first.effect, '')} ({', '.join(words)})"
 
 
 def accept(settings: Settings, terminal: Terminal) -> None:

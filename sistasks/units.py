@@ -28,3 +28,10 @@ def show(value: float | None, unit: str) -> str:
     scaled = value / factor
     decimals = 0 if abs(scaled) >= 100 or scaled == 0 else 1 if abs(scaled) >= 10 else 2
     return f"{scaled:.{decimals}f} {name}".rstrip()
+
+
+def percent(share: float | None, gap: str = " ") -> str:
+    """A share as a signed percentage: 0.031 -> `+3.10 %`; where room is dear, without the gap."""
+    if share is None:
+        return "-"
+    return f"{share * 100:+.{2 if abs(share) < 0.1 else 1}f}{gap}%"

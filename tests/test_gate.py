@@ -280,15 +280,10 @@ def test_change_points_of_runs_that_were_not_looked_at_stay(db: Path) -> None:
     ]
 
 
-def test_an_older_history_is_brought_up_to_date(db: Path) -> None:
+def test_an_older_history_is_brought_up_to_date(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(db, SAME)
     write(db, SLOW, "new")
-    with closing(sqlite3.connect(db)) as connection, connection:
-        connection.execute("drop view latest_verdicts")
-        for column in ("statistic", "baseline_value", "value", "low", "high", "reason"):
-            connection.execute(f"alter table verdicts drop column {column}")
-        connection.execute("delete from _sqlite_migrations where name >= '0005'")
-        connection.execute("create view latest_verdicts as select 1")
+    records.make_older(db, 4, monkeypatch)
     assert told(db)[0] == 1
     assert rows(db, "select count(*) from verdicts where statistic = 'p99'") == [(2,)]
 

@@ -8,7 +8,7 @@ import pytest
 from history_records import METRICS, run, session, summary
 
 from sistasks.history import read
-from sistasks.history.exports import suite_json
+from sistasks.history.exports import results_name, suite_json
 from sistasks.history.records import MetricRow, ResultRow
 from sistasks.history.store import write_run
 
@@ -21,6 +21,14 @@ RESULTS = (
     ResultRow(node=1, test="throughput", status="error", message="the guest did not report this test"),
     ResultRow(node=2, test="throughput", status="skip", message="not asked"),
 )
+
+
+def test_files_are_named_by_suite_and_way_of_booting() -> None:
+    assert results_name("performance") == "performance_results.json"
+    assert results_name("boot", "uefi") == "boot_uefi_results.json"
+    names = {results_name(suite) for suite in ("../a", "a", ".a", "a/b", "a" * 90, "a" * 91, "")}
+    assert len(names) == 7
+    assert not any("/" in name or name.startswith(".") for name in names)
 
 
 def test_the_form_that_other_programs_read() -> None:

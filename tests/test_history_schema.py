@@ -323,6 +323,12 @@ def test_noise_is_between_equal_boots(db: Path) -> None:
     assert found == [(2, 4, 100.0, 90.0, 110.0, 0.05, 0.2), (1, 1, 5000.0, 5000.0, 5000.0, 0.0, 0.0)]
 
 
+def test_noise_is_of_the_newest_boots(db: Path) -> None:
+    for p50 in (500.0, 90.0, 110.0):
+        write_run(db, session(), run(nodes=1500, summaries=(summary(1, LATENCY, p50=p50),)), METRICS)
+    assert view(db, "SELECT runs, boots, mean_p50, deviation FROM noise") == [(2, 2, 100.0, 0.1)]
+
+
 def test_the_latest_results_are_those_of_each_suite_s_newest_run(db: Path) -> None:
     boot = run(nodes=1, suite="boot", summaries=(), samples=())
     for record in (run(), boot, run(nodes=3, status="failed")):

@@ -14,7 +14,8 @@ from sistasks.history.connection import writing
 from sistasks.history.records import ResultRow
 from sistasks.history.store import write_run
 from sistasks.report import collect, junit, markdown_summary, write_report
-from sistasks.report.words import percent, plural, size
+from sistasks.report.words import plural, size
+from sistasks.units import percent
 
 if TYPE_CHECKING:
     from pathlib import Path

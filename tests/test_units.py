@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sistasks.units import show
+from sistasks.units import percent, show
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,16 @@ def test_a_shown_time_is_the_time_to_its_last_digit(value: float) -> None:
     error = abs(float(figure) * SCALE[unit] - value)
     decimals = len(figure.partition(".")[2])
     assert error <= 0.5000001 * 10**-decimals * SCALE[unit]
+
+
+def test_shares_as_percentages() -> None:
+    shares = (None, 0.031, -0.5, 0.0, 0.0999, 0.1)
+    assert [percent(share) for share in shares] == [
+        "-",
+        "+3.10 %",
+        "-50.0 %",
+        "+0.00 %",
+        "+9.99 %",
+        "+10.0 %",
+    ]
+    assert percent(0.031, "") == "+3.10%"

@@ -348,8 +348,8 @@ TABLES: Final = {
     ),
     "noise": Table(
         title="Noise",
-        description="How far equal boots of one kernel in one environment lie apart. It reads every good run: on a "
-        "long history ask the query “Noise and detectable effect” instead.",
+        description="How far equal boots of one kernel in one environment lie apart, of the newest good runs with "
+        "3,000 boots in all. The query “Noise and detectable effect” ranks it.",
         columns=_columns(
             "metric unit suite kernel release kernel_id environment_id runs boots mean_p50 lowest_p50 highest_p50 "
             "deviation spread",

@@ -10,6 +10,7 @@ another unit or name for it, it is there under both: `p99_latency_us`, `std_dev_
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sistasks.history.records import MetricRow, ResultRow, RunRecord, StoredRun, SummaryRow
 
 _STATISTICS: Final = ("mean", "min", "p50", "p95", "p99", "max")
+_NOT_PLAIN: Final = re.compile(r"^[^A-Za-z0-9]+|[^A-Za-z0-9._-]+")
 _RATES: Final = frozenset({"ops/s", "op/s", "1/s", "operations/s"})
 
 
@@ -67,6 +69,22 @@ def suite_json(
             "overall_success_rate": passed / len(judged) if judged else 0.0,
         },
     }
+
+
+def results_name(suite: str, boot: str = "") -> str:
+    """The file name that readers of a run's JSON know; a suite that is measured in several ways has a file for each.
+
+    Whatever the history says, it is a plain name, and different for different suites.
+
+    Args:
+        suite: the suite's name.
+        boot: the way of booting, where there are several.
+    """
+    name = f"{suite}_{boot}" if boot else suite
+    plain = _NOT_PLAIN.sub("-", name)[:60]
+    if plain != name:
+        plain += "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{plain}_results.json"
 
 
 def _result(result: ResultRow, summaries: Sequence[SummaryRow], units: dict[str, str]) -> dict[str, Any]:

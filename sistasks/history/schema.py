@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sistasks.errors import HistoryError
-from sistasks.history.views import DETAILED_VERDICTS, VIEWS
+from sistasks.history.views import DETAILED_VERDICTS, RECENT_NOISE, VIEWS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -260,6 +260,7 @@ MIGRATIONS: Final = {
     "0004_views": VIEWS,
     "0005_verdict_detail": _VERDICT_DETAIL,
     "0006_percentile_intervals": _PERCENTILE_INTERVALS,
+    "0007_recent_noise": RECENT_NOISE,
 }
 
 

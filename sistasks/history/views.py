@@ -160,3 +160,53 @@ DETAILED_VERDICTS: Final = (
             SELECT max(id) FROM runs WHERE id IN (SELECT run_id FROM verdicts) GROUP BY suite
         )""",
 )
+
+# the same noise, of the newest boots alone: over all of a long history it took minutes, and old noise is no news. Runs
+# of one kind are named by a number, which is grouped by faster than hashes are
+RECENT_NOISE: Final = (
+    "DROP VIEW noise",
+    """CREATE VIEW noise AS
+        WITH recent AS MATERIALIZED (
+            SELECT id, min(id) OVER (PARTITION BY suite, kernel_id, environment_id) AS kind
+            FROM (SELECT *, sum(nodes) OVER (ORDER BY id DESC) AS boots FROM runs WHERE status = 'ok')
+            WHERE boots <= 3000
+        ),
+        levels AS (
+            SELECT
+                summaries.metric,
+                recent.kind,
+                count(DISTINCT summaries.run_id) AS runs,
+                count(*) AS boots,
+                avg(summaries.p50) AS mean_p50,
+                min(summaries.p50) AS lowest_p50,
+                max(summaries.p50) AS highest_p50
+            FROM recent
+            CROSS JOIN summaries ON summaries.run_id = recent.id
+            WHERE summaries.node > 0
+            GROUP BY summaries.metric, recent.kind
+        )
+        SELECT
+            levels.metric,
+            metrics.unit,
+            runs.suite,
+            kernels.name AS kernel,
+            kernels.release,
+            runs.kernel_id,
+            runs.environment_id,
+            levels.runs,
+            levels.boots,
+            levels.mean_p50,
+            levels.lowest_p50,
+            levels.highest_p50,
+            (
+                SELECT avg(abs(summaries.p50 - levels.mean_p50))
+                FROM recent
+                CROSS JOIN summaries ON summaries.run_id = recent.id AND summaries.metric = levels.metric
+                WHERE recent.kind = levels.kind AND summaries.node > 0
+            ) / nullif(levels.mean_p50, 0) AS deviation,
+            (levels.highest_p50 - levels.lowest_p50) / nullif(levels.mean_p50, 0) AS spread
+        FROM levels
+        JOIN runs ON runs.id = levels.kind
+        JOIN metrics ON metrics.name = levels.metric
+        JOIN kernels ON kernels.id = runs.kernel_id""",
+)

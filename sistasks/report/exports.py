@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sistasks.errors import HistoryError
 from sistasks.history.exports import suite_json
@@ -15,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sistasks.report.records import MetricReport, RunReport
-
-_NOT_PLAIN: Final = re.compile(r"^[^A-Za-z0-9]+|[^A-Za-z0-9._-]+")
 
 
 def industry_report(runs: Sequence[RunReport]) -> dict[str, Any]:
@@ -74,19 +70,6 @@ def _metric(run: RunReport, metric: MetricReport) -> dict[str, Any]:
         "nodes": len(metric.summaries),
         "samples": sum(row.count for row in metric.summaries),
     }
-
-
-def results_name(run: RunReport) -> str:
-    """The file name that readers of a run's JSON know: boot is measured in several ways, a file each.
-
-    Whatever the history says, it is a plain name, and different for different suites.
-    """
-    boot = run.run.suite == "boot" or run.ways > 1
-    name = f"{run.run.suite}_{run.environment['boot']}" if boot else run.run.suite
-    plain = _NOT_PLAIN.sub("-", name)[:60]
-    if plain != name:
-        plain += "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{plain}_results.json"
 
 
 def results_text(run: RunReport) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sistasks.charts.svg import text
-from sistasks.report.words import percent
+from sistasks.units import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from sistasks.charts.svg import clean
 from sistasks.report.records import all_of
-from sistasks.report.words import SIGNS, percent, plural
-from sistasks.units import show
+from sistasks.report.words import SIGNS, plural
+from sistasks.units import percent, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from sistasks.charts import STYLE, Point, distribution_chart, dots_chart, history_chart, sparkline
 from sistasks.charts.svg import clean
 from sistasks.report.records import all_of
-from sistasks.report.words import SIGNS, percent, plural, size
+from sistasks.report.words import SIGNS, plural, size
 from sistasks.resources import data_file
-from sistasks.units import show
+from sistasks.units import percent, show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -171,6 +171,11 @@ class RunReport:
         return f"{self.run.suite} ({self.environment['boot']} boot)" if self.ways > 1 else self.run.suite
 
     @property
+    def way(self) -> str:
+        """The way of booting where its files name it: of a suite that is measured in several."""
+        return str(self.environment["boot"]) if self.run.suite == "boot" or self.ways > 1 else ""
+
+    @property
     def kernel_title(self) -> str:
         """The kernel's name and release; the beginning of its hash where no release is known."""
         return kernel_title(self.kernel)

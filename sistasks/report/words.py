@@ -12,13 +12,6 @@ SIGNS: Final = {
 _MIB: Final = 1 << 20
 
 
-def percent(share: float | None) -> str:
-    """A share as a signed percentage: `+3.1 %`."""
-    if share is None:
-        return "-"
-    return f"{share * 100:+.2f} %" if abs(share) < 0.1 else f"{share * 100:+.1f} %"
-
-
 def size(count: float | None) -> str:
     """Bytes as MiB, or as GiB from ten on."""
     if count is None:

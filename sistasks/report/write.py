@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sistasks.files import write_atomically
+from sistasks.history.exports import results_name
 from sistasks.layout import Layout
 from sistasks.report.collect import collect
-from sistasks.report.exports import industry_report, json_text, results_name, results_text
+from sistasks.report.exports import industry_report, json_text, results_text
 from sistasks.report.junit import junit
 from sistasks.report.pages import dashboard, results_page
 
@@ -42,7 +43,7 @@ def write_report(db: Path, output: Path) -> list[Path]:
     }
     for run in runs:
         for folder in (results, orchestrator):
-            files[folder / results_name(run)] = results_text(run)
+            files[folder / results_name(run.run.suite, run.way)] = results_text(run)
     for path, words in files.items():
         write_atomically(path, words)
     return list(files)

@@ -32,6 +32,8 @@ from sistasks.suites.suite import SUITES, Suite
 from sistasks.suites.table import results_table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sistasks.machine.template import Template
     from sistasks.settings import Settings
     from sistasks.terminal import Terminal
@@ -106,11 +108,22 @@ def _run_cluster(recipe: Recipe, template: Template | None, terminal: Terminal) 
                 execute(
                     config, machine=recipe.machine, template=template, logs=layout.logs / "distributed",
                     scratch=scratch, session=SESSION_ID, slots=recipe.slots, cores=recipe.found.host_cores,
-                    observer=lines,
+                    observer=lines, capture=_capture(recipe, terminal),
                 )
             )  # fmt: skip
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _capture(recipe: Recipe, terminal: Terminal) -> Path | None:
+    """Where the capture goes that was asked for."""
+    if not recipe.settings.capture:
+        return None
+    folder = Layout(recipe.settings.output).captures
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{SESSION_ID}.pcapng"
+    terminal.say(f"the network is captured in {path}")
+    return path
 
 
 def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> list[int]:
@@ -231,7 +244,7 @@ def _metric_rows(suite: Suite) -> list[MetricRow]:
 
 def _write_json(suite: Suite, recipe: Recipe, run: RunRecord, metrics: list[MetricRow]) -> None:
     text = json.dumps(exports.suite_json(run, metrics, suite.title), indent=2) + "\n"
-    name = f"boot_{recipe.machine.boot}_results.json" if suite.cold else f"{suite.name}_results.json"
+    name = exports.results_name(suite.name, recipe.machine.boot if suite.cold else "")
     for folder in Layout(recipe.settings.output).results:
         write_atomically(folder / name, text)
 

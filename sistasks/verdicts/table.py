@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sistasks.units import show
+from sistasks.units import percent, show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,11 +27,6 @@ SIGNS: Final = {
 _WIDE: Final = 100
 
 
-def percent(value: float | None) -> str:
-    """A share as a signed percentage."""
-    return "-" if value is None else f"{value:+.2%}" if abs(value) < 0.1 else f"{value:+.1%}"
-
-
 def visible(words: str, limit: int = 60) -> str:
     """Words of anybody, on one line, without what would steer a terminal, and not too many of them."""
     kept = words if len(words) <= limit else words[: limit - 1] + "…"
@@ -40,7 +35,9 @@ def visible(words: str, limit: int = 60) -> str:
 
 def interval(verdict: Verdict) -> str:
     """Between what the effect lies."""
-    return "-" if verdict.low is None else f"{percent(verdict.low)} … {percent(verdict.high)}"
+    if verdict.low is None:
+        return "-"
+    return " … ".join(percent(end, "") for end in (verdict.low, verdict.high))
 
 
 def verdict_table(run: RunInfo, verdicts: Sequence[Verdict], width: int) -> Table:
@@ -77,7 +74,7 @@ def verdict_table(run: RunInfo, verdicts: Sequence[Verdict], width: int) -> Tabl
             Text(visible(name)),
             Text(visible(show(verdict.baseline_value, verdict.unit), 20)),
             Text(visible(show(verdict.value, verdict.unit), 20)),
-            percent(verdict.effect),
+            percent(verdict.effect, ""),
             *([interval(verdict)] if wide else []),
             Text(word, style),
             "-" if verdict.mde is None else f"{verdict.mde:.2%}",

@@ -37,6 +37,7 @@ OURS: Final = {
     "kernel": f"/-/kernel/{400:064x}",
     "query: history of a metric": "/results/history_of_metric.json?metric=context_switch.latency",
     "table: runs": "/results/runs",
+    "view: noise": "/results/noise",
 }
 
 

@@ -61,7 +61,8 @@ def _hundred(connection: sqlite3.Connection, dice: random.Random, numbers: range
             for node in range(1, nodes + 1):
                 middle = 5000 * session * dice.lognormvariate(0, 0.03)
                 summaries.append((run, node, metric, 1000, middle * 1.02, middle * 0.1, middle * 0.9, middle,
-                                  middle * 1.2, middle * 1.5, middle * 9, None, None, None))  # fmt: skip
+                                  middle * 1.2, middle * 1.5, middle * 9, middle, middle * 1.03, 0.99, middle * 0.99,
+                                  middle * 1.01, middle * 1.1, middle * 1.3, middle * 1.4, middle * 2))  # fmt: skip
             outcome = dice.choices(("same", "unsure", "worse", "better"), (90, 6, 2, 2))[0]
             verdicts.append((run, metric, outcome, session - 1, 0.5, 0.5, 30, nodes, 0.04, "screen", "30 runs", 1,
                              None, _moment(run), "p50"))  # fmt: skip
