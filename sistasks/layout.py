@@ -51,6 +51,11 @@ class Layout:
         """Frozen templates, a folder each."""
         return self.output / "templates"
 
+    @property
+    def captures(self) -> Path:
+        """What went over networks, one file a run."""
+        return self.output / "artifacts" / "captures"
+
     def kept_kernels(self, db: Path) -> Path:
         """Kernels that the baselines of a history name, content-addressed; each history has its own."""
         return (

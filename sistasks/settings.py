@@ -208,6 +208,7 @@ class Settings:
     faults: str = _variable(
         "", LINE, "distributed: what happens to the network, like 'loss=1%; at 2s: cut 1-2|3-4'", shown="none"
     )
+    capture: bool = _variable(False, YES_NO, "distributed: keep what went over the network (pcapng)")
     force: bool = _variable(False, YES_NO, "distributed: more traitors than can be borne")
     runs: int = _variable(1, whole(1, 100), "good runs that the history must hold")
     targets: str = _variable(

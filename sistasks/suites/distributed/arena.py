@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.consensus.clocks import offset
 from sistasks.consensus.events import Ended, Event, Progress, Unknown, Waiting, decode_event
@@ -76,9 +76,12 @@ class Arena:
         self.killed: set[int] = set()
         # messages a second; the network test measures it
         self.rate = 1000.0
+        # seconds from one decision to the next; the consensus test measures it
+        self.pace = 0.0
         self._offsets: dict[int, int] = {}
         self._answered: dict[int, int] = {}
         self._orders = 0
+        self._switch_events: list[dict[str, Any]] = []
         self._news = asyncio.Event()
 
     def admit(self, nodes: Iterable[Node]) -> None:
@@ -96,6 +99,22 @@ class Arena:
         elif frame.type is FrameType.BEGIN:
             self._tests[node.number] = frame.fields().get("test", "")
         self._news.set()
+
+    def hear_switch(self, event: dict[str, Any]) -> None:
+        """Take an event of the switch; that the port of a node is gone is told by the node's own end."""
+        self._switch_events.append(event)
+        self._news.set()
+
+    def said_by_switch(self) -> list[str]:
+        """What the switch has told since this was asked last, of nodes that are still there."""
+        alive = self.alive
+        told = [
+            f"the switch: node {event.get('port', '')}: {event['event']}, {event.get('why', '')}"
+            for event in self._switch_events
+            if event.get("port") in alive or "port" not in event
+        ]
+        self._switch_events.clear()
+        return told
 
     def _hear_event(self, number: int, payload: bytes) -> None:
         event = decode_event(payload)
@@ -180,7 +199,7 @@ class Arena:
     @property
     def timeout(self) -> float:
         """Seconds that nodes wait in this test before they give up a leader."""
-        return self.config.timeout(self.test, self.rate)
+        return self.config.timeout(self.test, rate=self.rate, pace=self.pace)
 
     @property
     def network(self) -> int:

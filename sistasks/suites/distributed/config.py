@@ -24,7 +24,8 @@ TREASONS: Final = ("equivocate", "silent", "corrupt", "replay", "late", "false_v
 LEAST: Final = {"network": 1.0, "consensus": 0.5, "partition": 0.3, "election": 0.05}
 # decisions for which there must be time, each of 2 n^2 messages; and a timeout holds four heartbeats of 2 n messages,
 # which together may take a fifth of what the cluster can do
-_ROUNDS: Final = 3
+_DECISIONS: Final = 3
+_PACES: Final = 6
 _HEARTBEATS: Final = 40
 _PINGS_LEAST: Final = 20
 _PINGS_WORK: Final = 5_000
@@ -57,6 +58,11 @@ class Config:
     faults: Schedule
 
     @property
+    def pipeline(self) -> int:
+        """Decisions under way at once: one, or latency would be that of a queue."""
+        return 1
+
+    @property
     def faulty(self) -> int:
         """Traitors that the protocols bear, f."""
         return (self.count - 1) // 3
@@ -71,7 +77,7 @@ class Config:
         """Nodes that it takes to elect a leader."""
         return self.count // 2 + 1
 
-    def timeout(self, test: str, rate: float) -> float:
+    def timeout(self, test: str, *, rate: float, pace: float) -> float:
         """Seconds that nodes wait in a test before they give up a leader.
 
         They follow what this machine can do, for on a slow one too much haste brings a storm of repeated messages and
@@ -80,10 +86,11 @@ class Config:
         Args:
             test: its name.
             rate: messages a second that the whole cluster got across in the network test.
+            pace: seconds between two decisions, where that is known; 0: it is guessed from the rate.
         """
         if test == "election":
             return max(LEAST["election"], _HEARTBEATS * self.count / rate)
-        return max(LEAST[test], _ROUNDS * 2 * self.count**2 / rate)
+        return max(LEAST[test], _PACES * pace if pace else _DECISIONS * 2 * self.count**2 / rate)
 
     @property
     def report(self) -> float:
@@ -98,7 +105,7 @@ class Config:
         replica = Replica(
             count=self.count, cluster_seed=self.seed,
             secrets=tuple(self._secret(node, other) for other in range(1, self.count + 1)),
-            network=NETWORK, timeouts=LEAST, report=self.report, protocol=self.protocol,
+            network=NETWORK, timeouts=LEAST, report=self.report, protocol=self.protocol, pipeline=self.pipeline,
             decisions={"network": self.pings, "consensus": self.decisions},
             treasons={"consensus": self.treasons[node]} if node in self.treasons else {},
         )  # fmt: skip

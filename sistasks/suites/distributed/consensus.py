@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import statistics
 import time
 from typing import TYPE_CHECKING, Final
@@ -49,8 +50,12 @@ async def consensus(arena: Arena, *, cores: int) -> Outcome:
     outcome.seconds = time.monotonic() - started
     used = (await work(arena)).since(before)
     await arena.finish(config.limit)
-    logs = [arena.log(number, treason=config.treasons.get(number, "")) for number in sorted(arena.nodes)]
-    required = Required(commands=config.decisions)
+    cut_off = _cut_off(arena)
+    logs = [
+        arena.log(number, treason=config.treasons.get(number, ""), cut_off=number in cut_off)
+        for number in sorted(arena.nodes)
+    ]
+    required = Required(decisions=config.decisions)
     outcome.violations = check(logs, n=config.count, f=config.faulty, seed=config.seed, required=required)
     if not done:
         outcome.remarks.append(
@@ -70,16 +75,34 @@ async def _break_network(arena: Arena, outcome: Outcome) -> None:
         outcome.remarks.append(f"at {at:g} s: {describe(faults)} (in force after {took * 1e3:.1f} ms)")
 
 
+def _cut_off(arena: Arena) -> set[int]:
+    """Nodes that the schedule, where it ends, leaves without a quorum while others have one: they owe nothing."""
+    config = arena.config
+    states = config.faults.faults(config.seed)
+    if not states:
+        return set()
+    last = states[-1][1]
+    everyone = range(1, config.count + 1)
+
+    def heard(node: int) -> int:
+        return 1 + sum(other != node and not last.of(other, node).cut for other in everyone)
+
+    apart = {node for node in everyone if heard(node) < config.quorum}
+    return apart if len(apart) <= config.faulty else set()
+
+
 async def _decided(arena: Arena, decisions: int) -> bool:
     """Wait until all loyal nodes have so many decisions, the time is up, or nothing moves any more."""
     config = arena.config
+    cut_off = _cut_off(arena)
     end = time.monotonic() + config.limit
     patience = max(_STALLED_LEAST, _STALLED * arena.timeout)
     while (left := end - time.monotonic()) > 0:
-        heights = arena.heights(arena.loyal)
+        owing = [number for number in arena.loyal if number not in cut_off]
+        heights = arena.heights(owing)
 
-        def moved(heights: list[int] = heights) -> bool:
-            now = arena.heights(arena.loyal)
+        def moved(heights: list[int] = heights, owing: list[int] = owing) -> bool:
+            now = arena.heights(owing)
             return now != heights or min(now, default=0) >= decisions
 
         if min(heights, default=0) >= decisions:
@@ -106,6 +129,7 @@ def _measure(arena: Arena, outcome: Outcome, logs: Sequence[NodeLog], used: Work
     taken = measures.rounds(max(loyal, key=_height), start=first, rotating=rotating)
     if taken:
         outcome.samples["consensus.rounds"] = [round(sum(taken) * PER / len(taken))]
+    arena.pace = _pace([entry.at_ns for entry in longest])
     latencies = [
         value
         for number in arena.loyal
@@ -113,7 +137,7 @@ def _measure(arena: Arena, outcome: Outcome, logs: Sequence[NodeLog], used: Work
     ]
     if latencies:
         # a chain has several decisions under way, each a few rounds long: what the processors bound is their rate
-        pace = outcome.seconds / decisions * 1e9 if rotating else statistics.median(latencies)
+        pace = arena.pace * 1e9 if rotating else statistics.median(latencies)
         bound = measures.cpu_bound(
             guests_s=sum(used.guests.values()), switch_s=used.switch, decisions=decisions, cores=cores,
             latency_ns=pace,
@@ -128,6 +152,11 @@ def _entries(log: NodeLog) -> list[Decision]:
 
 def _height(log: NodeLog) -> int:
     return len(_entries(log))
+
+
+def _pace(times: list[int]) -> float:
+    """Seconds from one decision to the next, mostly: what a stall or a new leader took is none."""
+    return statistics.median(after - before for before, after in itertools.pairwise(times)) / 1e9
 
 
 def _rates(times: list[int]) -> list[int]:

@@ -66,6 +66,7 @@ async def execute(
     started = time.monotonic()
     async with Switch() as switch:
         arena = Arena(config, switch)
+        switch.on_event = arena.hear_switch
         cluster = Cluster(
             machine=machine, template=template, logs=logs, scratch=scratch, session=session, slots=slots,
             timeout=config.limit, port=switch.port, listener=arena.hear,
@@ -83,6 +84,7 @@ async def execute(
                     outcome = await _run(name, arena, cores)
                 except SistasksError as failure:
                     error = failure
+                outcome.remarks += arena.said_by_switch()
                 _take(whole, outcome, error)
                 if error is not None:
                     break

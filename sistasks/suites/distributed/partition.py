@@ -154,7 +154,7 @@ def _side(arena: Arena, one: _Passed, side: frozenset[int], times: dict[int, lis
     }
     # what was under way at the cut had its quorum, or may have had
     known = max(sum(at <= one.cut_at + _CLOCKS for at in own) for own in times.values())
-    return checker.Cut(spans, certified=known + 1)
+    return checker.Cut(spans, certified=known + arena.config.pipeline)
 
 
 def _judge(arena: Arena, outcome: Outcome, passed: list[_Passed]) -> None:
