@@ -7,7 +7,7 @@ from history_records import environment
 from judged import RATE, SWITCH, accept, baseline, run_info, told, write
 
 from sistasks.errors import HistoryError, UsageError
-from sistasks.verdicts.baseline import MOST_RUNS, labelled, open_history
+from sistasks.verdicts.baseline import MOST_RUNS, by_run, labelled, open_history
 from sistasks.verdicts.records import Verdict
 from sistasks.verdicts.store import write_verdicts
 
@@ -133,9 +133,9 @@ def test_every_boot_counts_as_one_of_its_session(db: Path) -> None:
     numbers = [write(db, nodes, session=f"s{index // 2}") for index in range(4)]
     runs = [run_info(db, number) for number in reversed(numbers)]
     with open_history(db) as history:
-        boots = history.boots(numbers)[SWITCH, "p50"]
+        boots = by_run(history.boots(numbers)[SWITCH, "p50"])
     values, sessions = labelled(runs, boots)
-    assert sessions == ["s0"] * 20 + ["s1"] * 20
+    assert sessions == ["s1"] * 20 + ["s0"] * 20
     assert values == nodes[SWITCH] * 4
     assert labelled([], boots) == ([], [])
     assert len(labelled(runs[:1], boots)[0]) == 10

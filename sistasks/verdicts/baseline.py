@@ -6,6 +6,7 @@ no confirmed regressions, and not older than the last run that a person accepted
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +18,7 @@ from sistasks.verdicts.records import STATISTICS
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 MOST_RUNS: Final = 30
@@ -121,12 +122,18 @@ class History:
 
     def accepted(self, run: RunInfo) -> int:
         """The last run up to `run`, of its suite and in its environment, that a person accepted; 0 for none."""
-        found = self._connection.execute(
-            """SELECT max(annotations.run_id) FROM annotations JOIN runs ON runs.id = annotations.run_id
-               WHERE kind = 'accept' AND suite = ? AND environment_id = ? AND runs.id <= ?""",
+        return max(self._accepted(run), default=0)
+
+    def _accepted(self, run: RunInfo) -> list[int]:
+        """All of them, in order."""
+        # CROSS JOIN: acceptances are few, and runs are not
+        rows = self._connection.execute(
+            """SELECT DISTINCT annotations.run_id FROM annotations CROSS JOIN runs ON runs.id = annotations.run_id
+               WHERE kind = 'accept' AND suite = ? AND environment_id = ? AND runs.id <= ?
+               ORDER BY annotations.run_id""",
             (run.suite, run.environment_id, run.id),
-        ).fetchone()[0]
-        return int(found or 0)
+        )
+        return [row[0] for row in rows]
 
     def baseline_runs(self, run: RunInfo, *, same_kernel: bool = False) -> list[RunInfo]:
         """The runs that `run` is judged against, the newest first, at most MOST_RUNS.
@@ -154,17 +161,18 @@ class History:
             run: the candidate.
             baseline: the runs that it is judged by.
         """
-        query = f"""SELECT runs.id, (
-                SELECT count(*) FROM annotations JOIN runs AS accepted ON accepted.id = annotations.run_id
-                WHERE kind = 'accept' AND accepted.suite = runs.suite
-                    AND accepted.environment_id = runs.environment_id AND accepted.id <= runs.id
-            ) AS accepted, kernel_id <> ? AND {BASELINE_CONDITION} AS fit
-            FROM runs JOIN kernels ON kernels.id = kernel_id
-            WHERE suite = ? AND environment_id = ? AND iterations = ? AND status = 'ok' AND runs.id < ?
-            ORDER BY runs.id DESC LIMIT ?"""  # noqa: S608 - our own columns
-        limit = _NOISE_RUNS + len(baseline)
-        asked = (run.kernel_id, run.suite, run.environment_id, run.iterations, run.id, limit)
-        keys = {row["id"]: (row["accepted"], row["fit"]) for row in self._connection.execute(query, asked)}
+        newest = "suite = ? AND environment_id = ? AND iterations = ? AND status = 'ok' AND id < ?"
+        query = f"""WITH newest AS MATERIALIZED (SELECT * FROM runs WHERE {newest} ORDER BY id DESC LIMIT ?)
+            SELECT runs.id, kernel_id <> ? AND {BASELINE_CONDITION} AS fit
+            FROM newest AS runs JOIN kernels ON kernels.id = kernel_id"""  # noqa: S608 - our own columns
+        asked = (
+            run.suite, run.environment_id, run.iterations, run.id, _NOISE_RUNS + len(baseline), run.kernel_id,
+        )  # fmt: skip
+        accepted = self._accepted(run)
+        keys = {
+            row["id"]: (bisect.bisect(accepted, row["id"]), row["fit"])
+            for row in self._connection.execute(query, asked)
+        }
         for other in baseline:
             keys.pop(other.id, None)
         numbers = ",".join(str(int(number)) for number in keys)
@@ -175,8 +183,8 @@ class History:
             boots += one.nodes
             if boots > _NOISE_BOOTS:
                 break
-            accepted, fit = keys[one.id]
-            levels.setdefault((accepted, "" if fit else one.kernel_id), []).append(one)
+            since, fit = keys[one.id]
+            levels.setdefault((since, "" if fit else one.kernel_id), []).append(one)
         return list(levels.values())
 
     def boots(self, runs: Sequence[int]) -> dict[tuple[str, str], Boots]:
@@ -229,8 +237,15 @@ def open_history(db: Path) -> Iterator[History]:
         yield History(connection)
 
 
-def labelled(runs: Sequence[RunInfo], boots: Boots) -> tuple[list[float], list[str]]:
+def by_run(boots: Boots) -> dict[int, list[float]]:
+    """Run -> values of its boots, in the order of the nodes."""
+    found: dict[int, list[float]] = {}
+    for (number, _), value in sorted(boots.items()):
+        found.setdefault(number, []).append(value)
+    return found
+
+
+def labelled(runs: Sequence[RunInfo], values: Mapping[int, Sequence[float]]) -> tuple[list[float], list[str]]:
     """The boots of some runs, and the session of each: boots of one session share its mood."""
-    sessions = {run.id: run.session_id for run in runs}
-    found = [(value, sessions[number]) for (number, _), value in sorted(boots.items()) if number in sessions]
+    found = [(value, run.session_id) for run in runs for value in values.get(run.id, ())]
     return [value for value, _ in found], [session for _, session in found]

@@ -10,7 +10,7 @@ import statistics
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sistasks.verdicts.baseline import labelled
+from sistasks.verdicts.baseline import by_run, labelled
 from sistasks.verdicts.records import STATISTICS, Verdict
 
 if TYPE_CHECKING:
@@ -84,8 +84,9 @@ def _screen_one(
 ) -> Verdict:
     from sistasks.statistics import compare
 
-    now, _ = labelled([run], values)
-    before, sessions = labelled(levels[0], values)
+    measured = by_run(values)
+    now = measured.get(run.id, [])
+    before, sessions = labelled(levels[0], measured)
     known |= {
         "n": len(before),
         "k": len(now),
@@ -97,7 +98,7 @@ def _screen_one(
         return Verdict(**known, outcome="unsure", reason=who)
     if min(*now, *before) <= 0:
         return Verdict(**known, outcome="unsure", reason="a value is 0: a relative change has no meaning")
-    others = [labelled(level, values) for level in levels[1:]]
+    others = [labelled(level, measured) for level in levels[1:]]
     seen = compare.screen_sessions(
         _logarithms(before),
         sessions,

@@ -147,7 +147,10 @@ def _add_candidate(db: Path) -> None:
                 FROM runs WHERE id = ?""",  # noqa: S608 - ours
             (last,),
         )
-        columns = "count, mean, std, min, p50, p95, p99, max, ci_low, ci_high, confidence"
+        columns = (
+            "count, mean, std, min, p50, p95, p99, max, ci_low, ci_high, confidence, p50_low, p50_high, p95_low, "
+            "p95_high, p99_low, p99_high"
+        )
         connection.execute(
             f"INSERT INTO summaries SELECT 100000, node, metric, {columns} FROM summaries WHERE run_id = ?",  # noqa: S608
             (last,),
