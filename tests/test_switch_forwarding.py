@@ -168,6 +168,18 @@ def test_what_goes_to_a_node_that_is_gone_is_dropped_and_not_flooded() -> None:
     assert made.out(2) == [frame(1, 2)]
 
 
+def test_healing_brings_nobody_back() -> None:
+    made = Made()
+    made.switch.apply(Faults(rules=(Rule("loss", 0.5),)), 0)
+    edge = made.switch.edge(made.ports[1], made.ports[2])
+    made.switch.remove(made.ports[2])
+    late = made.switch.edge(made.ports[3], made.ports[2])
+    made.switch.apply(Faults(), 0)
+    made.receive(1, framed(frame(1, 2)))
+    made.receive(3, framed(frame(3, 2)))
+    assert (edge.gone, late.gone, made.ports[2].out) == (1, 1, [])
+
+
 def test_a_delayed_frame_to_a_node_that_went_is_dropped() -> None:
     made = Made()
     made.switch.apply(Faults(rules=(Rule("delay", 0.001),)), 0)

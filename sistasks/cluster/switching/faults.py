@@ -123,9 +123,13 @@ class Faults:
         """Whether nothing is wrong."""
         return not self.cuts and not self.rules
 
+    def cut(self, source: int, target: int) -> bool:
+        """Whether the edge source > target carries nothing."""
+        return any(cut.holds(source, target) for cut in self.cuts)
+
     def of(self, source: int, target: int) -> EdgeFaults:
         """What the edge source > target suffers."""
-        cut = any(cut.holds(source, target) for cut in self.cuts)
+        cut = self.cut(source, target)
         found: dict[str, Any] = {}
         for rule in self.rules:
             if selects(rule.edges, source, target):

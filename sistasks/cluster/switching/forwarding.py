@@ -258,17 +258,20 @@ class Switch:
         self.faults = faults
         queue, self._queue = sorted(self._queue), []
         for _, _, edge, passed in queue:
-            if edge.way is not GONE and faults.of(edge.source, edge.target.number).cut:
+            if edge.way is not GONE and faults.cut(edge.source, edge.target.number):
                 self._under_way -= len(passed.frame)
                 if passed.held is None or passed.held.frame is not None:
                     edge.under_way -= 1
                     edge.partition += 1
             else:
                 self._release(edge, passed, now)
+        way = (
+            None if faults.healthy else UNRESOLVED
+        )  # asked when a frame comes: to be in force is a matter of moments
         for port in self.ports.values():
             for edge in port.edges.values():
                 if edge.way not in {GONE, TO_HOST, FILTER}:
-                    edge.way = UNRESOLVED
+                    edge.way = GONE if edge.target.gone else way
 
     def inject(self, frame: bytes, ports: Iterable[int]) -> None:
         """Put a frame of the host into the queues of ports; faults do not touch it."""

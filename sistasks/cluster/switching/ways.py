@@ -5,32 +5,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sistasks.cluster.switching.fates import Fate
-from sistasks.cluster.switching.faults import FINE
+from sistasks.cluster.switching.faults import FINE, Faults
 
 if TYPE_CHECKING:
     from sistasks.cluster.switching.forwarding import Switch
-    from sistasks.cluster.switching.ports import Edge
+    from sistasks.cluster.switching.ports import Edge, Way
 
 
 class _Unresolved:
     """The faults have changed: the first frame asks what its edge suffers now."""
 
     def take(self, switch: Switch, edge: Edge, frames: list[bytes], now: int) -> None:
-        if edge.target.gone:
-            edge.way = GONE
-        else:
-            faults = switch.faults.of(edge.source, edge.target.number)
-            if faults == FINE:
-                edge.way = None
-            elif faults.cut:
-                edge.way = CUT
-            else:
-                fate = Fate(faults, switch.faults.seed, edge.source, edge.target.number, edge)
-                edge.way = _Faulty(fate)
+        edge.way = self._resolve(switch.faults, edge)
         if edge.way is None:
             switch.deliver(edge, frames, now)
         else:
             edge.way.take(switch, edge, frames, now)
+
+    @staticmethod
+    def _resolve(faults: Faults, edge: Edge) -> Way | None:
+        if edge.target.gone:
+            return GONE
+        if faults.cut(edge.source, edge.target.number):
+            return CUT
+        suffers = faults.of(edge.source, edge.target.number)
+        if suffers == FINE:
+            return None
+        return _Faulty(Fate(suffers, faults.seed, edge.source, edge.target.number, edge))
 
 
 class _Gone:
