@@ -29,7 +29,8 @@ def _numbers(commands: list[bytes]) -> dict[int, list[int]]:
 
 
 def _traitors(count: int, seed: int, treason: str) -> dict[int, str]:
-    chosen = random.Random(seed).sample(range(1, count + 1), (count - 1) // 3)
+    dice = random.Random(seed)  # noqa: S311 (repeatable, not secret)
+    chosen = dice.sample(range(1, count + 1), (count - 1) // 3)
     return dict.fromkeys(chosen, treason)
 
 
@@ -59,9 +60,13 @@ def test_messages_grow_linearly_with_the_nodes() -> None:
 @pytest.mark.parametrize("count", [4, 7])
 def test_as_many_traitors_as_it_bears(count: int, treason: str) -> None:
     for seed in (1, 2):
-        network = Network(loss=0.02 * (seed - 1), duplicate=0.02, corrupt=0.01, delay=(50_000, 2 * MILLISECOND))
+        network = Network(
+            loss=0.02 * (seed - 1), duplicate=0.02, corrupt=0.01, delay=(50_000, 2 * MILLISECOND)
+        )
         traitors = _traitors(count, seed, treason)
-        simulation = Simulation("hotstuff", count, seed=seed, decisions=30, treasons=traitors, network=network)
+        simulation = Simulation(
+            "hotstuff", count, seed=seed, decisions=30, treasons=traitors, network=network
+        )
         assert simulation.reached(30, limit=400 * TIMEOUT), seed
         assert simulation.agreed()
         for client, numbers in _numbers(simulation.loyal[0].commands).items():
@@ -143,7 +148,7 @@ def test_halves_stand_still_and_go_on_soon_after() -> None:
 
 def _storm(seed: int) -> None:
     """Traitors, loss, stops and cuts by chance; then peace, in which all must go on."""
-    dice = random.Random(seed)
+    dice = random.Random(seed)  # noqa: S311 (repeatable, not secret)
     count = dice.choice([4, 5, 6, 7])
     chosen = dice.sample(range(1, count + 1), dice.randint(0, (count - 1) // 3))
     network = Network(
@@ -204,12 +209,14 @@ def _garbage(dice: random.Random, count: int) -> bytes:
     payload = bytearray(dice.randbytes(dice.choice(sizes)))
     if len(payload) >= 12:
         # a view that is near, with a parent that is nearer
-        struct.pack_into("<III", payload, 0, dice.randint(0, 3000), dice.randint(0, 50), dice.randint(0, 3000))
+        struct.pack_into(
+            "<III", payload, 0, dice.randint(0, 3000), dice.randint(0, 50), dice.randint(0, 3000)
+        )
     return struct.pack("<HBBHHHH", MAGIC, 1, kind, sender, to, len(payload), 0) + payload + bytes(16)
 
 
 def test_garbage_in_the_names_of_others_breaks_no_process() -> None:
-    dice = random.Random(7)
+    dice = random.Random(7)  # noqa: S311 (repeatable, not secret)
     with (
         Replicas(4, protocol="hotstuff", timeout=0.1, authenticate=False) as replicas,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender,
@@ -218,7 +225,9 @@ def test_garbage_in_the_names_of_others_breaks_no_process() -> None:
         assert replicas.reached(5)
         for _ in range(4000):
             data = _garbage(dice, 4)
-            address = socket.inet_ntoa((replicas.network + struct.unpack_from("<H", data, 6)[0]).to_bytes(4, "big"))
+            address = socket.inet_ntoa(
+                (replicas.network + struct.unpack_from("<H", data, 6)[0]).to_bytes(4, "big")
+            )
             sender.sendto(data, (address, PORT))
         replicas.wait(lambda: False, 0.3)
         # a sanitizer's report would end the process with another status
