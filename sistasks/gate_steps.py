@@ -33,7 +33,7 @@ class _Judged:
 
     run: RunInfo
     verdicts: Sequence[Verdict]
-    changes: Mapping[str, Changes]
+    changes: Mapping[tuple[str, str], Changes]
     accepted: bool
 
 
@@ -245,7 +245,7 @@ def _regression(judged: _Judged, verdicts: Sequence[Verdict]) -> str:
     first, *others = verdicts
     words = [f"{verdict.statistic} {percent(verdict.effect, '')}" for verdict in others]
     words.append(f"run {judged.run.id}")
-    known = judged.changes.get(first.metric)
+    known = judged.changes.get((first.metric, first.statistic))
     since = known.worse_since if known is not None else None
     if since is not None and since != judged.run.id:
         words.append(f"since run {since}")

@@ -113,7 +113,8 @@ def write_everything(db: Path) -> list[int]:
         ),
     )
     insert(db, "change_points", {
-        "metric": SWITCH, "environment_id": records.environment().id, "run_id": ids[8], "before_run_id": ids[7],
+        "metric": SWITCH, "statistic": "p50", "environment_id": records.environment().id, "run_id": ids[8],
+        "before_run_id": ids[7],
         "effect": 0.12, "p": 0.001, "n": 12, "method": "rank-CUSUM", "created_at": "2026-02-01T00:00:00Z",
     })  # fmt: skip
     insert(db, "crashes", {

@@ -254,9 +254,10 @@ def test_since_when(db: Path) -> None:
     assert "throughput.rate" not in words.split("worse: ")[-1]
     points = rows(
         db,
-        "select metric, run_id, before_run_id, round(effect, 2), n, advisory, method, seed from change_points",
+        """select metric, statistic, run_id, before_run_id, round(effect, 2), n, advisory, method, seed
+           from change_points order by 2""",
     )
-    assert points == [(SWITCH, 8, 7, 0.2, 14, 0, "rank-CUSUM", 1)]
+    assert points == [(SWITCH, one, 8, 7, 0.2, 14, 0, "rank-CUSUM", 1) for one in ("p50", "p95", "p99")]
 
 
 def test_change_points_of_runs_that_were_not_looked_at_stay(db: Path) -> None:
@@ -267,12 +268,15 @@ def test_change_points_of_runs_that_were_not_looked_at_stay(db: Path) -> None:
     write(db, SAME, environment=other, suite="boot")
     with closing(sqlite3.connect(db)) as connection, connection:
         connection.executemany(
-            "insert into change_points (metric, environment_id, run_id, before_run_id, effect, p, n, method,"
-            " created_at) values (?, ?, ?, 1, 9, 0, 1, 'old', '')",
+            "insert into change_points (metric, statistic, environment_id, run_id, before_run_id, effect, p, n, method,"
+            " created_at) values (?, 'p50', ?, ?, 1, 9, 0, 1, 'old', '')",
             [(SWITCH, environment, 3), (SWITCH, other.id, 3), (RATE, environment, 3)],
         )
     told(db)
-    points = rows(db, "select metric, environment_id, run_id, method from change_points order by 1, 3, 4")
+    points = rows(
+        db,
+        "select metric, environment_id, run_id, method from change_points where statistic = 'p50' order by 1, 3, 4",
+    )
     assert points == [
         (SWITCH, other.id, 3, "old"),
         (SWITCH, environment, 9, "rank-CUSUM"),

@@ -41,8 +41,8 @@ TABLES = {
     "crashes": "id, run_id, node, kind, title, report, console_offset",
     "verdicts": "id, run_id, metric, outcome, effect, p, q, n, k, mde, method, baseline, seed, confirmed, created_at, "
     "statistic, baseline_value, value, low, high, reason",
-    "change_points": "id, metric, environment_id, run_id, before_run_id, effect, p, n, advisory, method, seed, "
-    "created_at",
+    "change_points": "id, metric, statistic, environment_id, run_id, before_run_id, effect, p, n, advisory, method, "
+    "seed, created_at",
     "annotations": "id, run_id, kernel_id, metric, kind, text, author, created_at",
 }
 VIEWS = {"latest_results", "metric_history", "latest_verdicts", "noise"}
@@ -136,6 +136,25 @@ def test_an_older_history_is_read_and_brought_up_to_date(
         assert connection.execute("SELECT count(*) FROM latest_results").fetchone()[0] == 2
     assert read.summaries_of(db, 1) == older
     assert read.summaries_of(db, 2) == (known,)
+
+
+def test_changes_of_medians_are_kept_when_others_come(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):
+        write_run(db, session(), run(), METRICS)
+    with writing(db) as connection:
+        connection.execute(
+            """INSERT INTO change_points
+               (metric, statistic, environment_id, run_id, before_run_id, effect, p, n, method, created_at)
+               VALUES (?, 'p50', ?, 2, 1, 0.1, 0.001, 12, 'rank-CUSUM', '')""",
+            (LATENCY, run().environment.id),
+        )
+    make_older(db, 7, monkeypatch)
+    write_run(db, session(), run(), METRICS)
+    assert view(db, "SELECT metric, statistic, run_id, effect FROM change_points") == [
+        (LATENCY, "p50", 2, 0.1)
+    ]
+    with opened(db) as connection:
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
 def test_a_migration_that_fails_leaves_the_history_as_it_was(

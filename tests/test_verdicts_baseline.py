@@ -195,7 +195,8 @@ def test_the_series_of_a_metric_is_of_comparable_runs(db: Path) -> None:
     last = write(db, two)
     with open_history(db) as history:
         found = history.series(history.run(last), 3)
-    assert found[SWITCH] == [(4, 1008.0), (5, 1009.0), (last, 1000.0)]
+    assert found[SWITCH, "p50"] == [(4, 1008.0), (5, 1009.0), (last, 1000.0)]
+    assert [value for _, value in found[SWITCH, "p99"]] == pytest.approx([1.2 * 1008.0, 1.2 * 1009.0, 1200.0])
 
 
 def test_a_history_that_is_not_there(db: Path) -> None:

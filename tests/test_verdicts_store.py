@@ -53,12 +53,13 @@ def test_all_verdicts_on_a_run_or_none(db: Path) -> None:
 
 def test_change_points_are_replaced_as_far_as_was_looked(db: Path) -> None:
     environment = run_info(db, 1).environment_id
-    write_changes(db, environment, {SWITCH: changes(2), RATE: changes(2)})
-    write_changes(db, environment, {SWITCH: changes(3, runs=(2, 3)), RATE: changes(runs=(1, 3))})
-    assert rows(db, "select metric, run_id, before_run_id, n, seed from change_points order by 1, 2") == [
-        (SWITCH, 3, 2, 2, 3),
-        (RATE, 2, 1, 3, 3),
-    ]
+    switch, tail, rate = (SWITCH, "p50"), (SWITCH, "p99"), (RATE, "p50")
+    write_changes(db, environment, {switch: changes(2), tail: changes(2), rate: changes(2)})
+    write_changes(db, environment, {switch: changes(3, runs=(2, 3)), rate: changes(runs=(1, 3))})
+    found = rows(
+        db, "select metric, statistic, run_id, before_run_id, n, seed from change_points order by 1, 2, 3"
+    )
+    assert found == [(*switch, 3, 2, 2, 3), (*tail, 2, 1, 3, 3), (*rate, 2, 1, 3, 3)]
 
 
 def test_since_when_a_metric_is_worse() -> None:

@@ -90,7 +90,7 @@ def run_page(connection: sqlite3.Connection, run_id: int) -> Row | None:
             connection, "SELECT * FROM artifacts WHERE run_id = ? ORDER BY id LIMIT 200", run_id
         ),
         "change_points": rows(
-            connection, "SELECT * FROM change_points WHERE run_id = ? ORDER BY metric", run_id
+            connection, "SELECT * FROM change_points WHERE run_id = ? ORDER BY metric, statistic", run_id
         ),
         "annotations": rows(connection, "SELECT * FROM annotations WHERE run_id = ? ORDER BY id", run_id),
     }
@@ -155,8 +155,10 @@ def metric_page(
             earlier = runs[-1]["run_id"]
         changes = rows(
             connection,
-            "SELECT * FROM change_points WHERE metric = ? AND environment_id = ? ORDER BY run_id DESC LIMIT 100",
+            """SELECT * FROM change_points WHERE metric = ? AND statistic = ? AND environment_id = ?
+                ORDER BY run_id DESC LIMIT 100""",
             name,
+            statistic if statistic in {"p95", "p99"} else "p50",
             chosen["id"],
         )
     return {

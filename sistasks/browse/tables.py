@@ -241,7 +241,8 @@ TABLES: Final = {
         title="Change points",
         description="Where a metric changed its level, in one environment.",
         columns=_columns(
-            "id metric environment_id run_id before_run_id effect p n advisory method seed created_at",
+            "id metric statistic environment_id run_id before_run_id effect p n advisory method seed created_at",
+            statistic="which statistic of the metric changed: p50, p95 or p99 of each node's samples",
             run_id="the first run after the change",
             before_run_id="the last run before it",
             n="runs in the series",

@@ -252,6 +252,35 @@ _PERCENTILE_INTERVALS: Final = tuple(
     for end in ("low", "high")
 )
 
+# each statistic has changes of its own; SQLite changes what is unique only by making the table anew
+_CHANGES_BY_STATISTIC: Final = (
+    """CREATE TABLE changes_by_statistic (
+        id INTEGER PRIMARY KEY,
+        metric TEXT NOT NULL REFERENCES metrics (name),
+        statistic TEXT NOT NULL,
+        environment_id TEXT NOT NULL REFERENCES environments (id),
+        run_id INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        before_run_id INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        effect REAL NOT NULL,
+        p REAL NOT NULL,
+        n INTEGER NOT NULL,
+        advisory INTEGER NOT NULL DEFAULT 0 CHECK (advisory IN (0, 1)),
+        method TEXT NOT NULL,
+        seed INTEGER,
+        created_at TEXT NOT NULL,
+        UNIQUE (metric, statistic, environment_id, run_id)
+    ) STRICT""",
+    """INSERT INTO changes_by_statistic
+        SELECT id, metric, 'p50', environment_id, run_id, before_run_id, effect, p, n, advisory, method, seed,
+            created_at
+        FROM change_points""",
+    "DROP TABLE change_points",
+    "ALTER TABLE changes_by_statistic RENAME TO change_points",
+    "CREATE INDEX change_points_by_run ON change_points (run_id)",
+    "CREATE INDEX change_points_by_before_run ON change_points (before_run_id)",
+    "CREATE INDEX change_points_by_environment ON change_points (environment_id)",
+)
+
 # name -> statements, in the order in which they are applied
 MIGRATIONS: Final = {
     "0001_runs": _RUNS,
@@ -261,6 +290,7 @@ MIGRATIONS: Final = {
     "0005_verdict_detail": _VERDICT_DETAIL,
     "0006_percentile_intervals": _PERCENTILE_INTERVALS,
     "0007_recent_noise": RECENT_NOISE,
+    "0008_changes_by_statistic": _CHANGES_BY_STATISTIC,
 }
 
 

@@ -163,17 +163,20 @@ def _metric(
     samples, problem = _samples(connection, run, name)
     history = past.get(name, ())
     positions = {item.run_id: index for index, item in enumerate(history)}
-    changes = connection.execute(
-        "SELECT run_id FROM change_points WHERE metric = ? AND environment_id = ? ORDER BY run_id",
-        (name, run.environment_id),
-    )
+    query = "SELECT * FROM change_points WHERE metric = ? AND environment_id = ? ORDER BY run_id"
+    # the history that is drawn is that of medians; an older history knows no others
+    changes = [
+        row["run_id"]
+        for row in map(dict, connection.execute(query, (name, run.environment_id)))
+        if row.get("statistic", "p50") == "p50"
+    ]
     return MetricReport(
         definition=MetricRow(**definition),
         summaries=tuple(row for row in run.summaries if row.metric == name),
         samples=samples,
         problem=problem,
         history=history,
-        changes=tuple(positions[row["run_id"]] for row in changes if row["run_id"] in positions),
+        changes=tuple(positions[number] for number in changes if number in positions),
     )
 
 

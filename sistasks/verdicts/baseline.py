@@ -202,26 +202,28 @@ class History:
         """Every metric's definition, by name."""
         return {row["name"]: dict(row) for row in self._connection.execute("SELECT * FROM metrics")}
 
-    def series(self, run: RunInfo, most: int) -> dict[str, list[tuple[int, float]]]:
-        """Metric -> (run, median over its nodes of p50), the oldest first, of good runs comparable with `run`.
+    def series(self, run: RunInfo, most: int) -> dict[tuple[str, str], list[tuple[int, float]]]:
+        """(metric, statistic) -> (run, median over its nodes), the oldest first, of good runs comparable with `run`.
 
         They are its `most` newest, up to itself, of every kernel; on the virtual clock only those of its seed.
         """
         import statistics
 
         seed = "AND seed = ?" if run.clock == "virtual" else "AND ? >= 0"
-        query = f"""SELECT metric, run_id, p50 FROM summaries WHERE node > 0 AND run_id IN (
+        query = f"""SELECT metric, run_id, p50, p95, p99 FROM summaries WHERE node > 0 AND run_id IN (
                 SELECT id FROM runs WHERE suite = ? AND environment_id = ? AND iterations = ? AND status = 'ok'
                     AND nodes = ? AND id <= ? {seed} ORDER BY id DESC LIMIT ?
             ) ORDER BY run_id"""  # noqa: S608 - two conditions of ours
         asked = (run.suite, run.environment_id, run.iterations, run.nodes, run.id, run.seed, most)
-        found: dict[str, dict[int, list[float]]] = {}
+        nodes: dict[tuple[str, int], list[tuple[float, ...]]] = {}
         for row in self._connection.execute(query, asked):
-            found.setdefault(row["metric"], {}).setdefault(row["run_id"], []).append(row["p50"])
-        return {
-            metric: [(number, statistics.median(values)) for number, values in by_run.items()]
-            for metric, by_run in found.items()
-        }
+            metric, number, *values = row
+            nodes.setdefault((metric, number), []).append(tuple(values))
+        found: dict[tuple[str, str], list[tuple[int, float]]] = {}
+        for (metric, number), rows in nodes.items():
+            for statistic, values in zip(STATISTICS, zip(*rows, strict=True), strict=True):
+                found.setdefault((metric, statistic), []).append((number, statistics.median(values)))
+        return found
 
 
 @contextlib.contextmanager

@@ -41,7 +41,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
-    """What was found in the history of one metric.
+    """What was found in the history of one statistic of a metric.
 
     Attributes:
         points: in the order of the runs.
@@ -67,8 +67,8 @@ class Changes:
 
 def find_changes(
     history: History, run: RunInfo, metrics: Mapping[str, Mapping[str, Any]], *, seed: int
-) -> dict[str, Changes]:
-    """Metric -> changes in the newest comparable runs up to `run`; metrics with too few runs are left out.
+) -> dict[tuple[str, str], Changes]:
+    """(metric, statistic) -> changes in the newest comparable runs up to `run`; with too few runs it is left out.
 
     Args:
         history: where the runs are.
@@ -76,8 +76,8 @@ def find_changes(
         metrics: definitions by name.
         seed: of the permutations.
     """
-    found: dict[str, Changes] = {}
-    for metric, series in history.series(run, MOST_RUNS).items():
+    found: dict[tuple[str, str], Changes] = {}
+    for (metric, statistic), series in history.series(run, MOST_RUNS).items():
         numbers = [number for number, _ in series]
         values = [value for _, value in series]
         if len(values) < LEAST_RUNS or min(values) <= 0:  # a 0 has no logarithm
@@ -85,7 +85,7 @@ def find_changes(
         definition = metrics[metric]
         least = virtual.MINIMUM_EFFECT if run.clock == "virtual" else wall.minimum_effect(definition)
         points = () if len(set(values)) == 1 else _points(values, numbers, least, seed)
-        found[metric] = Changes(
+        found[metric, statistic] = Changes(
             points=points, runs=tuple(numbers), better=definition["better"], method=METHOD,
             seed=seed,
         )  # fmt: skip

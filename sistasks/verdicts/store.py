@@ -51,13 +51,13 @@ def write_verdicts(db: Path, run_id: int, verdicts: Sequence[Verdict]) -> None:
         connection.executemany(f"INSERT INTO verdicts ({', '.join(names)}) VALUES ({marks})", rows)  # noqa: S608 - our own columns
 
 
-def write_changes(db: Path, environment_id: str, changes: Mapping[str, Changes]) -> None:
+def write_changes(db: Path, environment_id: str, changes: Mapping[tuple[str, str], Changes]) -> None:
     """Replace what is known of the runs that were looked at; what is known of earlier ones stays.
 
     Args:
         db: the history.
         environment_id: where the metrics were measured.
-        changes: metric -> what was found.
+        changes: (metric, statistic) -> what was found.
 
     Raises:
         HistoryError: the history cannot be written.
@@ -65,19 +65,19 @@ def write_changes(db: Path, environment_id: str, changes: Mapping[str, Changes])
     now = _now()
     rows = [
         (
-            metric, environment_id, point.run_id, point.before_run_id, point.effect, point.p, len(found.runs),
+            *key, environment_id, point.run_id, point.before_run_id, point.effect, point.p, len(found.runs),
             point.advisory, found.method, found.seed, now,
         )
-        for metric, found in changes.items() for point in found.points
+        for key, found in changes.items() for point in found.points
     ]  # fmt: skip
     with writing(db) as connection:
         connection.executemany(
-            "DELETE FROM change_points WHERE metric = ? AND environment_id = ? AND run_id = ?",
-            [(metric, environment_id, run) for metric, found in changes.items() for run in found.runs],
+            "DELETE FROM change_points WHERE metric = ? AND statistic = ? AND environment_id = ? AND run_id = ?",
+            [(*key, environment_id, run) for key, found in changes.items() for run in found.runs],
         )
         connection.executemany(
-            "INSERT INTO change_points (metric, environment_id, run_id, before_run_id, effect, p, n, advisory, method, "
-            "seed, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO change_points (metric, statistic, environment_id, run_id, before_run_id, effect, p, n, "
+            "advisory, method, seed, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             rows,
         )
 
