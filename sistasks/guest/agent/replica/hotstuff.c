@@ -335,7 +335,9 @@ static void retry(void)
     }
     for (unsigned way = 0; way < WAYS; way++) {
         const struct block *block = block_of_view(chain.view, way);
-        if (block != NULL && block->witnessed && !block_certified(&block->parent)) {
+        const struct block *parent = block != NULL && block->witnessed ? block_find(&block->parent) : NULL;
+        /* a parent of which nobody loyal has been heard would only be asked for by all from all */
+        if (parent != NULL && parent->witnessed && !parent->certified) {
             proof_doubt(&block->parent);
             send_doubt(0, &block->parent, 0);
         }
