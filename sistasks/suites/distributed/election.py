@@ -32,11 +32,15 @@ async def election(arena: Arena) -> Outcome:
     if await _known(arena, 0, frozenset(), limit) is None:
         outcome.violations.append(stuck((), 0, f"no leader within {limit:.0f} s of the start"))
     else:
-        for _ in range(_CUTS if config.count < _LARGE else _CUTS_LARGE):
-            if not await _lose_leader(arena, outcome, limit, kill=False):
+        cuts = _CUTS if config.count < _LARGE else _CUTS_LARGE
+        for left in range(cuts, -1, -1):
+            if len(arena.alive) <= config.majority:
+                outcome.remarks.append(
+                    "too many nodes have died: without their leader the rest are no majority"
+                )
                 break
-        else:
-            await _lose_leader(arena, outcome, limit, kill=True)
+            if not await _lose_leader(arena, outcome, limit, kill=left == 0):
+                break
     outcome.seconds = time.monotonic() - started
     await arena.finish(config.limit)
     told = {number: arena.ear(number).events for number in arena.nodes}

@@ -104,6 +104,9 @@ async def partition(arena: Arena) -> Outcome:
         outcome.violations.append(_late(arena, _WARM_UP, f"within {limit:.0f} s of the start"))
     else:
         for scenario in scenarios(config):
+            if not _possible(arena, scenario):
+                outcome.remarks.append(f"{scenario.name}: left out, too many nodes have died")
+                continue
             passed.append(await _one(arena, scenario, outcome, limit))
             if outcome.violations:
                 break
@@ -116,6 +119,13 @@ async def partition(arena: Arena) -> Outcome:
 def _late(arena: Arena, goal: int, when: str) -> Violation:
     late = [number for number in arena.alive if arena.ear(number).height < goal]
     return stuck(late, goal, f"fewer than {goal} decisions {when}")
+
+
+def _possible(arena: Arena, scenario: Scenario) -> bool:
+    """Whether those who are to go on are still a quorum, and somebody is cut off."""
+    alive = set(arena.alive)
+    enough = len(scenario.going_on & alive) >= arena.config.quorum or not scenario.going_on
+    return enough and bool(scenario.cut_off & alive)
 
 
 async def _one(arena: Arena, scenario: Scenario, outcome: Outcome, limit: float) -> _Passed:
@@ -182,6 +192,8 @@ def _judge(arena: Arena, outcome: Outcome, passed: list[_Passed]) -> None:
         behind = [node for node in arena.alive if not one.scenario.going_on or node in one.scenario.cut_off]
         if behind and all(len(times[node]) >= one.goal for node in behind):
             caught_up = max(times[node][one.goal - 1] for node in behind)
-            outcome.samples["partition.recovery_time"].append(max(0, caught_up - one.healed_at))
+            if caught_up <= one.healed_at:  # nobody had anything to catch up with
+                continue
+            outcome.samples["partition.recovery_time"].append(caught_up - one.healed_at)
             seconds = (caught_up - one.healed_at) / 1e9
             outcome.remarks.append(f"{one.scenario.name}: all logs the same {seconds:.3f} s after healing")
