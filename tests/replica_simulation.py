@@ -6,6 +6,7 @@ traitor; only the sockets and the clock are ours. What happens repeats to the bi
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import heapq
@@ -40,7 +41,9 @@ _TELL: Final = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p)
 
 @functools.cache
 def _folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="simulation-"))
+    folder = Path(tempfile.mkdtemp(prefix="simulation-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 @functools.cache

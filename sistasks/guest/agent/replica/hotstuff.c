@@ -1,8 +1,8 @@
 /* A linear protocol: chained HotStuff with a leader for each view.
  *
- * Yin, Malkhi, Reiter, Gueta, Abraham 2019, "HotStuff: BFT Consensus in the Lens of Blockchain", algorithm 3. The leader
- * of view v sends one block to n - 1 nodes, each votes to the leader of v + 1 only: 2(n - 1) messages a decision. A
- * block names its parent by a certificate, which is the vote of a quorum (hotstuff_proof.c). A node votes once a view,
+ * Yin, Malkhi, Reiter, Gueta, Abraham 2019, "HotStuff: BFT Consensus in the Lens of Blockchain", algorithm 3. The
+ * leader of view v sends one block to n - 1 nodes, each votes to the leader of v + 1 only: 2(n - 1) messages a decision.
+ * A block names its parent by a certificate, which is the vote of a quorum (hotstuff_proof.c). A node votes once a view,
  * in rising order, for blocks whose parent is not below its lock, the grandparent of the highest certified block; three
  * certified blocks of successive views decide the first of them and its forefathers.
  *
