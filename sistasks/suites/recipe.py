@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 # what a template and a run depend on besides their inputs: raised when the machine's make-up changes
 _MACHINE_VERSION = 1
-# variables that make one distributed run another
-_CLUSTER_VARIABLES = ("protocol", "byzantine", "traitors", "faults")
+# variables with which a cluster does something else
+_CLUSTER = ("protocol", "byzantine", "traitors", "faults")
 
 
 def digest(value: object) -> str:
@@ -172,9 +172,12 @@ class Recipe:
         at_once = min(self.slots, self.node_count(suite)) if self.machine.clock == "wall" else None
         if suite.network:
             at_once = self.node_count(suite)
-        return self._environment(cloned=self.clones(suite), at_once=at_once)
+        cluster = {name: getattr(self.settings, name) for name in _CLUSTER} if suite.network else {}
+        return self._environment(cloned=self.clones(suite), at_once=at_once, cluster=cluster)
 
-    def _environment(self, *, cloned: bool, at_once: int | None) -> dict[str, Any]:
+    def _environment(
+        self, *, cloned: bool, at_once: int | None, cluster: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         machine = self.machine
         wall = machine.clock == "wall"
         detail: dict[str, Any] = {
@@ -187,6 +190,8 @@ class Recipe:
             detail["nodes_at_once"] = at_once
         if machine.network:
             detail["network"] = "virtio-net"
+        if cluster:
+            detail["cluster"] = cluster
         return {
             "arch": machine.arch.name,
             "accel": machine.accel,
@@ -218,7 +223,6 @@ class Recipe:
     def inputs_sha256(self, suite: Suite) -> str:
         """What makes one run of a suite the same as another."""
         own: dict[str, Any] = {"iterations": suite.iterations}
-        asked = {name: getattr(self.settings, name) for name in _CLUSTER_VARIABLES} if suite.network else {}
         if suite.iterations is None:
             own = {
                 "iterations": self.settings.iterations,
@@ -232,7 +236,6 @@ class Recipe:
                 "guest": self.guest.sha256,
                 "environment": self.environment(suite),
                 **own,
-                **asked,
             }
         )
 

@@ -191,7 +191,7 @@ class History:
         """(metric, statistic) -> (run, node) -> value, of every node of the runs."""
         marks = ",".join("?" * len(runs))
         found: dict[tuple[str, str], Boots] = {}
-        query = f"SELECT run_id, node, metric, p50, p95, p99 FROM summaries WHERE node > 0 AND run_id IN ({marks})"  # noqa: S608
+        query = f"SELECT run_id, node, metric, p50, p95, p99 FROM summaries WHERE run_id IN ({marks})"  # noqa: S608
         for row in self._connection.execute(query, list(runs)):
             for statistic in STATISTICS:
                 boots = found.setdefault((row["metric"], statistic), {})
@@ -210,7 +210,7 @@ class History:
         import statistics
 
         seed = "AND seed = ?" if run.clock == "virtual" else "AND ? >= 0"
-        query = f"""SELECT metric, run_id, p50, p95, p99 FROM summaries WHERE node > 0 AND run_id IN (
+        query = f"""SELECT metric, run_id, p50, p95, p99 FROM summaries WHERE run_id IN (
                 SELECT id FROM runs WHERE suite = ? AND environment_id = ? AND iterations = ? AND status = 'ok'
                     AND nodes = ? AND id <= ? {seed} ORDER BY id DESC LIMIT ?
             ) ORDER BY run_id"""  # noqa: S608 - two conditions of ours
