@@ -267,6 +267,16 @@ def test_held_frames_are_overtaken_or_go_after_a_while() -> None:
     assert (edge.under_way, edge.reordered > 0, made.switch._under_way) == (0, True, 0)
 
 
+def test_a_change_of_faults_releases_in_order() -> None:
+    made = Made()
+    made.switch.apply(Faults(rules=(Rule("delay", 1.0),)), 0)
+    sent = [frame(1, 2, bytes([number])) for number in range(9)]
+    for number, one in enumerate(sent):
+        made.receive(1, framed(one), number)
+    made.switch.apply(Faults(rules=(Rule("loss", 0.5),)), 10)
+    assert made.out(2) == sent
+
+
 shares = st.sampled_from([0.0, 0.3, 1.0])
 all_faults = st.builds(
     lambda loss, duplicate, reorder, corrupt, delay, jitter, rate, cut: Faults(

@@ -105,6 +105,33 @@ def test_a_partition_is_in_force_when_apply_returns_and_healing_ends_it() -> Non
     with_switch(work, 1, 2, 3)
 
 
+def halt(pid: int) -> None:
+    """Stop a child, and return when it stands still."""
+    os.kill(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED)
+
+
+def test_the_owner_is_heard_before_frames_however_many_ports_are_busy() -> None:
+    async def work(rig: Rig) -> None:
+        rig.cables[1].send(frame(1, 2))
+        assert rig.cables[2].get() == frame(1, 2)  # every port is there, and the owner was not heard last
+        halt(rig.switch.pid)
+        for number, cable in rig.cables.items():
+            cable.send(frame(number, number % 60 + 1))
+        applied = asyncio.create_task(rig.switch.apply(Faults(cuts=(Cut(edges=ALL),))))
+        await asyncio.sleep(0)  # it has been sent
+        os.kill(rig.switch.pid, signal.SIGCONT)
+        await applied
+        while True:
+            counters = await rig.switch.counters()
+            if sum(port.received for port in counters.ports.values()) == 61:
+                break
+        assert counters.frames == 1
+        assert sum(edge.partition for edge in counters.edges.values()) == 60
+
+    with_switch(work, *range(1, 61))
+
+
 def test_one_way() -> None:
     async def work(rig: Rig) -> None:
         await rig.switch.apply(Faults(cuts=(Cut(edges=frozenset({(1, 2)})),)))

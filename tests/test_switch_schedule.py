@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,6 +82,17 @@ def test_healing_one_kind_leaves_the_others() -> None:
 def test_a_text_and_how_it_is_written_back(text: str, canonical: str) -> None:
     assert parse(text).describe() == canonical
     assert parse(canonical).describe() == canonical
+
+
+def test_the_examples_of_the_documentation_are_schedules() -> None:
+    text = (Path(__file__).parent.parent / "docs/network.md").read_text()
+    examples = re.findall(r'^faults="(.*)"$', text, re.MULTILINE)
+    cells = [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| `")]
+    words = [word.replace("\\|", "|") for cell in cells for word in re.findall(r"`(.+?)`", cell)]
+    assert len(examples) >= 3
+    assert {word.split()[0] for word in words} == {"heal", "cut", *KINDS}
+    for example in examples + words:
+        assert parse(parse(example).describe()) == parse(example)
 
 
 node = st.integers(1, NODES)

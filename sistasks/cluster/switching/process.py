@@ -87,18 +87,17 @@ class Process:
             now = clock()
             self._rounds += 1
             switch.release(now)
-            for (
-                descriptor,
-                mask,
-            ) in events:  # the owner first: what it has asked for holds for frames sent later
+            if len(events) == _SERVED:  # the owner may be among those that were left out
+                events.append((control, select.EPOLLIN))
+            # the owner first: what it has asked for holds for frames sent later
+            for descriptor, mask in events:
                 if descriptor == control and not self._hear(mask):
                     self._end_capture()
                     return
             for descriptor, mask in events:
                 port = self._ports.get(descriptor)
-                if (
-                    port is not None
-                ):  # the owner's line is no port, and a port may have gone in this very round
+                # the owner's line is no port, and a port may have gone in this very round
+                if port is not None:
                     self._serve(port, mask, now)
             if switch.dirty:
                 self._send()
