@@ -21,11 +21,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Self
 
+from native import compile_program
+
 from sistasks.guest.build import sources
 from sistasks.guest.frames import FrameParser, FrameType
 from sistasks.guest.plan import SECRET_SIZE, Plan, Replica
 from sistasks.machine.results import GuestResults
-from tests.native import compile_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,9 +8,8 @@ from collections import defaultdict
 from typing import Final
 
 import pytest
-
-from tests.replica_simulation import MILLISECOND, Network, Simulation
-from tests.replicas import Replicas
+from replica_simulation import MILLISECOND, Network, Simulation
+from replicas import Replicas
 
 TIMEOUT: Final = 20 * MILLISECOND
 PATIENCE: Final = 40 * TIMEOUT

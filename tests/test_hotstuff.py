@@ -10,9 +10,8 @@ from collections import defaultdict
 from typing import Final
 
 import pytest
-
-from tests.replica_simulation import MILLISECOND, TREASONS, Network, Simulation
-from tests.replicas import Replicas, agree
+from replica_simulation import MILLISECOND, TREASONS, Network, Simulation
+from replicas import Replicas, agree
 
 TIMEOUT: Final = 20 * MILLISECOND
 PORT: Final = 7700

@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from tests.replica_simulation import MILLISECOND, Simulation
+from replica_simulation import MILLISECOND, Simulation
 
 COUNT: Final = 4
 SEED: Final = 1

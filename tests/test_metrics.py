@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sistasks.suites.metrics import METRICS, Metric
-from sistasks.units import UNITS
 from sistasks.suites.suite import SUITES
-from sistasks.units import show
+from sistasks.units import UNITS, show
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)

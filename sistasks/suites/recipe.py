@@ -172,8 +172,13 @@ class Recipe:
         at_once = min(self.slots, self.node_count(suite)) if self.machine.clock == "wall" else None
         if suite.network:
             at_once = self.node_count(suite)
-        cluster = {name: getattr(self.settings, name) for name in _CLUSTER} if suite.network else {}
+        cluster = self.cluster if suite.network else None
         return self._environment(cloned=self.clones(suite), at_once=at_once, cluster=cluster)
+
+    @property
+    def cluster(self) -> dict[str, Any]:
+        """What a cluster is asked, beside its size."""
+        return {name: getattr(self.settings, name) for name in _CLUSTER}
 
     def _environment(
         self, *, cloned: bool, at_once: int | None, cluster: dict[str, Any] | None = None

@@ -17,6 +17,7 @@ from sistasks.evidence import kernels
 from sistasks.files import write_atomically
 from sistasks.guest.plan import Plan
 from sistasks.history import exports, read
+from sistasks.history.clusters import cluster_sizes
 from sistasks.history.connection import prepare
 from sistasks.history.records import EnvironmentRow, KernelRow, MetricRow, RunRecord, SessionRow, identity
 from sistasks.history.store import write_run
@@ -25,6 +26,7 @@ from sistasks.machine import template as templates
 from sistasks.session import SESSION_ID, SESSION_STARTED
 from sistasks.suites.distributed.config import configure
 from sistasks.suites.distributed.execute import execute
+from sistasks.suites.distributed.scaling import scaling_table
 from sistasks.suites.measured import Measured, measure, measure_cluster
 from sistasks.suites.metrics import METRICS
 from sistasks.suites.recipe import Recipe, recipes
@@ -256,12 +258,23 @@ def _show(suite: Suite, recipe: Recipe, run: RunRecord, run_id: int, terminal: T
     heading = f"{title}: median over {run.nodes} node{'s' * (run.nodes > 1)}"
     if run.summaries:
         terminal.table(results_table(heading, run.summaries, terminal.width))
+    if suite.network and run.status == "ok":
+        _show_scaling(recipe, terminal)
     if run.summaries and not recipe.enforces_targets and not suite.cold:
         terminal.say(f"targets are reported, not enforced: {_why_reported(recipe)}")
     terminal.result(
         f"{title}: {run.status}, {passed} of {len(run.results)} tests passed in {seconds:.1f} s; "
         f"run {run_id} in {recipe.settings.db}"
     )
+
+
+def _show_scaling(recipe: Recipe, terminal: Terminal) -> None:
+    """Clusters of this kernel that were asked the same, by size."""
+    cluster = recipe.cluster
+    sizes = cluster_sizes(recipe.settings.db, recipe.kernel_id, cluster)
+    if len(sizes) > 1:
+        asked = ", ".join(f"{name}={value}" for name, value in cluster.items() if value)
+        terminal.table(scaling_table(f"by size: {asked}", sizes))
 
 
 def _why_reported(recipe: Recipe) -> str:

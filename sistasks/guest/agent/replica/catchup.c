@@ -18,6 +18,7 @@ static struct {
     uint32_t rounds[MOST];
 } said[NODES_MAX + 1];
 static uint64_t moved_at, asked_at;
+static unsigned asked; /* the last of those that were */
 static uint32_t known; /* others are at least so far, says the protocol */
 
 void catchup_begin(void)
@@ -25,6 +26,7 @@ void catchup_begin(void)
     memset(said, 0, sizeof said);
     moved_at = asked_at = clock_ns();
     known = 0;
+    asked = cluster.self;
 }
 
 void catchup_moved(void)
@@ -37,7 +39,15 @@ static void ask(uint64_t now)
     uint8_t from[4];
     asked_at = now;
     put_u32(from, ledger_height());
-    wire_send_all(TYPE_CATCHUP_ASK, from, sizeof from);
+    /* as many as must agree, and others the next time: asking all would cost a large cluster that stands still more
+     * than it has */
+    for (unsigned left = cluster.faulty + 1; left > 0; left--) {
+        asked = asked % cluster.count + 1;
+        if (asked == cluster.self) {
+            asked = asked % cluster.count + 1;
+        }
+        wire_send(asked, TYPE_CATCHUP_ASK, from, sizeof from);
+    }
 }
 
 void catchup_hint(uint32_t height)
