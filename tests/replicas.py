@@ -11,7 +11,6 @@ import hashlib
 import itertools
 import os
 import selectors
-import signal
 import socket
 import struct
 import subprocess
@@ -29,6 +28,7 @@ from sistasks.guest.plan import SECRET_SIZE, Plan, Replica
 from sistasks.machine.results import GuestResults
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable, Mapping
 
 CONTROL_PORT: Final = 7701
@@ -81,7 +81,8 @@ int main(int count, char **arguments)
     struct plan plan;
     char problem[256] = "";
     FILE *file = count == 2 ? fopen(arguments[1], "rb") : NULL;
-    if (file == NULL || fread(text, 1, PLAN_PAGE, file) != PLAN_PAGE || !plan_parse(text, &plan, problem, sizeof problem)) {
+    if (file == NULL || fread(text, 1, PLAN_PAGE, file) != PLAN_PAGE ||
+        !plan_parse(text, &plan, problem, sizeof problem)) {
         fprintf(stderr, "no plan: %s\n", problem);
         return 2;
     }
@@ -139,7 +140,7 @@ class NativeReplica:
     @property
     def log(self) -> list[tuple[int, int, int, bytes]]:
         """Its log after the end: (round, how, at_ns, command) of each index."""
-        entries = []
+        entries: list[tuple[int, int, int, bytes]] = []
         for payload in self.decisions:
             first, count = struct.unpack_from("<II", payload)
             assert first == len(entries)
