@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import socket
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final, Self
 
 from sistasks.errors import KernelFailure, NodeError, SistasksError
 from sistasks.guest.frames import Frame, FrameType
+from sistasks.machine import ends
 from sistasks.machine.console import Console
 from sistasks.machine.lines import open_line, receive
 from sistasks.machine.process import Process, spawn
 from sistasks.machine.results import GuestResults, ResultsChannel
 from sistasks.machine.spec import MARK, Machine, NodeSpec, Role, command_line
-from sistasks.settings import show_size
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,9 +29,6 @@ _EXIT_GRACE: Final = 2.0
 _POWER_OFF_LIMIT: Final = 20.0
 _PANIC_LIMIT: Final = 5.0
 _STDERR_LIMIT: Final = 4096
-# the distribution's kernels need more than 64M
-_SMALL_MEMORY: Final = 128 << 20
-_TOLD: Final = "terminating on signal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,29 +332,13 @@ class Node:
             return
         with self.files.stderr.open("rb") as file:
             said = file.read(_STDERR_LIMIT).decode("utf-8", "replace").strip()
-        # QEMU that was told to go ends as well as one whose guest powered off; only its words differ
-        self._fail(self._early_end(said) if code == 0 and _TOLD not in said else self._qemu_end(code, said))
-
-    def _early_end(self, said: str) -> KernelFailure:
-        """The guest powered off or reset before its work was done."""
-        log = f"see {self.files.console}"
-        if self.results.hello or self._first_frame:
-            problem = f"{self.name}: the guest ended by itself before its work was done"
-            return KernelFailure(problem, log, self.console_tail())
-        problem = f"{self.name}: the kernel ended before it reached the agent"
-        if self.machine.memory < _SMALL_MEMORY:
-            size = show_size(self.machine.memory)
-            log = f"memory={size} may be too little for it, try memory={show_size(_SMALL_MEMORY)}, or {log}"
-        return KernelFailure(problem, log, self.console_tail() or said)
-
-    def _qemu_end(self, code: int, said: str) -> NodeError:
-        how = f"exit {code}" if code >= 0 else f"signal {-code}"
-        remedy = f"see {self.files.stderr if said else self.files.console}"
-        if code == -signal.SIGKILL:
-            remedy = "somebody ended it, or the host ran out of memory: fewer nodes=, or less memory="
-        elif _TOLD in said:
-            how, remedy = "it was told to", "let nodes run to their end"
-        return NodeError(f"{self.name}: QEMU ended ({how})", remedy, said)
+        reached = bool(self.results.hello or self._first_frame)
+        where = ends.Where(self.name, self.files.console, self.files.stderr, self.console_tail() or said)
+        self._fail(
+            ends.of_guest(where, self.machine.memory, reached_agent=reached)
+            if code == 0 and not ends.was_told(said)
+            else ends.of_qemu(where, code, said)
+        )
 
     async def _drained(self) -> None:
         """Everything that QEMU wrote before its end has been read."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import statistics
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +15,8 @@ from sistasks.guest.plan import Plan
 from sistasks.layout import Layout
 from sistasks.session import SESSION_ID
 from sistasks.statistics.summary import summarise
+from sistasks.suites.distributed.config import configure
+from sistasks.suites.distributed.execute import execute
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +40,7 @@ def measure_pairs(
 
     The two of a pair do the same work, and run side by side where the host has room for both, so that whatever disturbs
     one disturbs the other (Bulej et al. 2020, "Duet benchmarking"); else one after the other. Which of them begins
-    alternates from pair to pair.
+    alternates from pair to pair. Of a suite of clusters a boot is a whole cluster, and no two of them run at once.
 
     Returns:
         For each pair (baseline, candidate): (metric, statistic) -> value of that boot.
@@ -57,7 +60,7 @@ def measure_pairs(
     terminal.say(f"confirming with {pairs} pairs of fresh boots of both kernels")
     started = time.monotonic()
     try:
-        with terminal.nodes(2 * pairs) as lines:
+        with terminal.nodes(recipe.settings.nodes if suite.network else 2 * pairs) as lines:
             found = asyncio.run(_run_pairs(recipe, suite, (before, recipe.machine), pairs, lines))
     finally:
         shutil.rmtree(layout.scratch / SESSION_ID, ignore_errors=True)
@@ -71,6 +74,9 @@ async def _run_pairs(
     layout = Layout(recipe.settings.output)
 
     async def boot(machine: Machine, pair: int, number: int, at_once: asyncio.Semaphore) -> Boot:
+        if suite.network:
+            async with at_once:
+                return await _boot_cluster(recipe, suite, machine, pair, lines)
         cluster = Cluster(
             machine=machine, template=None, logs=layout.logs / "confirm", scratch=layout.scratch / SESSION_ID,
             session=SESSION_ID, slots=1, timeout=recipe.timeout,
@@ -86,7 +92,7 @@ async def _run_pairs(
 
     async def both(pair: int) -> tuple[Boot, Boot]:
         order = (0, 1) if pair % 2 == 0 else (1, 0)
-        at_once = asyncio.Semaphore(min(2, recipe.slots))
+        at_once = asyncio.Semaphore(1 if suite.network else min(2, recipe.slots))
         async with asyncio.TaskGroup() as group:
             boots = {
                 index: group.create_task(boot(machines[index], pair, 2 * pair + index + 1, at_once))
@@ -106,6 +112,24 @@ async def _run_pairs(
             raise failures[0]
         pair += 1
     return found
+
+
+async def _boot_cluster(recipe: Recipe, suite: Suite, machine: Machine, pair: int, lines: Observer) -> Boot:
+    """What a fresh cluster measures; of what each node measures itself, the median over nodes."""
+    layout = Layout(recipe.settings.output)
+    settings = replace(recipe.settings, seed=recipe.settings.seed + 1 + pair)
+    reports = await execute(
+        configure(settings, limit=recipe.timeout), machine=machine, template=None, logs=layout.logs / "confirm",
+        scratch=layout.scratch / SESSION_ID, session=SESSION_ID, slots=recipe.slots,
+        cores=recipe.found.host_cores, observer=lines,
+    )  # fmt: skip
+    whole, *nodes = (_values(report) for report in reports)
+    for metric in suite.own_metrics:
+        for statistic in ("p50", "p95", "p99"):
+            own = [values[metric, statistic] for values in nodes if (metric, statistic) in values]
+            if own:
+                whole[metric, statistic] = statistics.median(own)
+    return whole
 
 
 def _values(report: NodeReport) -> Boot:
