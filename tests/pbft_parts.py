@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hypothesis import strategies as st
+from native import compile_program
 
 from sistasks.guest.build import AGENT
-from tests.native import compile_program
 
 NO_VIEW = 0xFFFFFFFF
 WINDOW = 32
@@ -91,7 +91,7 @@ static void feed(void)
         deliver(header[2], header[3], data, size);
         free(data);
     }
-    printf("%u %u ", (unsigned)pbft.round(), (unsigned)ledger_height());
+    printf("%u %u %d ", (unsigned)my.view, (unsigned)ledger_height(), my.active);
     struct command command = ledger_command(1, 1);
     uint8_t vote[VOTE_SIZE];
     put_u32(vote, 0);

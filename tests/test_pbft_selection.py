@@ -6,9 +6,8 @@ import struct
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from tests.native import run_harness
-from tests.pbft_parts import WINDOW, Change, Record, changes_of, harness
+from native import run_harness
+from pbft_parts import WINDOW, Change, Record, changes_of, harness
 
 
 def by_the_paper(changes: list[Change], quorum: int, faulty: int) -> tuple[int, int, list[int]] | None:
