@@ -46,6 +46,7 @@ class Config:
         decisions: commands that the consensus test decides.
         limit: seconds that a test may take.
         faults: what happens to the network during the consensus test.
+        tests: what is run, in this order.
     """
 
     count: int
@@ -56,6 +57,7 @@ class Config:
     decisions: int
     limit: float
     faults: Schedule
+    tests: tuple[str, ...] = TESTS
 
     @property
     def pipeline(self) -> int:
@@ -109,7 +111,7 @@ class Config:
             decisions={"network": self.pings, "consensus": self.decisions},
             treasons={"consensus": self.treasons[node]} if node in self.treasons else {},
         )  # fmt: skip
-        return Plan(node=node, seed=self.seed + node, tests=TESTS, replica=replica)
+        return Plan(node=node, seed=self.seed + node, tests=self.tests, replica=replica)
 
     def _secret(self, one: int, other: int) -> bytes:
         """What two nodes share, and no third is told: drawn from the seed, so that a run can be played again."""

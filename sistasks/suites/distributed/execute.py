@@ -12,7 +12,6 @@ from sistasks.cluster.switch import Switch
 from sistasks.errors import NodeError, SistasksError
 from sistasks.machine.results import GuestResults, TestOutcome
 from sistasks.suites.distributed.arena import Arena
-from sistasks.suites.distributed.config import TESTS, Config
 from sistasks.suites.distributed.consensus import consensus
 from sistasks.suites.distributed.election import election
 from sistasks.suites.distributed.network import network
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from sistasks.machine.node import Node
     from sistasks.machine.spec import Machine
     from sistasks.machine.template import Template
+    from sistasks.suites.distributed.config import Config
 
 _LAST_WORD: float = 60.0
 
@@ -78,7 +78,7 @@ async def execute(
                 await switch.capture(capture)
             whole = GuestResults(done=True)
             error: SistasksError | None = None
-            for name in TESTS:
+            for name in config.tests:
                 outcome = Outcome(name)
                 try:
                     outcome = await _run(name, arena, cores)
