@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from replica_simulation import MILLISECOND, TREASONS, Network, Node, Simulation
-from replicas import Replicas, agree
 
 if TYPE_CHECKING:
     from collections.abc import Callable

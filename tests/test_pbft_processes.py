@@ -5,8 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest
-
-from tests.replicas import Replicas, agree
+from replicas import Replicas, agree
 
 
 @pytest.mark.parametrize("count", [4, 7, 10])
