@@ -26,6 +26,10 @@ LEAST: Final = {"network": 1.0, "consensus": 0.5, "partition": 0.3, "election": 
 # which together may take a fifth of what the cluster can do
 _DECISIONS: Final = 3
 _PACES: Final = 6
+# where nothing can be decided every node asks every other how far it is, four times in a timeout: in a large cluster
+# that is as much work as a decision
+_PACES_LARGE: Final = 16
+LARGE: Final = 50
 _HEARTBEATS: Final = 40
 _PINGS_LEAST: Final = 20
 _PINGS_WORK: Final = 5_000
@@ -92,7 +96,8 @@ class Config:
         """
         if test == "election":
             return max(LEAST["election"], _HEARTBEATS * self.count / rate)
-        return max(LEAST[test], _PACES * pace if pace else _DECISIONS * 2 * self.count**2 / rate)
+        paces = _PACES_LARGE if self.count >= LARGE else _PACES
+        return max(LEAST[test], paces * pace if pace else _DECISIONS * 2 * self.count**2 / rate)
 
     @property
     def report(self) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sistasks.cluster.switching.faults import ANY, Cut, Faults
 from sistasks.consensus.elections import check_election
 from sistasks.consensus.events import Candidate, Follow, Leader
+from sistasks.suites.distributed.config import LARGE
 from sistasks.suites.distributed.outcome import Outcome, stuck
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 # leaders that are cut off before the last one is killed
 _CUTS: Final = 4
 _CUTS_LARGE: Final = 2
-_LARGE: Final = 50
 # terms may be lost to split votes; more patience than this is none
 _PATIENCE: Final = 40
 _PATIENCE_LEAST: Final = 20.0
@@ -32,7 +32,7 @@ async def election(arena: Arena) -> Outcome:
     if await _known(arena, 0, frozenset(), limit) is None:
         outcome.violations.append(stuck((), 0, f"no leader within {limit:.0f} s of the start"))
     else:
-        cuts = _CUTS if config.count < _LARGE else _CUTS_LARGE
+        cuts = _CUTS if config.count < LARGE else _CUTS_LARGE
         for left in range(cuts, -1, -1):
             if len(arena.alive) <= config.majority:
                 outcome.remarks.append(

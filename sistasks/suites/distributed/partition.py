@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from sistasks.cluster.switching.faults import Cut, Faults
 from sistasks.consensus import checker
+from sistasks.suites.distributed.config import LARGE
 from sistasks.suites.distributed.outcome import Outcome, stuck
 
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ _WARM_UP: Final = 3
 _MORE: Final = 2
 # patiences of a node that a partition lasts at least: a side that would decide without a quorum has time to do it
 _WATCH: Final = 2.0
+_WATCH_LARGE: Final = 1.0
 _FLAPS: Final = 4
 _PATIENCE: Final = 40
 _PATIENCE_LEAST: Final = 20.0
-_LARGE: Final = 50
 # how far apart two nodes' clocks may seem here: each is known by the word of it that came fastest
 _CLOCKS: Final = 20_000_000
 
@@ -70,7 +71,7 @@ def scenarios(config: Config) -> list[Scenario]:
         Scenario("leader's minority", (Cut(groups=(first, everyone - first)),), first, everyone - first),
         Scenario("halves", (Cut(groups=(half, everyone - half)),), everyone, frozenset()),
     ]
-    if config.count >= _LARGE:
+    if config.count >= LARGE:
         return found[1:]
     one_way = Cut(edges=frozenset((other, deaf) for other in everyone if other != deaf))
     return [
@@ -141,7 +142,7 @@ async def _one(arena: Arena, scenario: Scenario, outcome: Outcome, limit: float)
     took = await arena.switch.apply(faults)
     cut_at = asked + round(took * 1e9)
     highest = max(arena.heights(arena.alive))
-    await asyncio.sleep(_WATCH * arena.timeout)
+    await asyncio.sleep((_WATCH if config.count < LARGE else _WATCH_LARGE) * arena.timeout)
     going_on = scenario.going_on & set(arena.alive)
     if going_on and not await arena.wait(lambda: max(arena.heights(going_on)) >= highest + _MORE, limit):
         words = f"a quorum, and nothing more is decided ({scenario.name})"
