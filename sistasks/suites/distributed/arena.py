@@ -106,8 +106,8 @@ class Arena:
         self._news.set()
 
     def said_by_switch(self) -> list[str]:
-        """What the switch has told since this was asked last, of nodes that are still there."""
-        alive = self.alive
+        """What the switch has told since this was asked last, of nodes that should still be there."""
+        alive = [number for number in self.alive if not self.nodes[number].done.done()]
         told = [
             f"the switch: node {event.get('port', '')}: {event['event']}, {event.get('why', '')}"
             for event in self._switch_events

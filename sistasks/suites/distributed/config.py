@@ -34,7 +34,7 @@ _HEARTBEATS: Final = 40
 _PINGS_LEAST: Final = 20
 _PINGS_WORK: Final = 5_000
 _DECISIONS_LEAST: Final = 10
-_DECISIONS_WORK: Final = 50_000
+_DECISIONS_WORK: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
