@@ -71,7 +71,9 @@ def test_series_do_not_disturb_each_other() -> None:
 def test_too_few_values_are_told() -> None:
     found = intervals(np.arange(100.0)[:, None], 0.99)
     assert found["p50"].warnings == ()
-    assert found["p99"].warnings == ("100 samples are too few for the upper end of p99 at 99 %: it needs 528",)
+    assert found["p99"].warnings == (
+        "100 samples are too few for the upper end of p99 at 99 %: it needs 528",
+    )
     assert math.isnan(found["p99"].high[0])
     assert found["p99"].low[0] < 99
     assert values_needed(0.01, 0.99) == 528

@@ -142,7 +142,9 @@ def build(
     more = [one for one in network or () if one not in modules]
     for which, some in (("list", modules), ("network", more)):
         if some:
-            entries.append(initramfs.file(f"modules/{which}", "".join(f"{name}\n" for name, _ in some).encode()))
+            entries.append(
+                initramfs.file(f"modules/{which}", "".join(f"{name}\n" for name, _ in some).encode())
+            )
             entries += [initramfs.file(f"modules/{name}", data) for name, data in some]
     archive = initramfs.pack(entries)
     target = folder / "initramfs.cpio"

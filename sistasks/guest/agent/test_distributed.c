@@ -12,11 +12,6 @@
 
 #define SECRET 16u
 
-/* until their files are there */
-__attribute__((weak)) const struct protocol pbft = {.name = "pbft"};
-__attribute__((weak)) const struct protocol hotstuff = {.name = "hotstuff"};
-__attribute__((weak)) const struct protocol election = {.name = "election"};
-
 static enum treason treason_of(const char *name)
 {
     static const struct {
