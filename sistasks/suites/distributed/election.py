@@ -99,8 +99,11 @@ async def _lose_leader(arena: Arena, outcome: Outcome, limit: float, *, kill: bo
         how = "was killed" if kill else "was cut off"
         outcome.violations.append(stuck((), 0, f"no leader within {limit:.0f} s after node {leader} {how}"))
         return False
-    outcome.samples["election.time"].append(max(0, known[1] - lost_at))
-    outcome.samples["election.rounds"].append(_terms(arena, term, leader))
+    if known[1] > lost_at:
+        outcome.samples["election.time"].append(known[1] - lost_at)
+        outcome.samples["election.rounds"].append(_terms(arena, term, leader))
+    else:  # another election was under way already: how long this loss took was not measured
+        outcome.remarks.append(f"the next leader was known before node {leader} was lost: no sample")
     if kill:
         return True
     await arena.switch.heal()
