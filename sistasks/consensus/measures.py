@@ -31,16 +31,14 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """A power law y = factor * n ** exponent.
+    """A power law: y grows as n ** exponent.
 
     Attributes:
         exponent: the slope on logarithms.
-        factor: y at n = 1.
         worst: largest ratio between a point and the law, either way round; 1 is a perfect fit.
     """
 
     exponent: float
-    factor: float
     worst: float
 
 
@@ -102,8 +100,9 @@ def growth(points: Iterable[tuple[int, float]]) -> Growth:
     x0 = math.fsum(x for x, _ in logs) / len(logs)
     y0 = math.fsum(y for _, y in logs) / len(logs)
     exponent = math.fsum((x - x0) * (y - y0) for x, y in logs) / math.fsum((x - x0) ** 2 for x, _ in logs)
+    # The law's value at n = 1 is not told: for neighbouring n it can lie outside a float's range.
     worst = max(abs(y - y0 - exponent * (x - x0)) for x, y in logs)
-    return Growth(exponent, math.exp(y0 - exponent * x0), math.exp(worst))
+    return Growth(exponent, math.exp(worst))
 
 
 def throughput(times_ns: Sequence[int]) -> float:
