@@ -54,7 +54,9 @@ class Finished:
         return "\n".join([line.rstrip() for line in text.splitlines() if line.strip()][-lines:])
 
 
-def start(command: Sequence[str | os.PathLike[str]], **options: Any) -> subprocess.Popen[bytes]:
+def start(
+    command: Sequence[str | os.PathLike[str]], *, in_turn: bool = False, **options: Any
+) -> subprocess.Popen[bytes]:
     """Start a child in a session of its own that our end ends too, SIGKILL included.
 
     Interrupts wait meanwhile: one that arrives between fork and return would be swallowed by Python's own hooks, or
@@ -62,13 +64,15 @@ def start(command: Sequence[str | os.PathLike[str]], **options: Any) -> subproce
 
     Args:
         command: the program and its arguments.
+        in_turn: it waits for its turn when it is woken (Linux, SCHED_BATCH), instead of taking the processor from
+            another that has one.
         options: for `subprocess.Popen`.
 
     Raises:
         OSError: the program cannot be started.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    ask = _die_with_parent(before)
+    ask = _before_it_runs(before, in_turn=in_turn)
     if ask is not None:  # without it the child would keep the mask; and there are no hooks
         signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
     child: subprocess.Popen[bytes] | None = None
@@ -84,7 +88,7 @@ def start(command: Sequence[str | os.PathLike[str]], **options: Any) -> subproce
     return child
 
 
-def _die_with_parent(mask: set[int | signal.Signals]) -> Callable[[], None] | None:
+def _before_it_runs(mask: set[int | signal.Signals], *, in_turn: bool) -> Callable[[], None] | None:
     """What a child does before it becomes the program: it asks to end with us, and hears signals again."""
     if sys.platform != "linux":
         return None
@@ -98,6 +102,9 @@ def _die_with_parent(mask: set[int | signal.Signals]) -> Callable[[], None] | No
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # it died before the signal was asked for
             os._exit(1)
+        if in_turn:
+            with contextlib.suppress(OSError):  # a host that forbids it only makes it slower
+                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     return ask

@@ -67,7 +67,12 @@ void tell(const char *event, const char *format, ...)
 
 static void send_one(const struct sockaddr *to, const uint8_t *data, size_t size)
 {
-    on_send(ntohl(((const struct sockaddr_in *)to)->sin_addr.s_addr) & 0xff, data, size);
+    uint32_t address = ntohl(((const struct sockaddr_in *)to)->sin_addr.s_addr);
+    for (unsigned node = 1; node <= cluster.count; node++) {
+        if ((address & 0xffff) == node || ((address & 0xffff) == 0xffff && node != cluster.self)) {
+            on_send(node, data, size);
+        }
+    }
 }
 
 ssize_t sim_sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *to, socklen_t length)
@@ -102,7 +107,7 @@ int sim_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, st
 
 static void settle(void)
 {
-    while (wire_receive(64) > 0) {
+    while (wire_receive(64)) {
     }
 }
 

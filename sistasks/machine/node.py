@@ -179,7 +179,10 @@ class Node:
         )
         self.command = command_line(spec)
         with self.files.stderr.open("wb") as stderr:
-            self._process = spawn(self.command, pass_fds=descriptors, stderr=stderr)
+            # Nodes that talk wake one another with each message. Where all are to run at once and there are few
+            # processors, that was a change of processes for every message, each with cold caches.
+            in_turn = self.machine.network
+            self._process = spawn(self.command, pass_fds=descriptors, stderr=stderr, in_turn=in_turn)
 
     async def _listen(self, console: IO[bytes], results: IO[bytes]) -> None:
         log = self._stack.enter_context(self.files.console.open("wb", buffering=0))

@@ -70,14 +70,24 @@ class Process:
             raise
 
 
-def spawn(command: Sequence[str], *, pass_fds: Sequence[int], stderr: IO[bytes]) -> Process:
+def spawn(
+    command: Sequence[str], *, pass_fds: Sequence[int], stderr: IO[bytes], in_turn: bool = False
+) -> Process:
     """Start a child in a session of its own, so that Ctrl-C reaches only us.
+
+    Args:
+        command: the program and its arguments.
+        pass_fds: descriptors that it inherits.
+        stderr: where its words go.
+        in_turn: see `programs.start`.
 
     Raises:
         NodeError: the program cannot be started.
     """
     try:
-        child = start(command, pass_fds=pass_fds, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr)
+        child = start(
+            command, in_turn=in_turn, pass_fds=pass_fds, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr
+        )
     except OSError as error:
         raise NodeError(f"{command[0]} cannot be started: {error.strerror}", "doit setup") from error
     return Process(child)

@@ -30,8 +30,8 @@ bool wire_open(uint32_t network); /* address of the network, host order; node n 
 void wire_close(void);
 void wire_begin(void);
 int wire_socket(void);
-/* deliver what has come; `limit` messages at most */
-unsigned wire_receive(unsigned limit);
+/* deliver what has come, about `limit` messages at most; whether there is more to do at once */
+bool wire_receive(unsigned limit);
 /* to one node as it is, after the traitor's hand */
 void wire_emit(unsigned from, unsigned to, uint8_t type, const uint8_t *data, size_t size);
 

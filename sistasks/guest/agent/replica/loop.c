@@ -126,15 +126,16 @@ static uint64_t do_what_is_due(void)
     return next;
 }
 
+/* Wait for messages, the host's word, or what is due. `at` is told from the `now` of this turn: reading the clock again
+ * is a system call where the kernel trusts no counter, and under emulation each costs as much as a message. */
 static enum order wait_until(uint64_t at)
 {
     struct pollfd both[] = {{.fd = wire_socket(), .events = POLLIN}, {.fd = control, .events = POLLIN}};
     struct timespec limit = {0};
-    uint64_t here = now_ns();
-    if (at > here) {
-        limit = (struct timespec){.tv_sec = (time_t)((at - here) / 1000000000u), .tv_nsec = (long)((at - here) % 1000000000u)};
+    if (at > now) {
+        limit = (struct timespec){.tv_sec = (time_t)((at - now) / 1000000000u), .tv_nsec = (long)((at - now) % 1000000000u)};
     }
-    ppoll(both, 2, at == 0 ? NULL : &limit, NULL);
+    ppoll(both, 2, &limit, NULL);
     return both[1].revents & POLLIN ? hear() : NOTHING;
 }
 
@@ -191,9 +192,9 @@ bool replica_run(const struct protocol *which, const char *test, const char *met
         tell("started", "protocol=%s\n", which->name);
         for (enum order order = NOTHING; order != STOP;) {
             now = now_ns();
+            bool more = wire_receive(MESSAGES_PER_TURN);
             uint64_t next = do_what_is_due();
-            now = now_ns();
-            order = wire_receive(MESSAGES_PER_TURN) > 0 ? (now = now_ns(), wait_until(1)) : wait_until(next);
+            order = wait_until(more ? now : next);
         }
         tell("stopped", "test=%s\n", test);
         end(metric);
