@@ -88,11 +88,14 @@ int main(int count, char **arguments)
     }
     fclose(file);
     channel_take(STDOUT_FILENO);
-    const char *(*run)(const struct plan *, char *, size_t) = strcmp(plan.tests, "election") == 0 ? test_election
-        : strcmp(plan.tests, "partition") == 0 ? test_partition : test_consensus;
-    channel_text(FRAME_BEGIN, "test=%s\n", plan.tests);
-    const char *status = run(&plan, problem, sizeof problem);
-    channel_text(FRAME_END, "test=%s\nstatus=%s\nduration_ns=0\nmessage=%s\n", plan.tests, status, problem);
+    char *rest = plan.tests;
+    for (const char *test; (test = strtok_r(NULL, ",", &rest)) != NULL;) {
+        const char *(*run)(const struct plan *, char *, size_t) = strcmp(test, "election") == 0 ? test_election
+            : strcmp(test, "partition") == 0 ? test_partition : test_consensus;
+        channel_text(FRAME_BEGIN, "test=%s\n", test);
+        const char *status = run(&plan, problem, sizeof problem);
+        channel_text(FRAME_END, "test=%s\nstatus=%s\nduration_ns=0\nmessage=%s\n", test, status, problem);
+    }
     return 0;
 }
 """
@@ -160,6 +163,7 @@ class Replicas:
     Args:
         count: how many.
         test: `consensus`, `partition` or `election`.
+        then: tests that follow it.
         treasons: node -> what it does to the others.
         quorums: node -> what it takes for a quorum.
         absent: nodes that are not started.
@@ -171,6 +175,7 @@ class Replicas:
         count: int,
         *,
         test: str = "consensus",
+        then: tuple[str, ...] = (),
         treasons: Mapping[int, str] | None = None,
         quorums: Mapping[int, int] | None = None,
         absent: frozenset[int] = frozenset(),
@@ -193,11 +198,11 @@ class Replicas:
             replica = Replica(
                 count=count, cluster_seed=seed,
                 secrets=tuple(secret(seed, number, other) for other in range(1, count + 1)),
-                network=self.network, timeouts={test: timeout}, report=0.02,
+                network=self.network, timeouts=dict.fromkeys((test, *then), timeout), report=0.02,
                 quorum=(quorums or {}).get(number, 0), decisions={test: decisions},
                 treasons={test: (treasons or {}).get(number, "")}, **rest,
             )  # fmt: skip
-            self._start(Plan(node=number, seed=seed + number, tests=(test,), replica=replica))
+            self._start(Plan(node=number, seed=seed + number, tests=(test, *then), replica=replica))
 
     def _start(self, plan: Plan) -> None:
         path = Path(self._folder.name) / f"{plan.node}.plan"
@@ -253,15 +258,17 @@ class Replicas:
             self.pump(min(left, 0.1))
         return True
 
-    def _order(self, word: str, to: list[int] | None) -> None:
-        number = next(self._numbers)
+    def order(self, word: str, to: list[int] | None = None, number: int = 0) -> int:
+        """Tell them something, all or some: its number, which is a new one unless it is given."""
+        number = number or next(self._numbers)
         for node in to or list(self.nodes):
             address = socket.inet_ntoa((self.network + node).to_bytes(4, "big"))
             self._control.sendto(f"SISCTL {number} {word}\n".encode(), (address, CONTROL_PORT))
+        return number
 
     def start(self, *to: int) -> None:
         """Let them begin: all, or some."""
-        self._order("start", list(to))
+        self.order("start", list(to))
 
     def stop(self, limit: float = 20.0) -> None:
         """End those that still run, and read their logs.
@@ -270,7 +277,7 @@ class Replicas:
             AssertionError: one of them failed.
         """
         running = [number for number, node in self.nodes.items() if node.process.poll() is None]
-        self._order("stop", running)
+        self.order("stop", running)
         ended = self.wait(
             lambda: all(self.nodes[number].output not in self._open() for number in running), limit
         )

@@ -51,3 +51,26 @@ def test_one_hasty_process_decides_something_else() -> None:
         assert replicas.reached(1, 2, 3, 4)
         replicas.stop()
         assert not agree([replicas.nodes[number] for number in (2, 3, 4)])
+
+
+def test_a_word_that_comes_twice_does_not_end_the_next_test() -> None:
+    """The host says a word again until it is answered, and the second may lie in the network over the test's end."""
+
+    def waiting(tests: int) -> bool:
+        return all(len(node.told("waiting")) == tests for node in replicas.nodes.values())
+
+    with Replicas(4, then=("partition",), timeout=2.0) as replicas:
+        replicas.start()
+        assert replicas.reached(5)
+        number = replicas.order("stop")
+        assert replicas.wait(lambda: waiting(2))
+        replicas.order("stop", number=number)
+        answers = [len(node.told("control")) for node in replicas.nodes.values()]
+        assert replicas.wait(lambda: all(
+            len(node.told("control")) > before
+            for before, node in zip(answers, replicas.nodes.values(), strict=True)
+        ))  # fmt: skip
+        replicas.start()
+        assert replicas.wait(lambda: all(len(node.told("started")) == 2 for node in replicas.nodes.values()))
+        replicas.stop()
+        assert {test.status for node in replicas.nodes.values() for test in node.results.tests} == {"pass"}

@@ -185,7 +185,7 @@ bool replica_run(const struct protocol *which, const char *test, const char *met
         snprintf(problem, size, "no UDP sockets: %m");
         return false;
     }
-    control_heard = 0;
+    /* what was heard stays heard: the same word again may lie in the network over a test's end */
     tell("waiting", "test=%s\n", test);
     if (wait_for_start()) {
         begin();
