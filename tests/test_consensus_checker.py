@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import struct
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -209,6 +210,31 @@ def test_values_that_are_refused(command: bytes) -> None:
         run.tell(node, [*run.commands, command])
     (found,) = run.check()
     assert (found.kind, found.nodes, found.index) == ("validity", (1, 2, 3, 4), 6)
+
+
+@pytest.mark.parametrize(("told", "kinds"), [
+    ({1: 2, 2: 2, 3: 2, 4: 2}, []),
+    ({1: 2, 2: 1, 3: 2, 4: 2}, ["validity"]),  # command 2 of client 2 is at index 5, and nobody submitted it
+    ({1: 2, 2: None, 3: 2, 4: 2}, []),
+    ({1: 2, 2: 0, 3: None, 4: None}, ["validity"]),
+])  # fmt: skip
+def test_what_its_client_did_not_submit(told: dict[int, int | None], kinds: list[str]) -> None:
+    run = plain()
+    assert [command[:8] for command in run.commands] == [
+        struct.pack("<II", client, number)
+        for client, number in ((1, 1), (2, 1), (3, 1), (4, 1), (1, 2), (2, 2))
+    ]
+    for node, count in told.items():
+        run.change(node, submitted=count)
+    found = run.check()
+    assert [violation.kind for violation in found] == kinds
+    assert all("which no client submitted" in violation.words for violation in found)
+
+
+def test_what_a_traitor_says_of_its_commands_is_no_evidence() -> None:
+    run = plain()
+    run.change(2, submitted=0, treason="silent")
+    assert run.check() == []
 
 
 @dull

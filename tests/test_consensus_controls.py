@@ -26,14 +26,15 @@ EVERYBODY = range(1, 5)
 def log_of(node: NativeReplica, treason: str) -> NodeLog:
     texts = ["".join(f"{key}={value}\n" for key, value in one.items()) for one in node.events]
     events = [decode_event(text.encode()) for text in texts]
-    ended = [Claim(event.height, event.head) for event in events if isinstance(event, Ended)]
+    ended = next((event for event in events if isinstance(event, Ended)), None)
     return NodeLog(
-        node.number,
-        tuple(map(decode_decisions, node.decisions)),
-        tuple(Claim(event.height, event.head) for event in events if isinstance(event, Progress)),
-        ended[0] if ended else None,
-        treason,
-        Fate.ALIVE if ended else Fate.KILLED,
+        node=node.number,
+        frames=tuple(map(decode_decisions, node.decisions)),
+        claims=tuple(Claim(event.height, event.head) for event in events if isinstance(event, Progress)),
+        ended=Claim(ended.height, ended.head) if ended else None,
+        submitted=ended.submitted if ended else None,
+        treason=treason,
+        fate=Fate.ALIVE if ended else Fate.KILLED,
     )
 
 

@@ -55,7 +55,7 @@ def test_round_trip(event: events.Event) -> None:
     ("event=counters\nat_ns=5\nsent=1\nreceived=2\nmalformed=3\nforged=4\n", events.Counters(5, 1, 2, 3, 4, 0)),
     ("event=counters\nat_ns=5\nsent=1\nreceived=2\nmalformed=3\nforged=4\nunsendable=5\n",
      events.Counters(5, 1, 2, 3, 4, 5)),
-    ("event=ended\nat_ns=6\nheight=0\nhead=" + "0f" * 32, events.Ended(6, 0, b"\x0f" * 32)),
+    ("event=ended\nat_ns=6\nheight=0\nsubmitted=3\nhead=" + "0f" * 32, events.Ended(6, 0, b"\x0f" * 32, 3)),
     ("event=control\nat_ns=7\nnumber=3\n", events.Unknown(7, "control", {"number": "3"})),
     ("event=leader\nat_ns=4\nterm=1\nmood=a=b\n", events.Leader(4, 1)),
 ])  # fmt: skip
@@ -71,7 +71,8 @@ def test_what_the_agent_tells(text: str, event: events.Event) -> None:
     "event=leader\nat_ns=1\nterm=1\n=2\n",
     "event=leader\nat_ns=1\nterm=1\nMood=2\n",
     "event=vote\nat_ns=1\nterm=1\n",
-    "event=ended\nat_ns=1\nheight=1\nhead=0123456789abcdef\n",
+    "event=ended\nat_ns=1\nheight=1\nsubmitted=1\nhead=0123456789abcdef\n",
+    "event=ended\nat_ns=1\nheight=1\nhead=" + "0f" * 32,
     "event=progress\nat_ns=1\nheight=1\nround=0\nhead=" + "0f" * 32,
     "event=progress\nat_ns=1\nheight=1\nround=0\nhead=0123456789ABCDEF\n",
     "event=progress\nat_ns=1\nheight=1\nround=0\nhead=01 23 45 67 89 a\n",

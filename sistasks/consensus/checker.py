@@ -9,7 +9,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from sistasks.consensus.findings import Violation, gathered, names
-from sistasks.consensus.records import EMPTY, Claim, Decision, Fate, NodeLog, chain, is_valid, label
+from sistasks.consensus.records import (
+    EMPTY,
+    Claim,
+    Decision,
+    Fate,
+    NodeLog,
+    chain,
+    client_and_number,
+    is_valid,
+    label,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -212,16 +222,28 @@ def _order(loyal: list[_Read]) -> list[Violation]:
 
 
 def _validity(loyal: list[_Read], seed: int, n: int) -> list[Violation]:
+    """What is decided must be a command, and its client, if that is loyal, must have submitted it."""
+    submitted = {read.node: read.log.submitted for read in loyal if read.log.submitted is not None}
     commands = {command for read in loyal for command in read.at.values()}
-    invalid = {command for command in commands if not is_valid(command, seed=seed, n=n)}
+    invalid = {
+        command
+        for command in commands
+        if not is_valid(command, seed=seed, n=n) or not _submitted(command, submitted)
+    }
     found: Found = {}
     for read in loyal if invalid else ():
         found[read.node] = [
-            (index, f"index {index} is {command.hex()}, which no client submits")
+            (index, f"index {index} is {command.hex()}, which no client submitted")
             for index, command in sorted(read.at.items())
             if command in invalid
         ]
     return gathered("validity", found)
+
+
+def _submitted(command: bytes, submitted: Mapping[int, int]) -> bool:
+    """Whether its client may have submitted it, by its own word where there is one."""
+    client, number = client_and_number(command)
+    return number <= submitted.get(client, number)
 
 
 def _duplicates(loyal: list[_Read]) -> list[Violation]:

@@ -89,6 +89,7 @@ class NodeLog:
         frames: its DECISIONS frames, as they came.
         claims: what it said of its log on the way, as it came.
         ended: its last word on its log; None where there was none.
+        submitted: commands that it submitted as a client, numbered from 1; None where it has not told.
         treason: what the plan made it do; empty: loyal.
         fate: how it came out.
     """
@@ -97,6 +98,7 @@ class NodeLog:
     frames: tuple[Decisions, ...]
     claims: tuple[Claim, ...] = ()
     ended: Claim | None = None
+    submitted: int | None = None
     treason: str = ""
     fate: Fate = Fate.ALIVE
 
@@ -148,11 +150,17 @@ def is_valid(command: bytes, *, seed: int, n: int) -> bool:
     return 1 <= client <= n and number >= 1 and command == command_of(seed, client, number)
 
 
+def client_and_number(command: bytes) -> tuple[int, int]:
+    """Who submits a command, and the how-manieth of that client's it is; both 0 for the empty command."""
+    client, number, _ = _COMMAND.unpack(command)
+    return client, number
+
+
 def label(command: bytes) -> str:
     """A command in words: `command 7 of client 2`, or `the empty command`."""
     if command == EMPTY:
         return "the empty command"
-    client, number, _ = _COMMAND.unpack(command)
+    client, number = client_and_number(command)
     return f"command {number} of client {client}"
 
 

@@ -86,7 +86,12 @@ def spawn(
     """
     try:
         child = start(
-            command, in_turn=in_turn, pass_fds=pass_fds, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr
+            command,
+            in_turn=in_turn,
+            pass_fds=pass_fds,
+            stdin=subprocess.DEVNULL,
+            stdout=stderr,
+            stderr=stderr,
         )
     except OSError as error:
         raise NodeError(f"{command[0]} cannot be started: {error.strerror}", "doit setup") from error

@@ -251,7 +251,8 @@ class Arena:
         claims = tuple(Claim(e.height, e.head) for e in ear.events if isinstance(e, Progress))
         return NodeLog(
             node=number, frames=tuple(ear.frames), claims=claims,
-            ended=Claim(ear.ended.height, ear.ended.head) if ear.ended else None, treason=treason,
+            ended=Claim(ear.ended.height, ear.ended.head) if ear.ended else None,
+            submitted=ear.ended.submitted if ear.ended else None, treason=treason,
             fate=Fate.KILLED if not alive else Fate.CUT_OFF if cut_off else Fate.ALIVE,
         )  # fmt: skip
 

@@ -175,7 +175,7 @@ static void end(const char *metric)
          wire_counters.sent, wire_counters.received, wire_counters.malformed, wire_counters.forged,
          wire_counters.unsendable);
     ledger_report(metric);
-    tell("ended", "height=%" PRIu32 "\nhead=%s\n", ledger_height(), hex);
+    tell("ended", "height=%" PRIu32 "\nhead=%s\nsubmitted=%" PRIu32 "\n", ledger_height(), hex, ledger_submitted());
 }
 
 bool replica_run(const struct protocol *which, const char *test, const char *metric, char *problem, size_t size)
