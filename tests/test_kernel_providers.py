@@ -16,6 +16,7 @@ from sistasks.kernels.host import Host
 from sistasks.kernels.image import inspect, parse
 from sistasks.kernels.modules import closure
 from sistasks.kernels.package import DebianPackage
+from sistasks.protocols.profile import SIS
 from sistasks.settings import resolve
 
 if TYPE_CHECKING:
@@ -84,6 +85,11 @@ class TestRecord:
         assert Kernel.from_json(debian.to_json()) == debian
         bare = dataclasses.replace(debian, modules=None, config=None, config_sha256="", release=None)
         assert Kernel.from_json(bare.to_json()) == bare
+        foreign = dataclasses.replace(
+            bare, esp=Path("/esp"), initramfs=Path("/initrd"), command_line="quiet", console=SIS,
+            git_commit="a" * 40, git_parent="b" * 40, git_dirty=True,
+        )  # fmt: skip
+        assert Kernel.from_json(foreign.to_json()) == foreign
 
     @pytest.mark.parametrize("text", ["", "{}", "[]", "7", '{"name": "x"}', '{"image": 1, "modules": 2}'])
     def test_what_is_no_record_is_refused(self, text: str) -> None:

@@ -16,6 +16,7 @@ from sistasks.errors import KernelImageError, SistasksError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sistasks.protocols.profile import ConsoleProfile
     from sistasks.settings import Settings
 
     Log = Callable[[str], None]
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 NAMES: Final = ("debian", "host")
 # Debian's package has an 83-byte note in the symbols' place; the smallest real table is a hundred times this
 _SMALLEST_SYMBOLS: Final = 4096
-_PATHS: Final = ("image", "modules", "config", "symbols")
+_PATHS: Final = ("image", "modules", "config", "symbols", "esp", "initramfs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,12 @@ class Kernel:
         config_sha256: of config, hexadecimal; empty without one.
         symbols: System.map, None if there is none.
         provider: which provider gave it.
+        esp: a folder that is the EFI system partition it boots from; None: the image is booted itself.
+        initramfs: comes instead of our guest; None: ours.
+        command_line: more of it, which this kernel always gets.
+        console: how it talks where our agent does not; None: the agent speaks.
+        git_commit, git_parent: of the tree that it was built from, hexadecimal; empty: unknown.
+        git_dirty: the tree was not as its commit is.
     """
 
     name: str
@@ -57,13 +64,21 @@ class Kernel:
     config_sha256: str = ""
     symbols: Path | None = None
     provider: str
+    esp: Path | None = None
+    initramfs: Path | None = None
+    command_line: str = ""
+    console: ConsoleProfile | None = None
+    git_commit: str = ""
+    git_parent: str = ""
+    git_dirty: bool = False
 
     def to_json(self) -> str:
-        """The record as JSON text, paths as text."""
+        """The record as JSON text, paths as text and the console as its table."""
         record = {
             field.name: str(value) if isinstance(value := getattr(self, field.name), Path) else value
             for field in dataclasses.fields(self)
         }
+        record["console"] = self.console.to_table() if self.console else None
         return json.dumps(record, indent=2) + "\n"
 
     @classmethod
@@ -76,8 +91,12 @@ class Kernel:
         try:
             record: dict[str, Any] = dict(json.loads(text))
             record.update({name: Path(record[name]) for name in _PATHS if record[name] is not None})
+            if record["console"] is not None:
+                from sistasks.protocols.profile import from_table
+
+                record["console"] = from_table(record["console"])
             return cls(**record)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, UsageError) as error:
             raise SistasksError(
                 "the record of the kernel cannot be read", "make it again: doit -a kernel"
             ) from error
