@@ -133,7 +133,10 @@ def _garbage(node: int, dice: Random, run: Run) -> NodeLog:
     entries = tuple(Decision(dice.randrange(9), dice.random() < 0.5, 0, command) for command in commands)
     frames = tuple(Decisions(dice.randrange(9), entries) for _ in range(dice.randrange(3)))
     claims = tuple(Claim(dice.randrange(30), dice.randbytes(8)) for _ in range(dice.randrange(3)))
-    return NodeLog(node, frames, claims, None, dice.choice(["silent", "equivocate"]), dice.choice([*Fate]))
+    return NodeLog(
+        node=node, frames=frames, claims=claims, submitted=dice.choice([None, dice.randrange(9)]),
+        treason=dice.choice(["silent", "equivocate"]), fate=dice.choice([*Fate]),
+    )  # fmt: skip
 
 
 def _cuts(run: Run, dice: Random) -> list[Cut]:

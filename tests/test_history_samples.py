@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from sistasks.errors import HistoryError
-from sistasks.history.samples import ENCODING, decode, encode
+from sistasks.history.samples import ENCODING, FLOATS, decode, encode
 
 LOW, HIGH = -(2**63), 2**63 - 1
 
@@ -27,6 +27,15 @@ def test_every_list_comes_back_exactly(values: list[int]) -> None:
 def test_every_array_comes_back_exactly(values: Any) -> None:
     name, data = encode(values)
     assert decode(name, data, len(values)).tolist() == values.tolist()
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
+def test_floats_come_back_exactly(values: list[float]) -> None:
+    name, data = encode(values)
+    assert name == FLOATS
+    back = decode(name, data, len(values))
+    assert back.dtype == np.float64
+    assert [value.hex() for value in back.tolist()] == [value.hex() for value in values]
 
 
 def test_a_strided_array_comes_back_exactly() -> None:
@@ -51,7 +60,9 @@ def test_samples_like_those_of_guests_take_few_bytes() -> None:
 @pytest.mark.parametrize(
     "values",
     [
-        [1.5, 2.5],
+        [1.5, 2],
+        [1.5, float("nan")],
+        [1.5, float("inf")],
         [2**63],
         [-1, 2**63],
         [2**70],

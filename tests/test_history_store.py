@@ -124,7 +124,7 @@ REFUSED = [
     ({"summaries": (summary(1, "context_switch.typo"),)}, r"refuses a row: FOREIGN KEY"),
     ({"status": "good"}, r"refuses a row: CHECK .*status"),
     ({"results": (ResultRow(node=1, test="t", status="passed"),)}, r"refuses a row: CHECK .*status"),
-    ({"samples": (SampleSet(node=1, metric=LATENCY, values=np.array([0.5])),)}, r"whole numbers"),
+    ({"samples": (SampleSet(node=1, metric=LATENCY, values=[0.5, 1]),)}, r"whole numbers"),
 ]
 
 

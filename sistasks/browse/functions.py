@@ -12,8 +12,8 @@ from sistasks.history.samples import decode
 if TYPE_CHECKING:
     import sqlite3
 
-    import numpy as np
-    import numpy.typing as npt
+    from sistasks.history.samples import Samples
+
 
 _MOST_BINS: Final = 1000
 
@@ -70,7 +70,7 @@ def sample_histogram(encoding: object, data: object, count: object, bins: object
     return json.dumps(rows)
 
 
-def _decoded(encoding: object, data: object, count: object) -> npt.NDArray[np.int64] | None:
+def _decoded(encoding: object, data: object, count: object) -> Samples | None:
     """The samples, or None: a query over many rows goes on where one of them is damaged."""
     if not (isinstance(encoding, str) and isinstance(data, bytes) and isinstance(count, int)):
         return None

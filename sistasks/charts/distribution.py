@@ -27,7 +27,11 @@ _DASHES: Final = ("", "6 3", "2 3", "8 3 2 3")
 
 
 def distribution_chart(
-    samples: Sequence[float] | npt.NDArray[np.int64], *, unit: str, title: str, marks: Mapping[str, float]
+    samples: Sequence[float] | npt.NDArray[np.int64] | npt.NDArray[np.float64],
+    *,
+    unit: str,
+    title: str,
+    marks: Mapping[str, float],
 ) -> str:
     """A histogram of samples with marked percentiles.
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
-    import numpy as np
-    import numpy.typing as npt
+    from sistasks.history.samples import Samples
+
 
 _RESULTS = (
     "SELECT node, test, status, target_met, duration, message FROM results WHERE run_id = ? ORDER BY node, id"
@@ -148,11 +148,11 @@ def summary_rows(connection: sqlite3.Connection, run_id: int) -> tuple[SummaryRo
     return tuple(SummaryRow(**{name: row[name] for name in _SUMMARY_FIELDS if name in row}) for row in rows)
 
 
-def samples_of(db: Path, run_id: int, node: int, metric: str) -> npt.NDArray[np.int64]:
+def samples_of(db: Path, run_id: int, node: int, metric: str) -> Samples:
     """Every raw sample of one metric on one node.
 
     Returns:
-        Shape (count,), int64, in the metric's unit and in the order of measurement.
+        Shape (count,), int64 or float64, in the metric's unit and in the order of measurement.
 
     Raises:
         HistoryError: there are none, or they are damaged.

@@ -181,12 +181,12 @@ class SampleSet:
     """Every raw sample of one metric on one node, in order and in the metric's unit.
 
     Attributes:
-        values: shape (count,), whole numbers of 64 bits.
+        values: shape (count,), all whole numbers of 64 bits or all floats.
     """
 
     node: int
     metric: str
-    values: Sequence[int] | npt.NDArray[np.int64]
+    values: Sequence[int] | Sequence[float] | npt.NDArray[np.int64] | npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

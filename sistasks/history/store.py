@@ -106,7 +106,7 @@ def _sample_row(samples: SampleSet) -> dict[str, _Value]:
     for index, value in enumerate(samples.values):
         if value < 0:
             raise HistoryError(
-                f"{samples.metric} of node {samples.node}: sample {index} is {int(value)}, and nothing is less than 0",
+                f"{samples.metric} of node {samples.node}: sample {index} is {value}, and nothing is less than 0",
                 "this is a mistake in what measured it",
             )
     encoding, data = encode(samples.values)

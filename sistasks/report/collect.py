@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    import numpy as np
-    import numpy.typing as npt
+    from sistasks.history.samples import Samples
+
 
 # runs in a metric's history
 _PAST: Final = 200
@@ -180,9 +180,7 @@ def _metric(
     )
 
 
-def _samples(
-    connection: sqlite3.Connection, run: StoredRun, metric: str
-) -> tuple[npt.NDArray[np.int64] | None, str]:
+def _samples(connection: sqlite3.Connection, run: StoredRun, metric: str) -> tuple[Samples | None, str]:
     """The samples of all nodes, and what is wrong with them."""
     import numpy as np
 
@@ -197,7 +195,10 @@ def _samples(
         except HistoryError as error:
             problems.append(f"node {row['node']}: {error.problem}")
     problem = "; ".join(problems)
-    return (np.concatenate(sets), problem) if sets else (None, problem or "no samples are kept")
+    if not sets:
+        return None, problem or "no samples are kept"
+    together: Samples = np.concatenate(sets)
+    return together, problem
 
 
 def _past(connection: sqlite3.Connection, run: StoredRun) -> dict[str, tuple[PastRun, ...]]:

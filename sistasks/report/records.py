@@ -10,10 +10,8 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
-    import numpy.typing as npt
-
     from sistasks.history.records import MetricRow, StoredRun, SummaryRow
+    from sistasks.history.samples import Samples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +80,7 @@ class MetricReport:
 
     definition: MetricRow
     summaries: tuple[SummaryRow, ...]
-    samples: npt.NDArray[np.int64] | None
+    samples: Samples | None
     problem: str
     history: tuple[PastRun, ...]
     changes: tuple[int, ...]
