@@ -20,6 +20,8 @@ class Arch:
         repeat_arguments: what must be added for runs that repeat to the bit.
         compiler: programs that can build the agent, the best first (`{cc} -static`).
         packages: per package manager, what `setup` installs: emulator, firmware, cross compiler.
+        linux: what the kernel's own make calls it (`ARCH=`).
+        linux_image: the image that QEMU boots, in the folder of a kernel's build.
         debian: Debian's name of the architecture.
         debian_kernel: Debian's package that points to the kernel under `kernel=debian`.
         firmware_targets: the (architecture, machine) of QEMU's firmware descriptors; empty: no UEFI.
@@ -36,6 +38,8 @@ class Arch:
     repeat_arguments: tuple[str, ...] = ("nokaslr", "random.trust_cpu=off")
     compiler: tuple[str, ...]
     packages: dict[str, tuple[str, ...]]
+    linux: str
+    linux_image: str
     debian: str
     debian_kernel: str
     firmware_targets: tuple[str, str] = ("", "")
@@ -59,6 +63,8 @@ X86_64: Final = Arch(
         "pacman": ("qemu-system-x86", "edk2-ovmf", "gcc"),
         "brew": ("qemu", "x86_64-elf-gcc"),
     },
+    linux="x86_64",
+    linux_image="arch/x86/boot/bzImage",
     debian="amd64",
     debian_kernel="linux-image-cloud-amd64",
     firmware_targets=("x86_64", "pc-q35-"),
@@ -79,6 +85,8 @@ ARM64: Final = Arch(
         "pacman": ("qemu-system-aarch64", "edk2-aarch64", "aarch64-linux-gnu-gcc"),
         "brew": ("qemu", "aarch64-elf-gcc"),
     },
+    linux="arm64",
+    linux_image="arch/arm64/boot/Image",
     debian="arm64",
     debian_kernel="linux-image-cloud-arm64",
     firmware_targets=("aarch64", "virt-"),
@@ -99,6 +107,8 @@ ARM: Final = Arch(
         "pacman": ("qemu-system-arm", "arm-none-linux-gnueabihf-gcc"),
         "brew": ("qemu", "arm-none-eabi-gcc"),
     },
+    linux="arm",
+    linux_image="arch/arm/boot/zImage",
     debian="armhf",
     debian_kernel="linux-image-armmp",
 )
@@ -116,6 +126,8 @@ RISCV64: Final = Arch(
         "pacman": ("qemu-system-riscv", "riscv64-linux-gnu-gcc"),
         "brew": ("qemu", "riscv64-elf-gcc"),
     },
+    linux="riscv",
+    linux_image="arch/riscv/boot/Image",
     debian="riscv64",
     debian_kernel="linux-image-riscv64",
 )
