@@ -31,28 +31,6 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger(__name__)
 _GIVE: Final = "give raw images: firmware=CODE,VARS"
 
-# code and variables, where packages of distributions without descriptors have them;
-# {share}: QEMU's own share/qemu, where its builds from source and Homebrew put theirs
-_KNOWN: Final = {
-    "x86_64": (
-        ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),  # Debian, Ubuntu
-        ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),  # older ones
-        ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),  # Fedora
-        ("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),  # Arch
-        ("/usr/share/edk2-ovmf/x64/OVMF_CODE.fd", "/usr/share/edk2-ovmf/x64/OVMF_VARS.fd"),
-        ("/opt/homebrew/share/qemu/edk2-x86_64-code.fd", "/opt/homebrew/share/qemu/edk2-i386-vars.fd"),
-        ("/usr/local/share/qemu/edk2-x86_64-code.fd", "/usr/local/share/qemu/edk2-i386-vars.fd"),
-        ("{share}/edk2-x86_64-code.fd", "{share}/edk2-i386-vars.fd"),
-    ),
-    "arm64": (
-        ("/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"),  # Debian, Ubuntu
-        ("/usr/share/edk2/aarch64/QEMU_EFI-pflash.raw", "/usr/share/edk2/aarch64/vars-template-pflash.raw"),
-        ("/usr/share/edk2/aarch64/QEMU_CODE.fd", "/usr/share/edk2/aarch64/QEMU_VARS.fd"),  # Arch
-        ("/opt/homebrew/share/qemu/edk2-aarch64-code.fd", "/opt/homebrew/share/qemu/edk2-arm-vars.fd"),
-        ("/usr/local/share/qemu/edk2-aarch64-code.fd", "/usr/local/share/qemu/edk2-arm-vars.fd"),
-        ("{share}/edk2-aarch64-code.fd", "{share}/edk2-arm-vars.fd"),
-    ),
-}
 # variables whose name does not follow from their code's
 _NAMED_OTHERWISE: Final = {
     "edk2-x86_64-code.fd": "edk2-i386-vars.fd",
@@ -138,7 +116,7 @@ def system_places(arch: Arch, settings: Settings) -> Places:
     known = [
         (Path(code.format(share=share)), Path(variables.format(share=share)))
         for share in shares or [Path("/usr/share/qemu")]
-        for code, variables in _KNOWN.get(arch.name, ())
+        for code, variables in arch.firmware_places
     ]
     return Places(
         descriptors=firmware_descriptors.folders(os.environ, shares),
@@ -165,7 +143,7 @@ def find(arch: Arch, settings: Settings, folder: Path, *, places: Places | None 
         FirmwareError: there is none, or the one that was given cannot be used.
     """
     if not has_uefi(arch):
-        raise FirmwareError(f"no UEFI firmware for {arch.name}: its kernels boot without", "use boot=direct")
+        raise FirmwareError(f"no UEFI firmware for {arch.name}", arch.without_firmware)
     if settings.firmware != "auto":
         return _explicit(arch, settings.firmware)
     places = system_places(arch, settings) if places is None else places
@@ -179,7 +157,7 @@ def is_installed(arch: Arch, settings: Settings) -> bool:
 
 def _usable(arch: Arch, places: Places) -> Firmware | None:
     for code, variables, source in _installed(arch, places):
-        problem = firmware_image.problem_of(arch.name, code, variables)
+        problem = firmware_image.problem_of(arch, code, variables)
         if not problem:
             return _measured(arch, code, variables, source)
         _LOG.info("%s: passed over: %s", source, problem)
@@ -226,7 +204,7 @@ def _explicit(arch: Arch, text: str) -> Firmware:
             names = " or ".join(path.name for path in beside) or "a name with CODE in it becomes VARS"
             raise FirmwareError(f"firmware={text} has no variables beside it ({names})", _GIVE)
     # without a file of code there is none to look beside: the sentence is about the code
-    problem = firmware_image.problem_of(arch.name, code, variables or code)
+    problem = firmware_image.problem_of(arch, code, variables or code)
     if problem or variables is None:
         raise FirmwareError(f"firmware={text} cannot be used: {problem}", _GIVE)
     return _measured(arch, code, variables, "explicit path")
@@ -262,7 +240,7 @@ def _fetched(arch: Arch, settings: Settings, folder: Path, manifest: Path) -> Fi
             f"no UEFI firmware for {arch.name} is installed, and none could be fetched: {error.problem}",
             "install it (doit setup), give it (firmware=CODE,VARS) or its mirror (firmware_mirror=…)",
         ) from error
-    problem = firmware_image.problem_of(arch.name, got.code, got.vars)
+    problem = firmware_image.problem_of(arch, got.code, got.vars)
     if problem:
         raise FirmwareError(f"the firmware of {archive.version} cannot be used: {problem}", _GIVE)
     return Firmware(arch.name, got.code, got.vars, got.code_sha256, got.vars_sha256, "fetched")

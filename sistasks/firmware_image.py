@@ -14,22 +14,23 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sistasks.machine.arch import Arch
+
 MIB: Final = 1 << 20
 _HEAD: Final = 64 << 10
 _SIGNATURE: Final = b"_FVH"
 # EFI_SYSTEM_NV_DATA_FV_GUID: a volume of variables
 VARIABLES: Final = uuid.UUID("fff12b8d-7696-4c8b-a985-2747075b4f50").bytes_le
-# what QEMU's machines demand: each chip of arm64's `virt` is filled exactly, those of the PC share 8 MiB
-_EXACT: Final = {"arm64": 64 * MIB}
+# what QEMU's PC demands: its two chips share 8 MiB
 _TOGETHER: Final = 8 * MIB
 _PAGE: Final = 4096
 
 
-def problem_of(arch: str, code: Path, variables: Path) -> str:
+def problem_of(arch: Arch, code: Path, variables: Path) -> str:
     """Why a node of this architecture cannot use the two images; '' if it can.
 
     Args:
-        arch: our name of the architecture.
+        arch: the record; its `firmware_size` counts.
         code: the image that should be the firmware.
         variables: the image that should be the template of its variables.
     """
@@ -46,14 +47,14 @@ def problem_of(arch: str, code: Path, variables: Path) -> str:
         if problem:
             return f"{path} {problem}"
         sizes.append(size)
-    if arch not in _EXACT and sum(sizes) > _TOGETHER:
-        return f"{code} and {variables} have {sum(sizes)} bytes, QEMU's machine for {arch} takes {_TOGETHER}"
+    if not arch.firmware_size and sum(sizes) > _TOGETHER:
+        return f"{code} and {variables} have {sum(sizes)} bytes, QEMU's machine for {arch.name} takes {_TOGETHER}"
     return ""
 
 
-def _size_problem(arch: str, size: int) -> str:
-    if arch in _EXACT and size != _EXACT[arch]:
-        return f"has {size} bytes, QEMU's machine for {arch} takes exactly {_EXACT[arch]}"
+def _size_problem(arch: Arch, size: int) -> str:
+    if arch.firmware_size and size != arch.firmware_size:
+        return f"has {size} bytes, QEMU's machine for {arch.name} takes exactly {arch.firmware_size}"
     if size % _PAGE:
         return f"has {size} bytes, which are no whole pages of {_PAGE}: it was cut off"
     return ""

@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.errors import UsageError
+from sistasks.machine.arch import ARCHES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-ARCHITECTURES: Final = ("x86_64", "arm64", "arm", "riscv64")
+ARCHITECTURES: Final = tuple(ARCHES)
 MIB: Final = 1 << 20
-_MACHINE_NAMES: Final = {"amd64": "x86_64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm"}
+_OTHER_NAMES: Final = {other: arch.name for arch in ARCHES.values() for other in arch.other_names}
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
 
@@ -32,7 +33,7 @@ _FALSE: Final = frozenset({"0", "false", "no", "off"})
 def host_arch() -> str:
     """This machine's architecture in our words (`arm64`, not `aarch64`)."""
     machine = platform.machine().lower()
-    return _MACHINE_NAMES.get(machine, machine)
+    return _OTHER_NAMES.get(machine, machine)
 
 
 def host_cpus() -> int:

@@ -37,8 +37,6 @@ COMMANDS: Final = {
     "brew": ("brew", "install"),
 }
 _PROGRAMS: Final = {"apt": "apt-get", "dnf": "dnf", "pacman": "pacman", "brew": "brew"}
-# ELF header, e_machine (System V ABI, "ELF Header")
-_ELF_MACHINES: Final = {"x86_64": 62, "arm64": 183, "arm": 40, "riscv64": 243}
 _FIRMWARE_WORDS: Final = ("ovmf", "edk2", "efi")
 _TRIAL: Final = b"""#include <stdio.h>
 #include <stdlib.h>
@@ -153,7 +151,7 @@ def _trial_fault(arch: Arch, command: tuple[str, ...]) -> str:
             lines = finished.err.decode(errors="replace").replace(str(source), source.name).splitlines()
             return "\n".join(lines[:4]) or finished.ending
         header = program.read_bytes()[:20] if program.is_file() else b""
-    if header[:4] != b"\x7fELF" or int.from_bytes(header[18:20], "little") != _ELF_MACHINES[arch.name]:
+    if header[:4] != b"\x7fELF" or int.from_bytes(header[18:20], "little") != arch.elf_machine:
         return "builds for another architecture"
     return ""
 

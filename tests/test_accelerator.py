@@ -85,7 +85,7 @@ def test_a_qemu_that_exits_as_if_all_was_well_is_no_success(tmp_path: Path) -> N
     program, compiler = ready(HOST)
     payload.build(HOST, compiler, tmp_path / "image")
     liar = tmp_path / "liar"
-    liar.write_text(f"#!/bin/sh\nprintf 'sis:e\\n'\nexit {payload.PAYLOADS[HOST.name].exit_code}\n")
+    liar.write_text(f"#!/bin/sh\nprintf 'sis:e\\n'\nexit {HOST.probe.exit_code}\n")
     liar.chmod(0o755)
     why = payload.boot(
         HOST, dataclasses.replace(program, path=liar), tmp_path / "image", accel="tcg", cpu="x", limit=9

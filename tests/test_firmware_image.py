@@ -54,4 +54,4 @@ def test_arm64_images_fill_their_chips(tmp_path: Path) -> None:
 @given(head=st.binary(max_size=200), at=st.integers(0, 200))
 def test_any_bytes_get_an_answer(tmp_path: Path, head: bytes, at: int) -> None:
     (tmp_path / "any").write_bytes(head[:at] + b"_FVH" + head[at:])
-    assert firmware_image.problem_of("x86_64", tmp_path / "any", tmp_path / "any").startswith(str(tmp_path))
+    assert firmware_image.problem_of(X86_64, tmp_path / "any", tmp_path / "any").startswith(str(tmp_path))

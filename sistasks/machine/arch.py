@@ -6,57 +6,95 @@ from dataclasses import dataclass
 from typing import Final
 
 
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """How the probe's tiny guest (`probe/<name>.S`) is built and booted, and how QEMU ends if it succeeded.
+
+    Attributes:
+        flags: for the compiler.
+        devices: for QEMU; `trace` is the chardev that the letters go to.
+        exit_code: QEMU's, after success.
+    """
+
+    flags: tuple[str, ...]
+    devices: tuple[str, ...] = ("-serial", "chardev:trace")
+    exit_code: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arch:
     """What QEMU, the distribution and the compiler call one architecture.
 
     Attributes:
         name: our word for it, as in `arch=arm64`.
+        other_names: what `uname -m` and others call it.
+        elf_machine: `e_machine` of its programs (System V ABI, "ELF Header").
         qemu: the emulator's program.
-        machine: QEMU's machine type with its fixed options.
+        machine: QEMU's machine type with its fixed options; part of what runs must share to be compared.
+        quiet: more options of the machine, which switch off what no number depends on.
         cpu: the CPU model under emulation; hardware acceleration uses `host`.
         console: the kernel's name of the first serial line.
         kernel_arguments: what this architecture needs on every kernel command line.
         repeat_arguments: what must be added for runs that repeat to the bit.
         compiler: programs that can build the agent, the best first (`{cc} -static`).
+        zig: the target's name for `zig cc`, where no such program exists.
         packages: per package manager, what `setup` installs: emulator, firmware, cross compiler.
         linux: what the kernel's own make calls it (`ARCH=`).
         linux_image: the image that QEMU boots, in the folder of a kernel's build.
         debian: Debian's name of the architecture.
         debian_kernel: Debian's package that points to the kernel under `kernel=debian`.
+        probe: the smallest guest, which proves an accelerator.
         firmware_targets: the (architecture, machine) of QEMU's firmware descriptors; empty: no UEFI.
+        firmware_places: (code, variables) where packages of distributions without descriptors have them; `{share}`
+            is QEMU's own share/qemu, where its builds from source and Homebrew put theirs.
+        firmware_size: bytes of each flash chip, where the machine demands that an image fills it; else 0.
         firmware_memory: bytes that a guest must have for the firmware to start.
+        firmware_log: the device that the firmware writes its debug output to, if there is one.
+        without_firmware: of an architecture without UEFI: how its kernels boot, and what to do.
         virtual_cpus: processors that the virtual clock can repeat with.
     """
 
     name: str
+    other_names: tuple[str, ...] = ()
+    elf_machine: int
     qemu: str
     machine: str
+    quiet: str = ""
     cpu: str
     console: str
     kernel_arguments: tuple[str, ...] = ()
     repeat_arguments: tuple[str, ...] = ("nokaslr", "random.trust_cpu=off")
     compiler: tuple[str, ...]
+    zig: str
     packages: dict[str, tuple[str, ...]]
     linux: str
     linux_image: str
     debian: str
     debian_kernel: str
+    probe: Probe
     firmware_targets: tuple[str, str] = ("", "")
+    firmware_places: tuple[tuple[str, str], ...] = ()
+    firmware_size: int = 0
     firmware_memory: int = 0
+    firmware_log: str = ""
+    without_firmware: str = ""
     virtual_cpus: int = 1
 
 
 X86_64: Final = Arch(
     name="x86_64",
+    other_names=("amd64", "x86-64", "x64"),
+    elf_machine=62,
     qemu="qemu-system-x86_64",
     # with an HPET the kernel's clock gains tens of milliseconds on the cycle counter before it has calibrated itself
     machine="q35,hpet=off",
+    quiet="usb=off",
     cpu="qemu64",
     console="ttyS0",
     # an overloaded host can make the kernel's check of the timer interrupt fail
     kernel_arguments=("no_timer_check",),
     compiler=("gcc", "cc", "x86_64-linux-gnu-gcc"),
+    zig="x86_64-linux-musl",
     packages={
         "apt": ("qemu-system-x86", "ovmf", "gcc", "libc6-dev"),
         "dnf": ("qemu-system-x86-core", "edk2-ovmf", "gcc", "glibc-static"),
@@ -67,18 +105,40 @@ X86_64: Final = Arch(
     linux_image="arch/x86/boot/bzImage",
     debian="amd64",
     debian_kernel="linux-image-cloud-amd64",
+    probe=Probe(
+        flags=("-m32", "-Wl,-Ttext=0x100000"),
+        devices=(
+            *("-device", "isa-debugcon,iobase=0xe9,chardev=trace"),
+            *("-device", "isa-debug-exit,iobase=0xf4"),
+        ),
+        exit_code=133,
+    ),
     firmware_targets=("x86_64", "pc-q35-"),
+    firmware_places=(
+        ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),  # Debian, Ubuntu
+        ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),  # older ones
+        ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),  # Fedora
+        ("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),  # Arch
+        ("/usr/share/edk2-ovmf/x64/OVMF_CODE.fd", "/usr/share/edk2-ovmf/x64/OVMF_VARS.fd"),
+        ("/opt/homebrew/share/qemu/edk2-x86_64-code.fd", "/opt/homebrew/share/qemu/edk2-i386-vars.fd"),
+        ("/usr/local/share/qemu/edk2-x86_64-code.fd", "/usr/local/share/qemu/edk2-i386-vars.fd"),
+        ("{share}/edk2-x86_64-code.fd", "{share}/edk2-i386-vars.fd"),
+    ),
     firmware_memory=144 << 20,
+    firmware_log="isa-debugcon,iobase=0x402",
 )
 
 ARM64: Final = Arch(
     name="arm64",
+    other_names=("aarch64", "armv8"),
+    elf_machine=183,
     qemu="qemu-system-aarch64",
     machine="virt,gic-version=3",
     cpu="cortex-a57",
     console="ttyAMA0",
     repeat_arguments=("nokaslr", "random.trust_cpu=off", "random.trust_bootloader=off"),
     compiler=("aarch64-linux-gnu-gcc",),
+    zig="aarch64-linux-musl",
     packages={
         "apt": ("qemu-system-arm", "qemu-efi-aarch64", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"),
         "dnf": ("qemu-system-aarch64-core", "edk2-aarch64", "gcc-aarch64-linux-gnu"),
@@ -89,18 +149,31 @@ ARM64: Final = Arch(
     linux_image="arch/arm64/boot/Image",
     debian="arm64",
     debian_kernel="linux-image-cloud-arm64",
+    probe=Probe(flags=("-Wl,-Ttext=0x40200000",)),
     firmware_targets=("aarch64", "virt-"),
+    firmware_places=(
+        ("/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"),  # Debian, Ubuntu
+        ("/usr/share/edk2/aarch64/QEMU_EFI-pflash.raw", "/usr/share/edk2/aarch64/vars-template-pflash.raw"),
+        ("/usr/share/edk2/aarch64/QEMU_CODE.fd", "/usr/share/edk2/aarch64/QEMU_VARS.fd"),  # Arch
+        ("/opt/homebrew/share/qemu/edk2-aarch64-code.fd", "/opt/homebrew/share/qemu/edk2-arm-vars.fd"),
+        ("/usr/local/share/qemu/edk2-aarch64-code.fd", "/usr/local/share/qemu/edk2-arm-vars.fd"),
+        ("{share}/edk2-aarch64-code.fd", "{share}/edk2-arm-vars.fd"),
+    ),
+    firmware_size=64 << 20,
     firmware_memory=144 << 20,
 )
 
 ARM: Final = Arch(
     name="arm",
+    other_names=("armv7l", "armv6l", "armv7", "armhf", "arm32"),
+    elf_machine=40,
     qemu="qemu-system-arm",
     # a kernel without LPAE, as distributions build it, sees nothing above 4 GiB: PCI's windows must lie below
     machine="virt,highmem=off",
     cpu="cortex-a15",
     console="ttyAMA0",
     compiler=("arm-linux-gnueabihf-gcc",),
+    zig="arm-linux-musleabihf",
     packages={
         "apt": ("qemu-system-arm", "gcc-arm-linux-gnueabihf", "libc6-dev-armhf-cross"),
         "dnf": ("qemu-system-arm-core", "gcc-arm-linux-gnu"),
@@ -111,15 +184,20 @@ ARM: Final = Arch(
     linux_image="arch/arm/boot/zImage",
     debian="armhf",
     debian_kernel="linux-image-armmp",
+    probe=Probe(flags=("-marm", "-Wl,-Ttext=0x40200000")),
+    without_firmware="none for 32-bit arm can be fetched; boot=direct boots all of its kernels",
 )
 
 RISCV64: Final = Arch(
     name="riscv64",
+    other_names=("riscv", "rv64"),
+    elf_machine=243,
     qemu="qemu-system-riscv64",
     machine="virt",
     cpu="rv64",
     console="ttyS0",
     compiler=("riscv64-linux-gnu-gcc",),
+    zig="riscv64-linux-musl",
     packages={
         "apt": ("qemu-system-misc", "gcc-riscv64-linux-gnu", "libc6-dev-riscv64-cross"),
         "dnf": ("qemu-system-riscv-core", "gcc-riscv64-linux-gnu"),
@@ -130,6 +208,8 @@ RISCV64: Final = Arch(
     linux_image="arch/riscv/boot/Image",
     debian="riscv64",
     debian_kernel="linux-image-riscv64",
+    probe=Probe(flags=("-Wl,-Ttext=0x80200000",)),
+    without_firmware="its kernels start from OpenSBI, which QEMU has built in: boot=direct",
 )
 
 ARCHES: Final = {arch.name: arch for arch in (X86_64, ARM64, ARM, RISCV64)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,39 +20,8 @@ _SOURCES: Final = Path(__file__).parent / "probe"
 _BUILD_SECONDS: Final = 60.0
 # firmware may talk on the same line before the payload does
 _MARK: Final = b"sis:"
-
-
-@dataclass(frozen=True, slots=True)
-class Payload:
-    """How one architecture's payload is built, booted, and how it says that it succeeded.
-
-    Attributes:
-        flags: for the compiler.
-        devices: for QEMU; `trace` is the chardev that the letters go to.
-        exit_code: QEMU's, after success.
-        letters: all that a payload sends, in order.
-    """
-
-    flags: tuple[str, ...]
-    devices: tuple[str, ...]
-    exit_code: int
-    letters: bytes = b"ecmlti"
-
-
-_SERIAL: Final = ("-serial", "chardev:trace")
-PAYLOADS: Final = {
-    "x86_64": Payload(
-        flags=("-m32", "-Wl,-Ttext=0x100000"),
-        devices=(
-            *("-device", "isa-debugcon,iobase=0xe9,chardev=trace"),
-            *("-device", "isa-debug-exit,iobase=0xf4"),
-        ),
-        exit_code=133,
-    ),
-    "arm64": Payload(flags=("-Wl,-Ttext=0x40200000",), devices=_SERIAL, exit_code=0),
-    "arm": Payload(flags=("-marm", "-Wl,-Ttext=0x40200000"), devices=_SERIAL, exit_code=0),
-    "riscv64": Payload(flags=("-Wl,-Ttext=0x80200000",), devices=_SERIAL, exit_code=0),
-}
+# all that a payload sends, in order
+LETTERS: Final = b"ecmlti"
 STEPS: Final = {
     "e": "its entry",
     "c": "asking for the processor's features",
@@ -71,7 +39,7 @@ def source(arch: Arch) -> Path:
 
 def source_sha256(arch: Arch) -> str:
     """The hash of the payload's source and of how it is built and booted."""
-    return hashlib.sha256(source(arch).read_bytes() + repr(PAYLOADS[arch.name]).encode()).hexdigest()
+    return hashlib.sha256(source(arch).read_bytes() + repr(arch.probe).encode()).hexdigest()
 
 
 def build(arch: Arch, compiler: Sequence[str], image: Path, *, defines: Sequence[str] = ()) -> None:
@@ -87,7 +55,7 @@ def build(arch: Arch, compiler: Sequence[str], image: Path, *, defines: Sequence
         NodeError: the compiler failed.
     """
     command: list[str | Path] = [
-        *compiler, *PAYLOADS[arch.name].flags, *(f"-D{name}" for name in defines),
+        *compiler, *arch.probe.flags, *(f"-D{name}" for name in defines),
         # -N: one segment that may be written, without the holes that page alignment makes
         "-nostdlib", "-static", "-Wl,-N,--build-id=none", "-o", image, source(arch),
     ]  # fmt: skip
@@ -117,11 +85,10 @@ def boot(arch: Arch, qemu: Qemu, image: Path, *, accel: str, cpu: str, limit: fl
         Nothing (the empty text) if the payload said that it succeeded, else why not, with the last
         lines of QEMU's standard error after the first line.
     """
-    payload = PAYLOADS[arch.name]
     command: list[str | Path] = [
         qemu.path, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none",
         "-machine", arch.machine, "-accel", accel, "-cpu", cpu, "-m", "64M", "-kernel", image,
-        "-chardev", "stdio,id=trace,signal=off", *payload.devices,
+        "-chardev", "stdio,id=trace,signal=off", *arch.probe.devices,
     ]  # fmt: skip
     try:
         finished = run(command, limit=limit)
@@ -129,7 +96,7 @@ def boot(arch: Arch, qemu: Qemu, image: Path, *, accel: str, cpu: str, limit: fl
         return f"{qemu.path} cannot be run: {error.strerror}"
     letters = finished.out.rpartition(_MARK)[2].strip() if _MARK in finished.out else b""
     # the exit code alone is not enough: QEMU exits with 0 for a power-off and for a reset alike
-    if finished.code == payload.exit_code and letters == payload.letters and not finished.expired:
+    if finished.code == arch.probe.exit_code and letters == LETTERS and not finished.expired:
         return ""
     return _why(finished, letters, limit)
 

@@ -17,6 +17,7 @@ PLAN_ADDRESS: Final = "0x5"
 WATCHDOG_ADDRESS: Final = "0x6"
 RESULTS_ADDRESS: Final = "0x7"
 NETWORK_ADDRESS: Final = "0x8"
+ESP_ADDRESS: Final = "0x9"
 # every node boots on the same day: no test may depend on today
 CLOCK_BASE: Final = "2024-01-01T00:00:00"
 MARK: Final = "sistasks"
@@ -42,8 +43,11 @@ class Machine:
         cpus: processors.
         memory: bytes.
         clock: `virtual` or `wall`.
-        kernel: the image.
-        initramfs: the guest.
+        kernel: the image; None where the firmware finds it on the ESP.
+        initramfs: the guest, or what a foreign kernel gets in its place; None: there is none.
+        esp: a folder that the firmware sees as the EFI system partition of a disk, which nobody can write.
+        agent: our agent runs in it: there is a page for its plan, a watchdog and a line for its results. Without it the
+            machine is bare, its console takes what is typed, and the kernel command line is all in `arguments`.
         firmware: (code, variables) for a boot through UEFI; None boots the kernel directly.
         results_line: `virtio` (virtio-serial, for a kernel that has it) or `serial` (a second serial line).
         arguments: more kernel command line, which makes it another kernel under test.
@@ -57,8 +61,10 @@ class Machine:
     cpus: int
     memory: int
     clock: str
-    kernel: Path
-    initramfs: Path
+    kernel: Path | None = None
+    initramfs: Path | None = None
+    esp: Path | None = None
+    agent: bool = True
     firmware: tuple[Path, Path] | None = None
     results_line: str = "serial"
     arguments: tuple[str, ...] = ()
@@ -71,7 +77,7 @@ class Machine:
 
     def kernel_command_line(self) -> str:
         """What the kernel gets."""
-        return " ".join([self.base_command_line(), *self.arguments])
+        return " ".join([*([self.base_command_line()] if self.agent else []), *self.arguments])
 
     def base_command_line(self) -> str:
         """What every kernel gets on this machine; a panic ends it at once, so that it cannot pass for a hang."""
@@ -89,22 +95,23 @@ class NodeSpec:
         machine: what it is made of.
         role: cold, template or clone.
         name: shown to QEMU; carries the mark by which leftovers are found.
-        plan: the file that holds the plan's page.
+        plan: the file that holds the plan's page; None without an agent.
         network: descriptor of a connected socket, the port of a switch, that QEMU inherits; -1 without one.
         ram: the template's memory (template: written; clone: mapped private).
         qmp: descriptor of a connected socket that QEMU inherits.
         console, results: descriptors of pipes that QEMU inherits. Pipes, not sockets: a serial line writes byte by
-            byte, and a socket full of single bytes would make the guest wait for the host.
-        firmware_log: where x86 firmware writes its debug output, if anywhere.
+            byte, and a socket full of single bytes would make the guest wait for the host. Without an agent there are
+            no results, and the console is a connected socket, for a pipe has one way only.
+        firmware_log: where firmware that has a device for it writes its debug output, if anywhere.
     """
 
     machine: Machine
     role: Role
     name: str
-    plan: Path
+    plan: Path | None = None
     qmp: int
     console: int
-    results: int
+    results: int = -1
     network: int = -1
     ram: Path | None = None
     firmware_log: Path | None = None
@@ -142,6 +149,39 @@ def _processors(machine: Machine) -> str:
     return str(machine.cpus)
 
 
+def _lines(spec: NodeSpec) -> list[str]:
+    """The serial line, and what the agent has beside it."""
+    if not spec.machine.agent or spec.plan is None:
+        return ["-chardev", f"socket,id=console,fd={spec.console}", "-serial", "chardev:console"]
+    return [
+        *_pipe("console", spec.console), "-serial", "chardev:console",
+        *_pipe("results", spec.results), *_results_line(spec.machine),
+        "-object",
+        f"memory-backend-file,id=plan,size={PAGE_SIZE},mem-path={_comma(spec.plan)},"
+        f"share={'off' if spec.role is Role.CLONE else 'on'}",
+        "-device", f"ivshmem-plain,memdev=plan,master=on,addr={PLAN_ADDRESS}",
+        "-device", f"i6300esb,addr={WATCHDOG_ADDRESS}",
+    ]  # fmt: skip
+
+
+def _image(machine: Machine) -> list[str]:
+    """What is booted."""
+    options: list[str] = []
+    if machine.esp is not None:
+        options += [
+            "-blockdev", f"driver=vvfat,node-name=esp,read-only=on,dir={_comma(machine.esp)}",
+            # first: the firmware tries no other way before
+            "-device", f"virtio-blk-pci,drive=esp,bootindex=0,addr={ESP_ADDRESS}",
+        ]  # fmt: skip
+    if machine.kernel is not None:
+        options += ["-kernel", str(machine.kernel)]
+        if machine.initramfs is not None:
+            options += ["-initrd", str(machine.initramfs)]
+        if words := machine.kernel_command_line():
+            options += ["-append", words]
+    return options
+
+
 def _network(spec: NodeSpec) -> list[str]:
     if not spec.machine.network:
         return []
@@ -155,7 +195,7 @@ def _network(spec: NodeSpec) -> list[str]:
 def _memory(spec: NodeSpec) -> list[str]:
     machine = spec.machine
     size = f"{machine.memory >> 20}M"
-    base = f"{machine.arch.machine},usb=off" if machine.arch.name == "x86_64" else machine.arch.machine
+    base = ",".join(filter(None, (machine.arch.machine, machine.arch.quiet)))
     if spec.ram is None:
         return ["-machine", base, "-m", size]
     share = "on" if spec.role is Role.TEMPLATE else "off"
@@ -173,9 +213,9 @@ def _firmware(spec: NodeSpec) -> list[str]:
         # each node writes its own variables, and they go with it
         "-drive", f"if=pflash,unit=1,format=raw,snapshot=on,file={_comma(variables)}",
     ]  # fmt: skip
-    if machine.arch.name == "x86_64" and spec.firmware_log is not None:
+    if machine.arch.firmware_log and spec.firmware_log is not None:
         log = f"file,id=firmware,path={_comma(spec.firmware_log)}"
-        options += ["-chardev", log, "-device", "isa-debugcon,iobase=0x402,chardev=firmware"]
+        options += ["-chardev", log, "-device", f"{machine.arch.firmware_log},chardev=firmware"]
     return options
 
 
@@ -194,23 +234,12 @@ def command_line(spec: NodeSpec) -> list[str]:
         command += ["-icount", "shift=0,sleep=off"]
     command += [
         "-chardev", f"socket,id=qmp,fd={spec.qmp}", "-mon", "chardev=qmp,mode=control",
-        *_pipe("console", spec.console), "-serial", "chardev:console",
-        *_pipe("results", spec.results), *_results_line(machine),
-        "-object",
-        f"memory-backend-file,id=plan,size={PAGE_SIZE},mem-path={_comma(spec.plan)},"
-        f"share={'off' if spec.role is Role.CLONE else 'on'}",
-        "-device", f"ivshmem-plain,memdev=plan,master=on,addr={PLAN_ADDRESS}",
-        "-device", f"i6300esb,addr={WATCHDOG_ADDRESS}",
+        *_lines(spec),
         *_network(spec),
         *_firmware(spec),
     ]  # fmt: skip
     if spec.role is Role.CLONE:
         # its kernel is in the template's memory: loading the image again would cost each clone its size
         return [*command, "-incoming", "defer"]
-    return [
-        *command,
-        "-kernel", str(machine.kernel), "-initrd", str(machine.initramfs),
-        "-append", machine.kernel_command_line(),
-        # connected before the guest runs, so that no early output is lost
-        "-S",
-    ]  # fmt: skip
+    # connected before the guest runs, so that no early output is lost
+    return [*command, *_image(machine), "-S"]

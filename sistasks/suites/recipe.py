@@ -57,7 +57,7 @@ def boots_through_uefi(settings: Settings) -> bool:
     """Whether templates and nodes go through firmware; every image that we know can also be booted directly."""
     if settings.boot == "uefi" and not has_uefi(ARCHES[settings.arch]):
         raise UsageError(
-            f"boot=uefi cannot be with arch={settings.arch}", "there is no UEFI firmware for it; boot=direct"
+            f"boot=uefi cannot be with arch={settings.arch}", ARCHES[settings.arch].without_firmware
         )
     return settings.boot == "uefi"
 
