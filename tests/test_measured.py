@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +13,9 @@ from sistasks.errors import KernelFailure, NodeError, SistasksError
 from sistasks.machine.results import GuestResults, TestOutcome
 from sistasks.suites.measured import Measured, measure
 from sistasks.suites.suite import Suite
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SUITE = Suite(
     name="short",
@@ -22,7 +26,7 @@ SUITE = Suite(
         "boot": ("boot.kernel",),
     },
 )
-GOOD = {
+GOOD: dict[str, list[float]] = {
     "context_switch.latency": [400, 300, 500, 200, 100],
     "memory_allocation.latency": [900] * 10,
     "memory_allocation.small": [90_000] * 10,
@@ -30,8 +34,11 @@ GOOD = {
 }
 
 
-def report(number: int = 1, error: SistasksError | None = None, **samples: list[int]) -> NodeReport:
-    values = {**GOOD, **{name.replace("__", "."): value for name, value in samples.items()}}
+def report(number: int = 1, error: SistasksError | None = None, **samples: Sequence[float]) -> NodeReport:
+    values: dict[str, list[float]] = {
+        **GOOD,
+        **{name.replace("__", "."): [*value] for name, value in samples.items()},
+    }
     results = GuestResults(
         tests=[TestOutcome(test, "pass", "", 2_500_000_000) for test in SUITE.tests],
         samples=values,

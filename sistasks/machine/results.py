@@ -33,14 +33,14 @@ class GuestResults:
     Attributes:
         hello: the guest about itself (kernel release, clock source, memory).
         tests: outcomes in the order of the plan.
-        samples: metric -> every raw sample, in order.
+        samples: metric -> every raw sample, in order; those of an agent are whole numbers.
         notes: remarks of the agent.
         done: the agent's last word has come, and every sample that it announced.
     """
 
     hello: dict[str, str] = field(default_factory=dict)
     tests: list[TestOutcome] = field(default_factory=list)
-    samples: dict[str, list[int]] = field(default_factory=dict)
+    samples: dict[str, list[float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     done: bool = False
     problem: str = ""

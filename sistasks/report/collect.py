@@ -197,7 +197,8 @@ def _samples(connection: sqlite3.Connection, run: StoredRun, metric: str) -> tup
     problem = "; ".join(problems)
     if not sets:
         return None, problem or "no samples are kept"
-    together: Samples = np.concatenate(sets)
+    # floats beside whole numbers make floats of all: this is for a picture
+    together = np.concatenate([values.astype(np.float64) for values in sets])
     return together, problem
 
 

@@ -140,7 +140,7 @@ def _values(report: NodeReport) -> Boot:
     return dict(_statistics(report.results.samples.items()))
 
 
-def _statistics(samples: Iterable[tuple[str, list[int]]]) -> Iterable[tuple[tuple[str, str], Any]]:
+def _statistics(samples: Iterable[tuple[str, list[float]]]) -> Iterable[tuple[tuple[str, str], Any]]:
     for metric, values in samples:
         if values:
             summary = summarise(values)

@@ -13,9 +13,10 @@ from sistasks.statistics.summary import Summary, summarise
 from sistasks.suites.metrics import METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sistasks.cluster.nodes import NodeReport
+    from sistasks.suites.metrics import Metric
     from sistasks.suites.suite import Suite
 
 
@@ -31,7 +32,12 @@ class Measured:
 
 
 def measure(
-    suite: Suite, reports: Sequence[NodeReport], *, enforce: bool, confidence: float = 0.99
+    suite: Suite,
+    reports: Sequence[NodeReport],
+    *,
+    enforce: bool,
+    confidence: float = 0.99,
+    metrics: Mapping[str, Metric] = METRICS,
 ) -> Measured:
     """Judge every test on every node and summarise every metric.
 
@@ -42,6 +48,7 @@ def measure(
         reports: how each node ended.
         enforce: a missed target fails its test.
         confidence: level of the intervals of the means and the percentiles.
+        metrics: those that are known; what else came is left out.
     """
     results: list[ResultRow] = []
     found: dict[tuple[int, str], Summary] = {}
@@ -49,11 +56,12 @@ def measure(
     for report in reports:
         by_metric: dict[str, Summary] = {}
         for metric, values in report.results.samples.items():
-            if metric in METRICS and values and min(values) >= 0:
+            if metric in metrics and values and min(values) >= 0:
                 by_metric[metric] = found[report.number, metric] = summarise(values)
                 samples.append(SampleSet(node=report.number, metric=metric, values=tuple(values)))
         results += [
-            _result(report, test, needed, by_metric, enforce=enforce) for test, needed in suite.tests.items()
+            _result(report, test, needed, by_metric, metrics, enforce=enforce)
+            for test, needed in suite.tests.items()
         ]
     status, message = _status(results, reports)
     known = _intervals(samples, confidence)
@@ -62,7 +70,12 @@ def measure(
 
 
 def measure_cluster(
-    suite: Suite, reports: Sequence[NodeReport], *, enforce: bool, confidence: float = 0.99
+    suite: Suite,
+    reports: Sequence[NodeReport],
+    *,
+    enforce: bool,
+    confidence: float = 0.99,
+    metrics: Mapping[str, Metric] = METRICS,
 ) -> Measured:
     """The same for nodes that are one cluster: what it must give is asked of the cluster, whose report is node 0's.
 
@@ -71,15 +84,17 @@ def measure_cluster(
         reports: the cluster's, then each node's.
         enforce: a missed target fails its test.
         confidence: level of the intervals of the means and the percentiles.
+        metrics: those that are known; what else came is left out.
     """
     whole, *nodes = reports
     parts = [
-        measure(suite, [whole], enforce=enforce, confidence=confidence),
+        measure(suite, [whole], enforce=enforce, confidence=confidence, metrics=metrics),
         measure(
             replace(suite, tests=dict.fromkeys(suite.tests, ())),
             nodes,
             enforce=enforce,
             confidence=confidence,
+            metrics=metrics,
         ),
     ]
     # a node that fell tells more than the cluster that missed it
@@ -130,7 +145,13 @@ def _summary_row(key: tuple[int, str], summary: Summary, ends: dict[str, float |
 
 
 def _result(
-    report: NodeReport, test: str, needed: tuple[str, ...], summaries: dict[str, Summary], *, enforce: bool
+    report: NodeReport,
+    test: str,
+    needed: tuple[str, ...],
+    summaries: dict[str, Summary],
+    metrics: Mapping[str, Metric],
+    *,
+    enforce: bool,
 ) -> ResultRow:
     outcome = next((item for item in report.results.tests if item.name == test), None)
     status, message, duration = "error", "the guest did not report this test", 0.0
@@ -139,10 +160,10 @@ def _result(
     if report.error is not None and (outcome is None or outcome.status == "error"):
         status = "fail" if isinstance(report.error, KernelFailure) else "error"
         message = report.reason
-    missing = [_why_missing(report, metric) for metric in needed if metric not in summaries]
+    missing = [_why_missing(report, metrics[name]) for name in needed if name not in summaries]
     if status == "pass" and missing:
         status, message = "error", f"not measured: {', '.join(missing)}"
-    met, misses = _targets(needed, summaries)
+    met, misses = _targets([metrics[name] for name in needed], summaries)
     if status == "pass" and misses and enforce:
         status, message = "fail", "; ".join(misses)
     return ResultRow(
@@ -150,28 +171,27 @@ def _result(
     )
 
 
-def _why_missing(report: NodeReport, metric: str) -> str:
+def _why_missing(report: NodeReport, metric: Metric) -> str:
     """A metric that did not come, or came with a number that cannot be: a clock that ran backwards, for one."""
-    for index, value in enumerate(report.results.samples.get(metric, [])):
+    for index, value in enumerate(report.results.samples.get(metric.name, [])):
         if value < 0:
-            return f"{metric} (sample {index} is {value} {METRICS[metric].unit})"
-    return metric
+            return f"{metric.name} (sample {index} is {value} {metric.unit})"
+    return metric.name
 
 
-def _targets(needed: tuple[str, ...], summaries: dict[str, Summary]) -> tuple[bool | None, list[str]]:
+def _targets(needed: Sequence[Metric], summaries: dict[str, Summary]) -> tuple[bool | None, list[str]]:
     """Whether every target of a test's metrics is met (None: it has none), and which are missed."""
     met: bool | None = None
     misses = []
-    for name in needed:
-        metric = METRICS[name]
-        if metric.target is None or metric.target_statistic is None or name not in summaries:
+    for metric in needed:
+        if metric.target is None or metric.target_statistic is None or metric.name not in summaries:
             continue
-        value = float(getattr(summaries[name], metric.target_statistic))
+        value = float(getattr(summaries[metric.name], metric.target_statistic))
         good = bool(metric.meets_target(value))
         met = good if met is None else met and good
         if not good:
             misses.append(
-                f"{name} {metric.target_statistic} is {value:.0f} {metric.unit}, target {metric.target:.0f}"
+                f"{metric.name} {metric.target_statistic} is {value:.0f} {metric.unit}, target {metric.target:.0f}"
             )
     return met, misses
 

@@ -58,7 +58,7 @@ class Hub(Switch):
 class Echoes:
     """Nanoseconds of each echo, and seconds of all together."""
 
-    times: list[int]
+    times: list[float]
     seconds: float
 
     def percentile(self, share: int) -> float:

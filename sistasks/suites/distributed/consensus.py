@@ -123,7 +123,7 @@ def _measure(arena: Arena, outcome: Outcome, logs: Sequence[NodeLog], used: Work
     sent = measures.traffic(used.edges, decisions, config.treasons)
     outcome.samples["consensus.messages"] = [round(sent.loyal_messages * PER)]
     outcome.samples["consensus.bytes"] = [round(sent.loyal_size)]
-    outcome.samples["consensus.throughput"] = _rates([entry.at_ns for entry in longest])
+    outcome.samples["consensus.throughput"] = [*_rates([entry.at_ns for entry in longest])]
     rotating = config.protocol == "hotstuff"
     first = 1 if rotating else 0
     taken = measures.rounds(max(loyal, key=_height), start=first, rotating=rotating)

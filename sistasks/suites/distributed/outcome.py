@@ -26,7 +26,7 @@ class Outcome:
     """
 
     test: str
-    samples: dict[str, list[int]] = field(default_factory=dict)
+    samples: dict[str, list[float]] = field(default_factory=dict)
     violations: list[Violation] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     seconds: float = 0.0
