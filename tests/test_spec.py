@@ -78,6 +78,41 @@ def test_the_whole_command_of_a_cold_node() -> None:
     ]  # fmt: skip
 
 
+def test_the_whole_command_of_a_foreign_kernel_on_an_esp() -> None:
+    machine = replace(
+        MACHINE, arch=ARM64, clock="wall", kernel=None, initramfs=None, esp=Path("/e, s:p"), agent=False,
+        firmware=FIRMWARE,
+    )  # fmt: skip
+    spec = NodeSpec(machine=machine, role=Role.COLD, name="sistasks-s-node-1", qmp=3, console=4)
+    assert command_line(spec) == [
+        "/usr/bin/qemu-system-x86_64", "-name", "sistasks-s-node-1,debug-threads=off",
+        "-nodefaults", "-no-user-config", "-display", "none", "-nic", "none", "-no-reboot",
+        "-action", "watchdog=pause",
+        "-accel", "tcg", "-cpu", "qemu64", "-smp", "1",
+        "-machine", ARM64.machine, "-m", "64M",
+        "-rtc", "base=2024-01-01T00:00:00,clock=vm", "-seed", "1",
+        "-chardev", "socket,id=qmp,fd=3", "-mon", "chardev=qmp,mode=control",
+        "-chardev", "socket,id=console,fd=4", "-serial", "chardev:console",
+        "-drive", "if=pflash,unit=0,format=raw,readonly=on,file=/f/code.fd",
+        "-drive", "if=pflash,unit=1,format=raw,snapshot=on,file=/f/vars.fd",
+        "-blockdev", "driver=vvfat,node-name=esp,read-only=on,dir=/e,, s:p",
+        "-device", "virtio-blk-pci,drive=esp,bootindex=0,addr=0x9",
+        "-S",
+    ]  # fmt: skip
+
+
+def test_a_foreign_kernel_gets_only_what_was_written_for_it() -> None:
+    foreign = on(COLD, agent=False, initramfs=None, arguments=("kunit.enable=1",))
+    assert values(foreign, "-append") == ["kunit.enable=1"]
+    assert "-initrd" not in command_line(foreign)
+    assert "-append" not in command_line(on(COLD, agent=False))
+    for node in (foreign, on(COLD, agent=False)):
+        assert not any(
+            "ivshmem" in word or "i6300esb" in word or "results" in word for word in command_line(node)
+        )
+        assert values(node, "-kernel") == ["/k/bzImage"]
+
+
 def test_it_is_a_pure_function() -> None:
     for spec in ROLES:
         assert command_line(spec) == command_line(spec)

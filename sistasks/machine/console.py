@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections import deque
 from typing import IO, TYPE_CHECKING, Final
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 LOG_LIMIT: Final = 16 << 20
 _LINE_LIMIT: Final = 4096
 _TAIL: Final = 20
+# a kernel that talks garbage does so without ends of lines
+_SHOWN: Final = 400
 # at the start of a line, after the time stamp: a program that merely prints the words stays silent
 _PANIC: Final = re.compile(rb"^(?:\[[ 0-9.]+\](?:\[[ TC0-9]+\])? )?(Kernel panic - not syncing.*)")
 # control sequences (ECMA-48, 5.4: parameters, intermediates, one final byte), and single control characters
@@ -25,11 +28,18 @@ class Console(asyncio.Protocol):
     Args:
         log: where they go, up to LOG_LIMIT bytes; then one line says that the rest was left out.
         on_panic: called with the kernel's own words when it panics.
+        on_data: called with all that comes, as it comes, and the host's monotonic time of its coming, ns.
     """
 
-    def __init__(self, log: IO[bytes], on_panic: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        log: IO[bytes],
+        on_panic: Callable[[str], None],
+        on_data: Callable[[int, bytes], None] = lambda _at, _data: None,
+    ) -> None:
         self._log = log
         self._on_panic = on_panic
+        self._on_data = on_data
         self._written = 0
         self._line = b""
         self._lines: deque[str] = deque(maxlen=_TAIL)
@@ -39,12 +49,14 @@ class Console(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Log and watch."""
+        at = time.monotonic_ns()
         self._write(data)
         *lines, self._line = (self._line + data).split(b"\n")
         # the beginning is kept: only there may the kernel's words stand
         self._line = self._line[:_LINE_LIMIT]
         for line in lines:
             self._see(line[:_LINE_LIMIT])
+        self._on_data(at, data)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """QEMU has closed the line: nothing more will come."""
@@ -72,7 +84,7 @@ class Console(asyncio.Protocol):
     def _see(self, line: bytes) -> None:
         text = _SIGNAL.sub("", line.decode("utf-8", "replace")).rstrip()
         if text:
-            self._lines.append(text)
+            self._lines.append(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
         match = _PANIC.match(line)
         if match and not self.panic:
             self.panic = _SIGNAL.sub("", match[1].decode("utf-8", "replace")).rstrip()

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 # the distribution's kernels need more than 64M
 _SMALL_MEMORY: Final = 128 << 20
+# QEMU, qapi/run-state.json: ShutdownCause
+_ENDS: Final = {
+    "guest-reset": "rebooted",
+    "guest-shutdown": "powered off",
+    "guest-panic": "told its machine of a panic",
+}
 _TOLD: Final = "terminating on signal"
 
 
@@ -57,6 +63,17 @@ def of_guest(where: Where, memory: int, *, reached_agent: bool) -> KernelFailure
         size = show_size(memory)
         log = f"memory={size} may be too little for it, try memory={show_size(_SMALL_MEMORY)}, or {log}"
     return KernelFailure(problem, log, where.tail)
+
+
+def of_foreign(where: Where, reason: str) -> KernelFailure:
+    """A guest that is not ours ended its machine.
+
+    Args:
+        where: who.
+        reason: QEMU's word for it, as in its event SHUTDOWN.
+    """
+    what = _ENDS.get(reason, "ended its machine")
+    return KernelFailure(f"{where.name}: the kernel {what}", f"see {where.console}", where.tail)
 
 
 def of_qemu(where: Where, code: int, said: str) -> NodeError:

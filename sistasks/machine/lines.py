@@ -1,4 +1,4 @@
-"""The lines between QEMU and us: pipes that QEMU writes to and the event loop reads."""
+"""The lines between QEMU and us: pipes that QEMU writes to, sockets where one can type, the event loop at our end."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import socket
 from typing import IO, TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -29,4 +30,21 @@ async def receive(line: IO[bytes], protocol: asyncio.Protocol) -> asyncio.ReadTr
     """Let a protocol receive what comes over a line; the transport closes the line."""
     give: Callable[[], asyncio.Protocol] = lambda: protocol  # noqa: E731 - asyncio wants a factory
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(give, line)
+    return transport
+
+
+def open_keyboard(theirs: contextlib.ExitStack) -> tuple[socket.socket, int]:
+    """A line of two ways: our end, and the end that QEMU inherits, which `theirs` closes."""
+    ours, end = socket.socketpair()
+    theirs.enter_context(end)
+    # a serial line sends single bytes, and each takes a whole buffer's room
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PIPE_SIZE)
+    return ours, end.fileno()
+
+
+async def attend(sock: socket.socket, protocol: asyncio.Protocol) -> asyncio.WriteTransport:
+    """Let a protocol receive what comes over a line of two ways; what is written to the transport is typed."""
+    sock.setblocking(False)
+    give: Callable[[], asyncio.Protocol] = lambda: protocol  # noqa: E731 - asyncio wants a factory
+    transport, _ = await asyncio.get_running_loop().create_connection(give, sock=sock)
     return transport

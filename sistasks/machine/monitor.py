@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
-from qemu.qmp import ExecInterruptedError, ExecuteError, QMPClient
+from qemu.qmp import EventListener, ExecInterruptedError, ExecuteError, QMPClient
 from qemu.qmp.error import QMPError
 from qemu.qmp.protocol import ConnectError
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from qemu.qmp import EventListener
-
 # an answer takes milliseconds, a transfer little more: its memory stays in a file
 _ANSWER_LIMIT: Final = 60.0
+# said before the process ends, and on its way when that is seen
+_LAST_WORD_LIMIT: Final = 1.0
 # a template's memory stays in its file, and the end of a transfer is an event
 _CAPABILITIES: Final = [
     {"capability": "x-ignore-shared", "state": True},
@@ -46,6 +46,8 @@ class Monitor:
         self._unless_failed = unless_failed
         self._explain = explain
         self._client = QMPClient(name)
+        self._ends = EventListener("SHUTDOWN")
+        self._client.register_listener(self._ends)
 
     async def connect(self, sock: socket.socket) -> None:
         """Connect over our end of a socket pair.
@@ -77,6 +79,15 @@ class Monitor:
         """Let go; what a monitor says whose process has ended is moot."""
         with contextlib.suppress(QMPError, OSError, EOFError):
             await self._client.disconnect()
+
+    async def ended_by(self) -> str:
+        """QEMU's word for why the machine has ended; empty if it has gone without one."""
+        try:
+            async with asyncio.timeout(_LAST_WORD_LIMIT):
+                event: Any = await self._ends.get()
+                return str(event["data"]["reason"])
+        except TimeoutError:
+            return ""
 
     async def execute(self, command: str, **arguments: object) -> Any:
         """Run one command and return its answer.

@@ -1,0 +1,110 @@
+"""One node whose guest is not ours: all that is known of it is what it says on its console, where one can type."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import TYPE_CHECKING, Any
+
+from sistasks.errors import KernelFailure
+from sistasks.machine import ends
+from sistasks.machine.console import Console
+from sistasks.machine.emulator import Emulator, EmulatorFiles
+from sistasks.machine.lines import attend, open_keyboard
+from sistasks.machine.spec import MARK, Machine, NodeSpec, Role, command_line
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sistasks.errors import SistasksError
+
+
+class ForeignNode(Emulator):
+    """One QEMU process with a foreign kernel, always booted cold.
+
+    Use as an async context manager: leaving it ends the process. It may run as long as it likes; if it ends by itself,
+    or QEMU does, `failed` has the reason, a reboot included.
+
+    Args:
+        number: the node's number, from 1.
+        machine: what it is made of; without an agent.
+        files: where its files are.
+        session: the mark of this session, part of the process's name.
+        on_console: told of all that the console says, as it comes: (the host's monotonic time in ns, bytes).
+    """
+
+    def __init__(
+        self,
+        number: int,
+        machine: Machine,
+        files: EmulatorFiles,
+        *,
+        session: str,
+        on_console: Callable[[int, bytes], None] = lambda _at, _data: None,
+    ) -> None:
+        super().__init__(f"node {number}", machine, files)
+        self.number = number
+        self.files = files
+        self.session = session
+        self._on_console = on_console
+        self._keyboard: asyncio.WriteTransport | None = None
+
+    async def start(self) -> None:
+        """Start QEMU and connect to it. The guest does not run yet.
+
+        Raises:
+            NodeError: QEMU cannot be started or ends at once.
+        """
+        monitor, qmp = socket.socketpair()
+        with contextlib.ExitStack() as theirs:
+            theirs.enter_context(qmp)
+            console, console_end = open_keyboard(theirs)
+            spec = NodeSpec(
+                machine=self.machine,
+                role=Role.COLD,
+                name=f"{MARK}-{self.session}-node-{self.number}",
+                qmp=qmp.fileno(),
+                console=console_end,
+                firmware_log=self.files.firmware_log,
+            )
+            self._spawn(command_line(spec), [qmp.fileno(), console_end])
+        log = self._stack.enter_context(self.files.console.open("wb", buffering=0))
+        self._console = Console(log, self._panicked, self._on_console)
+        self._keyboard = await attend(console, self._console)
+        self._transports.append(self._keyboard)
+        self._lines = [self._console.closed]
+        await self._connect(monitor)
+
+    def type(self, text: str) -> None:
+        """Type at the serial line, as it is; what the guest has no room for yet waits.
+
+        A node that has ended takes no notice; its `failed` tells.
+        """
+        if self._keyboard is not None:
+            self._keyboard.write(text.encode())
+
+    async def within(self, work: Awaitable[Any], limit: float, what: str) -> Any:
+        """Wait for something that the console is to bring about, for at most `limit` seconds.
+
+        Args:
+            work: an event's or a future's wait.
+            limit: seconds.
+            what: what the node should do, as in `node 1 did not {what} within 5 s`.
+
+        Raises:
+            KernelFailure: it did not, or ended by itself.
+            NodeError: QEMU ended.
+        """
+        try:
+            async with asyncio.timeout(limit):
+                return await self._unless_failed(work)
+        except TimeoutError:
+            raise KernelFailure(
+                f"{self.name} did not {what} within {limit:g} s",
+                f"see {self.files.console}",
+                self.console_tail(),
+            ) from None
+
+    async def _guest_ended(self, where: ends.Where) -> SistasksError:
+        return ends.of_foreign(where, await self.monitor.ended_by())
