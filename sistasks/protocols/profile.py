@@ -90,8 +90,9 @@ SIS: Final = ConsoleProfile(
 
 PROFILES: Final = {
     "sis": SIS,
-    "ktap": ConsoleProfile(protocol="ktap"),
-    "lava": ConsoleProfile(protocol="lava", quiet=30.0),
+    # modprobe and others begin lines with FATAL, and Linux goes on
+    "ktap": ConsoleProfile(protocol="ktap", failure=("Kernel panic",)),
+    "lava": ConsoleProfile(protocol="lava", failure=("Kernel panic",), quiet=30.0),
     "metric": ConsoleProfile(protocol="metric", quiet=30.0),
 }
 

@@ -1,0 +1,149 @@
+"""What every console is watched for: the marks of booting, the word that the kernel is up, and its last words."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from sistasks.protocols.crashes import Crash, recognise
+from sistasks.protocols.lines import after_stamp, shorten
+
+if TYPE_CHECKING:
+    from sistasks.protocols.lines import Line
+    from sistasks.protocols.profile import ConsoleProfile
+    from sistasks.protocols.records import Findings
+
+_BEFORE: Final = 20
+_AFTER: Final = 60
+_CRASHES: Final = 100
+# kernels decorate: `!!!   KERNEL PANIC   !!!`, `[core 1] PANIC at ...`; a quoted word is only mentioned
+_DECORATION: Final = r"(?:[^\w\[\"'`]|\[[^\]]{0,40}\])*(?:KERNEL\s+)?"
+_LINUX: Final = re.compile(r"Linux version [0-9]")
+_DECORATED: Final = frozenset({"sis", "metric"})
+
+
+class Watch:
+    """Sees every line.
+
+    Args:
+        profile: marks, ready, failure, and the commands whose echo is nobody's last word.
+        findings: where to say that a mark is missing.
+
+    Attributes:
+        marks: name -> when it was reached.
+        ready: when the kernel said that it is up.
+        panic: its last words.
+        crashes: what the kernel complained of, WARNINGs and all, in order.
+        up: booting is over (set by whoever knows).
+    """
+
+    def __init__(self, profile: ConsoleProfile, findings: Findings) -> None:
+        self._profile = profile
+        self._findings = findings
+        decoration = _DECORATION if profile.protocol in _DECORATED else ""
+        texts = "|".join(re.escape(text) for text in profile.failure)
+        self._failure = re.compile(rf"{decoration}(?:{texts})(?!\w)") if texts else None
+        self._first: dict[str, int] = {}
+        self._context: deque[str] = deque(maxlen=_BEFORE)
+        self._report: list[str] = []
+        self.marks: dict[str, int] = {}
+        self.ready: int | None = None
+        self.panic = ""
+        self.crashes: list[Crash] = []
+        self.up = False
+
+    def line(self, line: Line, commands: frozenset[str] = frozenset()) -> None:
+        """A line is complete.
+
+        Args:
+            line: it.
+            commands: what has been typed; its echo means nothing.
+        """
+        body = self._body(line.text)
+        if self._report:
+            if len(self._report) < _BEFORE + _AFTER:
+                self._report.append(line.text)
+            return
+        self._context.append(line.text)
+        if body in commands:
+            return
+        self._stages(line.at, line.offset, line.text)
+        if self._failure and self._failure.match(body):
+            self._fall(body.strip())
+        elif self._again(line):
+            self._fall(f"the kernel started again: {shorten(body)}")
+        elif (kind := recognise(body)) and len(self.crashes) < _CRASHES:
+            self.crashes.append(Crash(kind=kind, title=shorten(body, 200), at=line.at, offset=line.offset))
+
+    def partial(self, at: int, offset: int, text: str) -> None:
+        """What stands on the unfinished line; a mark may come without an end."""
+        if not self.panic:
+            self._stages(at, offset, text)
+
+    @property
+    def report(self) -> str:
+        """The lines around the last words."""
+        return "\n".join(self._report)
+
+    @property
+    def last_mark(self) -> str:
+        """The last stage that was reached, in words."""
+        reached = [name for name in self._profile.marks if name in self.marks]
+        return f"the last mark was '{reached[-1]}'" if reached else "no mark of booting came"
+
+    @property
+    def tail(self) -> str:
+        """The last line that says something."""
+        return next((text for text in reversed(self._context) if text.strip()), "")
+
+    @property
+    def all_marks(self) -> bool:
+        """Every mark has come."""
+        return all(name in self.marks for name in self._profile.marks)
+
+    def finish(self) -> None:
+        """Nothing more will come: say which marks were passed over."""
+        names = list(self._profile.marks)
+        reached = [number for number, name in enumerate(names) if name in self.marks]
+        for number, name in enumerate(names):
+            if reached and number < reached[-1] and name not in self.marks:
+                self._findings.add(
+                    f"the mark '{name}' ({self._profile.marks[name]}) never came, though later ones did"
+                )
+        came = [name for name in self.marks if name in self._profile.marks]
+        if came != [name for name in names if name in self.marks]:
+            self._findings.add(f"the marks of booting came out of order: {', '.join(came)}")
+        if self._profile.ready and self.ready is None and self.up and not self.panic:
+            self._findings.add(f"'{self._profile.ready}' never came, though the kernel is up")
+
+    def _body(self, text: str) -> str:
+        """The line without stamp and prompt: a kernel may fall while its prompt waits."""
+        body = after_stamp(text)
+        prompt = self._profile.prompt
+        while prompt and body.lstrip().startswith(prompt):
+            body = body.lstrip()[len(prompt) :].strip()
+        return body
+
+    def _stages(self, at: int, offset: int, text: str) -> None:
+        for name, mark in self._profile.marks.items():
+            if name not in self.marks and mark in text:
+                self.marks[name] = at
+                self._first[name] = offset
+        if self._profile.ready and self.ready is None and self._profile.ready in text:
+            self.ready = at
+
+    def _again(self, line: Line) -> bool:
+        """Whether the kernel starts a second time."""
+        if _LINUX.match(after_stamp(line.text)):
+            if "Linux version" in self._first:
+                return True
+            self._first["Linux version"] = line.offset
+        name = next(iter(self._profile.marks), "")
+        if not name or name not in self.marks or self._profile.marks[name] not in line.text:
+            return False
+        return line.offset > self._first[name] and (len(self.marks) > 1 or self.ready is not None or self.up)
+
+    def _fall(self, words: str) -> None:
+        self.panic = shorten(words, 200)
+        self._report = list(self._context)
