@@ -43,8 +43,10 @@ def sha256_of(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[int]:
     """Wait for the folder, made if missing, and have it alone among sessions.
+
+    Gives the lock's file descriptor: a program that inherits it holds the lock for as long as it lives.
 
     Raises:
         OSError: it cannot be made or written to.
@@ -52,4 +54,4 @@ def locked(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield lock.fileno()

@@ -118,6 +118,7 @@ def run(
     log: IO[bytes] | None = None,
     environ: Mapping[str, str] | None = None,
     patience: float = 0.0,
+    pass_fds: Sequence[int] = (),
 ) -> Finished:
     """Run a program in a session of its own until it ends or the limit is over.
 
@@ -129,6 +130,7 @@ def run(
         environ: the environment; ours if None.
         patience: seconds that the group gets between SIGINT and SIGKILL, for what may not be torn off in the
             middle, such as a package manager; it then outlives us too. 0: SIGKILL at once.
+        pass_fds: open files that the program inherits, such as a lock that holds for as long as it lives.
 
     Raises:
         OSError: the program cannot be started.
@@ -138,6 +140,7 @@ def run(
         "stdout": log or subprocess.PIPE,
         "stderr": subprocess.STDOUT if log else subprocess.PIPE,
         "env": environ,
+        "pass_fds": pass_fds,
     }
     # what may not be torn off must not die with us either
     made = (

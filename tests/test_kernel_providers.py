@@ -64,10 +64,17 @@ class TestChoice:
     @pytest.mark.parametrize(
         ("name", "says"),
         [
-            ("debain", "kernel=debain: no such file; did you mean 'debian'?"),
-            ("Host", "kernel=Host: no such file; did you mean 'host'?"),
-            ("./vmlinuz", "kernel=./vmlinuz: no such file; kernel is debian, host or the path of an image"),
-            ("~nobody-here/x", "kernel=~nobody-here/x: no such file; kernel is debian, "),
+            ("debain", "kernel=debain: no such kernel, no such file; did you mean 'debian'?"),
+            ("Host", "kernel=Host: no such kernel, no such file; did you mean 'host'?"),
+            (
+                "./vmlinuz",
+                "kernel=./vmlinuz: no such kernel, no such file; "
+                "kernel is debian, host, source, or the path of an image",
+            ),
+            (
+                "~nobody-here/x",
+                "kernel=~nobody-here/x: no such kernel, no such file; kernel is debian, ",
+            ),
         ],
     )
     def test_neither(self, name: str, says: str) -> None:

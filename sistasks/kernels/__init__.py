@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import re
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
     Log = Callable[[str], None]
 
-NAMES: Final = ("debian", "host")
 # Debian's package has an 83-byte note in the symbols' place; the smallest real table is a hundred times this
 _SMALLEST_SYMBOLS: Final = 4096
 _PATHS: Final = ("image", "modules", "config", "symbols", "esp", "initramfs")
@@ -42,6 +40,7 @@ class Kernel:
         modules: the folder `lib/modules/<release>`, None if there is none.
         config: the configuration it was built with, None if unknown.
         config_sha256: of config, hexadecimal; empty without one.
+        modules_sha256: of the modules, where they may change and keep their folder; else empty.
         symbols: System.map, None if there is none.
         provider: which provider gave it.
         esp: a folder that is the EFI system partition it boots from; None: the image is booted itself.
@@ -62,6 +61,7 @@ class Kernel:
     modules: Path | None = None
     config: Path | None = None
     config_sha256: str = ""
+    modules_sha256: str = ""
     symbols: Path | None = None
     provider: str
     esp: Path | None = None
@@ -71,6 +71,18 @@ class Kernel:
     git_commit: str = ""
     git_parent: str = ""
     git_dirty: bool = False
+
+    @property
+    def talks(self) -> bool:
+        """Whether all that is heard of it is what it says on its console: our agent does not run on it."""
+        return self.console is not None or self.initramfs is not None or self.esp is not None
+
+    @property
+    def profile(self) -> ConsoleProfile:
+        """How it talks; where nobody has said, for METRIC lines is listened."""
+        from sistasks.protocols.profile import PROFILES
+
+        return self.console or PROFILES["metric"]
 
     def to_json(self) -> str:
         """The record as JSON text, paths as text and the console as its table."""
@@ -106,7 +118,7 @@ class Provider(Protocol):
     """Where a kernel comes from."""
 
     def describe(self, settings: Settings) -> dict[str, str]:
-        """The inputs that make the provided kernel stale when one of them changes; quick, starts nothing."""
+        """The inputs that make the provided kernel stale when one of them changes; quick, changes nothing."""
         ...
 
     def provide(self, settings: Settings, folder: Path, log: Log) -> Kernel:
@@ -124,11 +136,13 @@ class Provider(Protocol):
 
 
 def provider(settings: Settings) -> Provider:
-    """The provider that `kernel=…` names: `debian`, `host`, or else the path of an image.
+    """The provider that `kernel=…` names: a ready one, an entry of the table, or else the path of an image.
 
     Raises:
-        UsageError: it is neither a provider nor a file.
+        UsageError: it is none of these.
     """
+    from sistasks.kernels import table
+
     name = settings.kernel
     if name == "debian":
         from sistasks.kernels.package import DebianPackage
@@ -138,13 +152,21 @@ def provider(settings: Settings) -> Provider:
         from sistasks.kernels.host import Host
 
         return Host()
+    if name == "source":
+        from sistasks.kernels.source import DebianSource
+
+        return DebianSource()
+    if name in settings.kernels:
+        return table.provider(settings.kernels[name])
     from sistasks.kernels.file import ImageFile
 
     path = _expanded(name)
     if not there(path):
-        near = difflib.get_close_matches(name.lower(), NAMES, n=1)
-        remedy = f"did you mean '{near[0]}'?" if near else "kernel is debian, host or the path of an image"
-        raise UsageError(f"kernel={name}: no such file", remedy)
+        names = (*table.NAMES, *settings.kernels)
+        otherwise = f"kernel is {', '.join(names)}, or the path of an image"
+        raise UsageError(
+            f"kernel={name}: no such kernel, no such file", table.nearest(name, names, otherwise)
+        )
     return ImageFile(path)
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from sistasks.errors import FetchError, SistasksError, ToolMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from sistasks.kernels import Log
 
@@ -77,13 +77,18 @@ class Apt:
         return run((program, *self.options, *words), cwd)
 
     def image_packages(self, meta: str) -> tuple[str, ...]:
-        """The packages with the image and its modules that the metapackage stands for today."""
-        for name in self.depends(meta):
+        """The packages with the image and its modules that the metapackage stands for today.
+
+        A package that names no other image is taken for the one with the image.
+
+        Raises:
+            AptError: it is not known.
+        """
+        names = self.depends(meta)
+        for name in names:
             if name.startswith("linux-image-") and not name.endswith("-unsigned"):
-                # newer distributions keep the image, the modules or both in packages of their own
-                parts = [part for part in self.depends(name) if re.match(r"linux-(modules|binary)-", part)]
-                return (name, *parts)
-        raise AptError(f"package {meta} names no image")
+                return (name, *_parts(self.depends(name)))
+        return (meta, *_parts(names))
 
     def depends(self, name: str) -> list[str]:
         """The packages that the named one depends on.
@@ -97,6 +102,11 @@ class Apt:
         """File name -> `size hash` of what `download` would get: the version that apt knows."""
         text = self.run("apt-get", "download", "--print-uris", *packages)
         return {found["file"]: found["what"] for found in _URI.finditer(text)}
+
+
+def _parts(names: Iterable[str]) -> list[str]:
+    """Newer distributions keep the image, the modules or both in packages of their own."""
+    return [name for name in names if re.match(r"linux-(modules|binary)-", name)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,6 +168,22 @@ def parse(data: Buffer, name: str = "the image") -> ImageInfo:
     return _plain(image) or image.refuse(f"it starts with {_start(data)}")
 
 
+def program_arch(data: Buffer, name: str) -> str | None:
+    """The architecture of an EFI application or an ELF file, in our words where we have one; None: it is neither.
+
+    Raises:
+        KernelImageError: it is truncated.
+    """
+    image = _Image(data, name)
+    if image.has(b"MZ", 0):
+        arch, size = _pe(image)
+        image.need(size)
+        return arch
+    if image.has(b"\x7fELF", 0):
+        return _ELF_MACHINES.get((image.at("<H", 18), image.at("B", 4)))
+    return None
+
+
 def require_arch(info: ImageInfo, asked: str, name: str) -> None:
     """Refuse an image for another architecture than was asked.
 

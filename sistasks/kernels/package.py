@@ -1,4 +1,4 @@
-"""`kernel=debian`: the distribution's kernel, downloaded as a package and unpacked, never installed."""
+"""`kernel=debian`, or an entry of kind `package`: a distribution's kernel, downloaded and unpacked, never installed."""
 
 from __future__ import annotations
 
@@ -31,14 +31,24 @@ _ROOM_FACTOR: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class DebianPackage:
-    """The metapackage of the architecture's record, followed to the image."""
+    """A package of the distribution, followed to the image where it only points to it.
+
+    Attributes:
+        lists: the system's own package lists.
+        package: its name, `{arch}` stands for the distribution's name of the architecture; empty: the one of the
+            architecture's record.
+    """
 
     lists: Path = apt.LISTS
+    package: str = ""
+
+    def _name(self, arch: Arch) -> str:
+        return self.package.replace("{arch}", arch.debian) or arch.debian_kernel
 
     def describe(self, settings: Settings) -> dict[str, str]:
         """The package, and when apt last learnt of new versions."""
         arch = ARCHES[settings.arch]
-        found = {"provider": "debian", "arch": arch.name, "package": arch.debian_kernel}
+        found = {"provider": "debian", "arch": arch.name, "package": self._name(arch)}
         if there(self.lists):
             found["lists"] = str(self.lists.stat().st_mtime_ns)
         return found
@@ -57,15 +67,19 @@ class DebianPackage:
             KernelImageError: the package's image is none.
         """
         arch = ARCHES[settings.arch]
-        apt.require_programs("kernel=debian", INSTEAD)
+        apt.require_programs(f"kernel={settings.kernel}", INSTEAD)
         folder = folder.absolute()
-        wanted = apt.Wanted(arch.debian_kernel, arch.debian, INSTEAD)
+        wanted = apt.Wanted(self._name(arch), arch.debian, INSTEAD)
         try:
             with locked(folder):
                 for left in folder.glob(_UNPACKING + "*"):
                     shutil.rmtree(left, ignore_errors=True)
                 tree = apt.fetch(
-                    wanted, folder, self.lists, log, lambda source: _fetched(source, arch, folder, log)
+                    wanted,
+                    folder,
+                    self.lists,
+                    log,
+                    lambda source: _fetched(source, wanted.package, folder, log),
                 )
                 return _kernel(tree, arch)
         except OSError as error:
@@ -75,9 +89,9 @@ class DebianPackage:
             ) from error
 
 
-def _fetched(source: apt.Apt, arch: Arch, folder: Path, log: Log) -> Path:
+def _fetched(source: apt.Apt, package: str, folder: Path, log: Log) -> Path:
     """The tree of the version that this apt knows, downloaded only if it is not here and whole."""
-    packages = source.image_packages(arch.debian_kernel)
+    packages = source.image_packages(package)
     files = source.files(packages)
     if not files:
         raise apt.AptError(f"package {packages[0]} has no file to download")

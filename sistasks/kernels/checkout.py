@@ -1,0 +1,105 @@
+"""A source tree as it is now: its commit where git knows it, and a digest that changes when a file does."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_GIT_SECONDS: Final = 120.0
+_COMMIT: Final = re.compile(r"[0-9a-f]{40,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """A source tree at one instant.
+
+    Attributes:
+        digest: of what tells a changed file: with git the commit and the state of each file that differs from it,
+            else every file's size and time of change.
+        commit, parent: hexadecimal; empty without git, or without a parent.
+        dirty: a file that git knows differs from the commit.
+    """
+
+    digest: str
+    commit: str = ""
+    parent: str = ""
+    dirty: bool = False
+
+
+def look(tree: Path, known_file: str) -> Checkout:
+    """The tree as it is now; nothing in it is written.
+
+    Args:
+        tree: the folder; may be a part of a repository.
+        known_file: a file that git must know: where a repository around it ignores the tree, git cannot tell.
+
+    Raises:
+        OSError: the tree cannot be read.
+    """
+    return _by_git(tree, known_file) or Checkout(_digest(_every_file(tree)))
+
+
+def _by_git(tree: Path, known_file: str) -> Checkout | None:
+    head = _git(tree, "rev-list", "--parents", "-n", "1", "HEAD")
+    if head is None or _git(tree, "ls-files", "--error-unmatch", "--", known_file) is None:
+        return None
+    commit, _, parents = head.decode(errors="replace").strip().partition(" ")
+    status = _git(tree, "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--", ".")
+    root = _git(tree, "rev-parse", "--show-cdup")
+    if status is None or root is None or not _COMMIT.fullmatch(commit):
+        return None
+    top = tree / os.fsdecode(root.strip())
+    changes = [os.fsdecode(entry) for entry in status.split(b"\0") if entry]
+    # `XY path`; what git does not know does not make the tree another than its commit
+    dirty = any(not entry.startswith("??") for entry in changes)
+    lines = (f"{entry}\0{_state(top / entry[3:])}" for entry in sorted(changes))
+    return Checkout(_digest(iter([commit, *lines])), commit, parents.split(" ")[0], dirty)
+
+
+def _git(tree: Path, *words: str) -> bytes | None:
+    """Standard output of git; None where it is not there or refuses."""
+    from sistasks.programs import run
+
+    # a person's own git may be at work in the tree: do not take its lock to refresh the index
+    environ = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    try:
+        done = run(["git", "-C", tree, *words], limit=_GIT_SECONDS, environ=environ)
+    except OSError:
+        return None
+    return done.out if done.code == 0 else None
+
+
+def _state(path: Path | str) -> str:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return "missing"
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _every_file(tree: Path) -> Iterator[str]:
+    folders = [str(tree)]
+    while folders:
+        folder = folders.pop()
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name != ".git":
+                    folders.append(entry.path)
+            else:
+                yield f"{entry.path}\0{_state(entry.path)}"
+
+
+def _digest(lines: Iterator[str]) -> str:
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(os.fsencode(line) + b"\n")
+    return digest.hexdigest()
