@@ -132,7 +132,8 @@ def provide_kernel(settings: Settings, terminal: Terminal) -> None:
 
     provider = kernels.provider(settings)
     inputs = provider.describe(settings)
-    folder = Layout(settings.output).build / "kernels" / f"{inputs['provider']}-{settings.arch}"
+    name = inputs.get("name", inputs["provider"])
+    folder = Layout(settings.output).build / "kernels" / f"{name}-{settings.arch}"
     kernel = provider.provide(settings, folder, terminal.say)
     # after the provider's work: fetching may have renewed what the description speaks of
     _keep(recipe.kernel_record(settings), provider.describe(settings), kernel.to_json())
@@ -164,6 +165,7 @@ def _guest_inputs(settings: Settings) -> dict[str, Any]:
         "flags": build.FLAGS,
         "compiler": list(setup.load(recipe.setup_record(settings)).compiler),
         "modules": str(kernel.modules) if kernel.modules else "",
+        "modules_sha256": kernel.modules_sha256,
         "release": kernel.release or "",
         "wanted": {**RESULTS_LINES, "network": NETWORK},
     }
