@@ -43,6 +43,10 @@ class KernelFailure(SistasksError):
     exit_code = 1
 
 
+class PoweredOff(KernelFailure):
+    """A kernel that we did not tell to switched its machine off; for some that is how they end their work."""
+
+
 class ToolMissing(SistasksError):
     """A program that the work needs is not there or not usable."""
 

@@ -143,7 +143,7 @@ def _confirm(
     folder = Layout(settings.output).kept_kernels(settings.db)
     for other in runs:
         kept = kernels.find(folder, other.kernel_id)
-        if kept is not None and kept.guest == fitting[0].guest.bare_sha256:
+        if kept is not None and kept.guest == fitting[0].guest_sha256:
             terminal.say(f"{run.suite}: flagged against run {other.id} ({other.kernel_name})")
             # as the run was measured, whatever the gate was told
             recipe = replace(fitting[0], settings=replace(settings, iterations=run.iterations, seed=run.seed))

@@ -153,13 +153,24 @@ def has_kernel(settings: Settings) -> bool:
         return False
 
 
+def _kernel(settings: Settings) -> Kernel:
+    from sistasks.kernels import Kernel
+
+    return Kernel.from_json(recipe.kernel_record(settings).read_text())
+
+
+def needs_firmware(settings: Settings) -> bool:
+    """Whether every suite's nodes go through UEFI: it was asked for, or the kernel may be booted from an ESP."""
+    entry = settings.kernels.get(settings.kernel)
+    return settings.boot == "uefi" or (entry is not None and entry.kind == "command")
+
+
 def _guest_inputs(settings: Settings) -> dict[str, Any]:
     from sistasks import setup
     from sistasks.files import sha256_of
     from sistasks.guest import build
-    from sistasks.kernels import Kernel
 
-    kernel = Kernel.from_json(recipe.kernel_record(settings).read_text())
+    kernel = _kernel(settings)
     return {
         "sources": {str(path.relative_to(build.AGENT)): sha256_of(path) for path in build.sources()},
         "flags": build.FLAGS,
@@ -200,9 +211,11 @@ def build_guest(settings: Settings, terminal: Terminal) -> None:
     """
     from sistasks import setup
     from sistasks.guest import build
-    from sistasks.kernels import Kernel
 
-    kernel = Kernel.from_json(recipe.kernel_record(settings).read_text())
+    kernel = _kernel(settings)
+    if kernel.talks:
+        terminal.say(f"guest: none of ours, {kernel.name} talks on its console")
+        return
     compiler = setup.load(recipe.setup_record(settings)).compiler
     folder = Layout(settings.output).build / f"guest-{kernel_key(settings)}"
     line, packed = _results_line(kernel)
@@ -224,6 +237,8 @@ def has_guest(settings: Settings) -> bool:
 
     record = recipe.guest_record(settings)
     try:
+        if _kernel(settings).talks:
+            return True
         return (
             _holds(record, _guest_inputs(settings)) and Guest.from_json(record.read_text()).initramfs.exists()
         )
@@ -241,6 +256,9 @@ def make_template(settings: Settings, terminal: Terminal) -> None:
 
     made = recipe.Recipe.load(settings)
     made.verify()
+    if made.guest is None:
+        terminal.say(f"template: none, nodes of {made.kernel_name} are booted one by one")
+        return
     template = run.ensure_template(made, terminal)
     terminal.say(f"template: {template.ram.parent}")
 
@@ -250,9 +268,12 @@ def has_template(settings: Settings) -> bool:
     from sistasks.machine import template
 
     try:
-        key = recipe.Recipe.load(settings).template_key()
+        made = recipe.Recipe.load(settings)
+        key = made.template_key()
     except (SistasksError, OSError, ValueError, TypeError, KeyError):
         return False
+    if made.guest is None:
+        return True
     return template.load(Layout(settings.output).templates, key) is not None
 
 

@@ -6,7 +6,7 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sistasks.errors import KernelFailure, NodeError
+from sistasks.errors import KernelFailure, NodeError, PoweredOff
 from sistasks.settings import show_size
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ def of_foreign(where: Where, reason: str) -> KernelFailure:
         reason: QEMU's word for it, as in its event SHUTDOWN.
     """
     what = _ENDS.get(reason, "ended its machine")
-    return KernelFailure(f"{where.name}: the kernel {what}", f"see {where.console}", where.tail)
+    kind = PoweredOff if reason == "guest-shutdown" else KernelFailure
+    return kind(f"{where.name}: the kernel {what}", f"see {where.console}", where.tail)
 
 
 def of_qemu(where: Where, code: int, said: str) -> NodeError:

@@ -47,7 +47,7 @@ class ForeignNode(Emulator):
         self.number = number
         self.files = files
         self.session = session
-        self._on_console = on_console
+        self.on_console = on_console
         self._keyboard: asyncio.WriteTransport | None = None
 
     async def start(self) -> None:
@@ -70,7 +70,7 @@ class ForeignNode(Emulator):
             )
             self._spawn(command_line(spec), [qmp.fileno(), console_end])
         log = self._stack.enter_context(self.files.console.open("wb", buffering=0))
-        self._console = Console(log, self._panicked, self._on_console)
+        self._console = Console(log, self._panicked, self.on_console)
         self._keyboard = await attend(console, self._console)
         self._transports.append(self._keyboard)
         self._lines = [self._console.closed]

@@ -36,6 +36,11 @@ class ConsoleTest:
     success: tuple[str, ...] = ("TEST PASSED",)
     metrics: tuple[str, ...] = ()
 
+    @property
+    def of_cluster(self) -> bool:
+        """Whether its command names the node: such a test takes part in a cluster."""
+        return self.typed(1, 2) != self.typed(2, 3)
+
     def typed(self, node: int = 1, nodes: int = 1) -> str:
         """The command for one node of a cluster, without the end of the line."""
         return self.command.format(node=node, nodes=nodes)
@@ -192,9 +197,9 @@ def _read_ready(value: object, key: str, where: str) -> str:
 
 
 def _read_enter(value: object, key: str, where: str) -> str:
-    if value not in {"\r", "\n", "\r\n"}:
+    if not isinstance(value, str) or value not in {"\r", "\n", "\r\n"}:
         raise _wrong(value, key, where, r'"\r", "\n" or "\r\n"')
-    return str(value)
+    return value
 
 
 def _texts(value: object, key: str, where: str) -> tuple[str, ...]:

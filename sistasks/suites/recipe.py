@@ -17,9 +17,11 @@ from sistasks.kernels import Kernel
 from sistasks.layout import Layout, kernel_key
 from sistasks.machine.arch import ARCHES
 from sistasks.machine.spec import Machine
+from sistasks.protocols.profile import PROFILES
 from sistasks.settings import Settings, show_size
 
 if TYPE_CHECKING:
+    from sistasks.protocols.profile import ConsoleProfile
     from sistasks.suites.suite import Suite
 
 # what a template and a run depend on besides their inputs: raised when the machine's make-up changes
@@ -64,17 +66,33 @@ def boots_through_uefi(settings: Settings) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """What a run is made of."""
+    """What a run is made of.
+
+    Attributes:
+        settings: what was asked.
+        machine: what each node is made of.
+        kernel: the kernel under test.
+        guest: our guest; None: the kernel brings its own, or needs none, and talks on its console.
+        firmware: what it boots through; None: it is booted directly.
+        found: what `setup` found of this machine.
+    """
 
     settings: Settings
     machine: Machine
     kernel: Kernel
-    guest: Guest
+    guest: Guest | None
     firmware: Firmware | None
     found: setup.SetupRecord
 
     @classmethod
-    def load(cls, settings: Settings, *, uefi: bool | None = None, network: bool = False) -> Recipe:
+    def load(
+        cls,
+        settings: Settings,
+        *,
+        uefi: bool | None = None,
+        network: bool = False,
+        console: ConsoleProfile | None = None,
+    ) -> Recipe:
         """Put the records of the build steps together.
 
         Args:
@@ -82,20 +100,24 @@ class Recipe:
             uefi: boot through firmware; None: as the settings say.
             network: nodes that talk to each other: on the wall clock, for each virtual clock is its node's own, and
                 with one processor each unless more were asked for.
+            console: without our agent, and what it says on its console is read so, unless it is a kernel that talks.
 
         Raises:
             SistasksError: a record is missing or two settings cannot be together.
         """
-        uefi = boots_through_uefi(settings) if uefi is None else uefi
         arch = ARCHES[settings.arch]
         found = setup.load(setup_record(settings))
         kernel = Kernel.from_json(kernel_record(settings).read_text())
-        guest = Guest.from_json(guest_record(settings).read_text())
+        if console is not None and not kernel.talks:
+            kernel = replace(kernel, console=console)
+        if kernel.esp is not None:
+            uefi = boots_through_uefi(replace(settings, boot="uefi"))
+        elif uefi is None:
+            uefi = boots_through_uefi(settings)
+        guest = None if kernel.talks else Guest.from_json(guest_record(settings).read_text())
         firmware = Firmware.from_json(firmware_record(settings).read_text()) if uefi else None
         accel = found.accelerator
-        clock = "wall" if network else settings.clock
-        if clock == "auto":
-            clock = "virtual" if accel.name == "tcg" else "wall"
+        clock = _clock(settings, kernel, accel.name, network=network)
         if clock == "virtual" and accel.name != "tcg":
             raise UsageError(
                 f"clock=virtual cannot be with the accelerator {accel.name}",
@@ -103,7 +125,7 @@ class Recipe:
             )
         memory = settings.memory
         if uefi and memory < arch.firmware_memory:
-            if settings.boot == "uefi":
+            if settings.boot == "uefi" or kernel.esp is not None:
                 least = show_size(arch.firmware_memory)
                 raise UsageError(
                     f"memory={show_size(memory)} is too little for the firmware", f"at least {least}"
@@ -113,11 +135,18 @@ class Recipe:
         machine = Machine(
             arch=arch, qemu=Path(found.qemu_path), accel=accel.name, cpu=accel.cpu,
             cpus=min(settings.cpus, arch.virtual_cpus) if clock == "virtual" else cpus,
-            memory=memory, clock=clock, kernel=kernel.image, initramfs=guest.initramfs,
+            memory=memory, clock=clock, kernel=None if kernel.esp else kernel.image, esp=kernel.esp,
+            initramfs=guest.initramfs if guest else kernel.initramfs, agent=guest is not None,
             firmware=(firmware.code, firmware.vars) if firmware else None,
-            results_line=guest.results_line, arguments=tuple(settings.arguments.split()),
-            network=network,
+            results_line=guest.results_line if guest else "serial",
+            arguments=_arguments(settings, kernel), network=network and guest is not None,
         )  # fmt: skip
+        if kernel.talks and kernel.esp is None:
+            # what an agent's kernel is told, too; it is no part of the kernel's identity
+            base = replace(machine, agent=True).base_command_line()
+            if kernel.profile.protocol == "ktap":
+                base += " kunit_shutdown=reboot"  # a kernel without it passes it over
+            machine = replace(machine, arguments=(*base.split(), *machine.arguments))
         return cls(
             settings=settings, machine=machine, kernel=kernel, guest=guest, firmware=firmware, found=found
         )
@@ -125,14 +154,22 @@ class Recipe:
     @property
     def kernel_id(self) -> str:
         """The kernel's identity: its image's SHA-256; with arguments of its own, that of both together."""
-        if not self.machine.arguments:
+        arguments = _arguments(self.settings, self.kernel)
+        if not arguments:
             return self.kernel.sha256
-        return digest({"image": self.kernel.sha256, "arguments": self.machine.arguments})
+        return digest({"image": self.kernel.sha256, "arguments": arguments})
 
     @property
     def kernel_name(self) -> str:
         """The kernel's name, with its own arguments: what tells two kernels under test apart for a person."""
-        return " ".join([self.kernel.name, *self.machine.arguments])
+        return " ".join([self.kernel.name, *_arguments(self.settings, self.kernel)])
+
+    @property
+    def guest_sha256(self) -> str:
+        """Of the guest without kernel modules, or no two kernels could be compared; of a kernel's own initramfs."""
+        if self.guest is not None:
+            return self.guest.bare_sha256
+        return sha256_of(self.kernel.initramfs) if self.kernel.initramfs else ""
 
     @property
     def slots(self) -> int:
@@ -160,8 +197,8 @@ class Recipe:
         return 1 if suite.cold else self.settings.nodes
 
     def clones(self, suite: Suite) -> bool:
-        """Whether the suite's nodes are clones."""
-        return self.settings.clone and not suite.cold
+        """Whether the suite's nodes are clones; only where an agent says when to freeze."""
+        return self.settings.clone and not suite.cold and self.guest is not None
 
     def environment(self, suite: Suite) -> dict[str, Any]:
         """What must be equal for two runs to be comparable, as the columns of `environments` without the id.
@@ -172,7 +209,7 @@ class Recipe:
         at_once = min(self.slots, self.node_count(suite)) if self.machine.clock == "wall" else None
         if suite.network:
             at_once = self.node_count(suite)
-        cluster = self.cluster if suite.network else None
+        cluster = self.cluster if suite.network and self.guest is not None else None
         return self._environment(cloned=self.clones(suite), at_once=at_once, cluster=cluster)
 
     @property
@@ -186,7 +223,7 @@ class Recipe:
         machine = self.machine
         wall = machine.clock == "wall"
         detail: dict[str, Any] = {
-            "command_line": machine.base_command_line(),
+            "command_line": machine.base_command_line() if machine.kernel else "",
             "cloned": cloned,
             "results_line": machine.results_line,
             "machine_version": _MACHINE_VERSION,
@@ -197,6 +234,8 @@ class Recipe:
             detail["network"] = "virtio-net"
         if cluster:
             detail["cluster"] = cluster
+        if self.kernel.talks:
+            detail["console"] = self.kernel.profile.to_table()
         return {
             "arch": machine.arch.name,
             "accel": machine.accel,
@@ -208,7 +247,7 @@ class Recipe:
             "cpus": machine.cpus,
             "memory_bytes": machine.memory,
             "firmware_sha256": self.firmware.sha256 if self.firmware else "",
-            "guest_sha256": self.guest.bare_sha256,
+            "guest_sha256": self.guest_sha256,
             "host_cpu": self.found.host_cpu if wall else "",
             "host_cores": self.found.host_cores if wall else 0,
             "detail": json.dumps(detail, sort_keys=True),
@@ -220,7 +259,7 @@ class Recipe:
             {
                 **self._environment(cloned=True, at_once=None),
                 "kernel": self.kernel_id,
-                "guest": self.guest.sha256,
+                "guest": self.guest.sha256 if self.guest else "",
                 "qemu": str(self.machine.qemu),
             }
         )
@@ -238,7 +277,7 @@ class Recipe:
             {
                 "suite": suite.digest(),
                 "kernel": self.kernel_id,
-                "guest": self.guest.sha256,
+                "guest": self.guest.sha256 if self.guest else self.guest_sha256,
                 "environment": self.environment(suite),
                 **own,
             }
@@ -252,10 +291,10 @@ class Recipe:
         """
         from sistasks import firmware
 
-        for path, expected, step in (
-            (self.kernel.image, self.kernel.sha256, "kernel"),
-            (self.guest.initramfs, self.guest.sha256, "guest"),
-        ):
+        made = [(self.kernel.image, self.kernel.sha256, "kernel")]
+        if self.guest is not None:
+            made.append((self.guest.initramfs, self.guest.sha256, "guest"))
+        for path, expected, step in made if self.kernel.esp is None else ():
             remedy = f"`doit -a {step}` makes it anew"
             try:
                 found = sha256_of(path)
@@ -268,11 +307,39 @@ class Recipe:
             firmware.verify(self.firmware)
 
 
+def _arguments(settings: Settings, kernel: Kernel) -> tuple[str, ...]:
+    """The kernel command line that makes it this kernel under test: its own, and what was asked."""
+    return (*kernel.command_line.split(), *settings.arguments.split())
+
+
+def _clock(settings: Settings, kernel: Kernel, accel: str, *, network: bool) -> str:
+    """The clock: `virtual` under emulation, unless nodes talk to each other or are talked to.
+
+    Raises:
+        UsageError: the virtual clock was asked for where it cannot be.
+    """
+    typed = kernel.talks and bool(kernel.profile.prompt)
+    if typed and settings.clock == "virtual":
+        raise UsageError(
+            f"clock=virtual cannot be with kernel={kernel.name}, which is typed to",
+            "when a line is typed depends on the host: clock=wall",
+        )
+    if network or kernel.talks:
+        return "virtual" if settings.clock == "virtual" and not network else "wall"
+    if settings.clock == "auto":
+        return "virtual" if accel == "tcg" else "wall"
+    return settings.clock
+
+
 def recipes(suite: Suite, settings: Settings) -> list[Recipe]:
     """What a suite runs on: one recipe, and for the boot suite one for each way of booting."""
     if suite.network:
         return [Recipe.load(settings, network=True)]
+    if suite.console:
+        return [Recipe.load(settings, console=PROFILES[suite.console])]
     if suite.name != "boot":
         return [Recipe.load(settings)]
     direct = Recipe.load(settings, uefi=False)
+    if direct.guest is None:
+        return [direct]
     return [direct, Recipe.load(settings, uefi=True)] if has_uefi(direct.machine.arch) else [direct]

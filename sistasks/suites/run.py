@@ -9,6 +9,7 @@ import shutil
 import socket
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sistasks.cluster.nodes import Cluster, NodeReport
@@ -24,6 +25,7 @@ from sistasks.history.store import write_run
 from sistasks.layout import Layout
 from sistasks.machine import template as templates
 from sistasks.session import SESSION_ID, SESSION_STARTED
+from sistasks.suites.console.run import run_console
 from sistasks.suites.distributed.config import configure
 from sistasks.suites.distributed.execute import execute
 from sistasks.suites.distributed.scaling import scaling_table
@@ -34,10 +36,12 @@ from sistasks.suites.suite import SUITES, Suite
 from sistasks.suites.table import results_table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from sistasks.machine.template import Template
     from sistasks.settings import Settings
+    from sistasks.suites.metrics import Metric
     from sistasks.terminal import Terminal
 
 
@@ -156,13 +160,19 @@ def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> list[i
 def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
     settings = recipe.settings
     started = dt.datetime.now(dt.UTC)
-    reports = _run_nodes(suite, recipe, terminal)
-    judge = measure_cluster if suite.network else measure
-    measured = judge(suite, reports, enforce=recipe.enforces_targets, confidence=settings.confidence)
-    run = _record(suite, recipe, measured, started)
-    metrics = _metric_rows(suite)
+    asked = suite
+    known: Mapping[str, Metric] = METRICS
+    if recipe.kernel.talks:
+        reports, measured, suite, known = run_console(suite, recipe, terminal, {})
+    else:
+        reports = _run_nodes(suite, recipe, terminal)
+        judge = measure_cluster if suite.network else measure
+        measured = judge(suite, reports, enforce=recipe.enforces_targets, confidence=settings.confidence)
+    # what it was made of is what was asked, whatever the kernel then had to say
+    run = replace(_record(suite, recipe, measured, started), inputs_sha256=recipe.inputs_sha256(asked))
+    metrics = _metric_rows(suite, known)
     run_id = write_run(settings.db, _session(), run, metrics)
-    _show(suite, recipe, run, run_id, terminal)
+    _show(suite, recipe, run, run_id, known=known, terminal=terminal)
     if measured.status == "ok":
         _keep_kernel(recipe)
     _write_json(suite, recipe, run, metrics)
@@ -172,6 +182,8 @@ def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
 
 def _keep_kernel(recipe: Recipe) -> None:
     """Keep what it takes to boot this kernel again, for as long as a baseline may name it."""
+    if recipe.guest is None or recipe.machine.kernel is None:
+        return
     folder = Layout(recipe.settings.output).kept_kernels(recipe.settings.db)
     kernel = kernels.KeptKernel(
         id=recipe.kernel_id, image=recipe.kernel.sha256, initramfs=recipe.guest.sha256, guest=recipe.guest.bare_sha256,
@@ -231,16 +243,16 @@ def _session() -> SessionRow:
     )  # fmt: skip
 
 
-def _metric_rows(suite: Suite) -> list[MetricRow]:
+def _metric_rows(suite: Suite, known: Mapping[str, Metric]) -> list[MetricRow]:
     names = [name for metrics in suite.tests.values() for name in metrics]
-    names += suite.own_metrics
+    names = list(dict.fromkeys([*names, *suite.own_metrics]))
     return [
         MetricRow(
             name=metric.name, unit=metric.unit, better=metric.better, target=metric.target,
             target_statistic=metric.target_statistic, industry=metric.industry, minimum_effect=metric.minimum_effect,
             description=metric.description,
         )
-        for metric in (METRICS[name] for name in names)
+        for metric in (known[name] for name in names)
     ]  # fmt: skip
 
 
@@ -251,13 +263,21 @@ def _write_json(suite: Suite, recipe: Recipe, run: RunRecord, metrics: list[Metr
         write_atomically(folder / name, text)
 
 
-def _show(suite: Suite, recipe: Recipe, run: RunRecord, run_id: int, terminal: Terminal) -> None:
+def _show(
+    suite: Suite,
+    recipe: Recipe,
+    run: RunRecord,
+    run_id: int,
+    *,
+    known: Mapping[str, Metric],
+    terminal: Terminal,
+) -> None:
     passed = sum(row.status == "pass" for row in run.results)
     seconds = (run.finished_at - run.started_at).total_seconds()
     title = f"{suite.name} ({recipe.machine.boot} boot)" if suite.cold else suite.name
     heading = f"{title}: median over {run.nodes} node{'s' * (run.nodes > 1)}"
     if run.summaries:
-        terminal.table(results_table(heading, run.summaries, terminal.width))
+        terminal.table(results_table(heading, run.summaries, terminal.width, known))
     if suite.network and run.status == "ok":
         _show_scaling(recipe, terminal)
     if run.summaries and not recipe.enforces_targets and not suite.cold:

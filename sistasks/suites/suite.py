@@ -5,7 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from sistasks.guest.programs import Program
+    from sistasks.suites.acted import Act
+    from sistasks.suites.metrics import Metric
+
+# what came after suites had runs in histories: left out of the identity where a suite has nothing of it
+_LATER: Final = ("programs", "metrics", "act", "measures")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +31,11 @@ class Suite:
         own_metrics: what single nodes of a cluster may give beside.
         least_nodes: with fewer it makes no sense.
         iterations: samples of each test; None: what the settings say.
+        console: the kernel is listened to in this protocol, with our agent left out; empty: the agent runs it.
+        programs: those of the user's among the tests.
+        metrics: that the suite brings with it.
+        act: what is done with its nodes while they are up and run the tests.
+        measures: the metrics that `act` must give.
         version: raised when the meaning of a number changes, so that old runs are no longer compared.
     """
 
@@ -33,11 +47,29 @@ class Suite:
     own_metrics: tuple[str, ...] = ()
     least_nodes: int = 1
     iterations: int | None = None
+    console: str = ""
+    programs: tuple[Program, ...] = ()
+    metrics: tuple[Metric, ...] = ()
+    act: Act | None = None
+    measures: tuple[str, ...] = ()
     version: int = 1
 
     def digest(self) -> str:
         """What must be equal for two runs to be of the same suite."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        fields: dict[str, Any] = asdict(self)
+        # their files are part of the guest's identity
+        fields["programs"] = [(one.name, one.arguments, one.timeout) for one in self.programs]
+        fields["act"] = _source(self.act) if self.act is not None else ""
+        for name in _LATER:
+            if not fields[name]:
+                del fields[name]
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def _source(act: Act) -> str:
+    """The file that a function comes from: whatever changes in it may change what the function does."""
+    path = Path(act.__code__.co_filename)
+    return hashlib.sha256(path.read_bytes() if path.is_file() else act.__code__.co_code).hexdigest()
 
 
 PERFORMANCE: Final = Suite(
@@ -83,4 +115,6 @@ DISTRIBUTED: Final = Suite(
     own_metrics=("network.round_trip", "consensus.latency"),
 )
 
-SUITES: Final = {suite.name: suite for suite in (BOOT, PERFORMANCE, DISTRIBUTED)}
+KTAP: Final = Suite(name="ktap", title="ktap", tests={"ktap": ()}, console="ktap", iterations=1)
+
+SUITES: Final = {suite.name: suite for suite in (BOOT, PERFORMANCE, DISTRIBUTED, KTAP)}

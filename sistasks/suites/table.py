@@ -9,11 +9,12 @@ from sistasks.suites.metrics import METRICS
 from sistasks.units import show
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.table import Table
 
     from sistasks.history.records import SummaryRow
+    from sistasks.suites.metrics import Metric
 
 
 # below so many columns what others reach stands under the table, and below so many more the targets do
@@ -21,7 +22,9 @@ _WIDE = 128
 _MIDDLE = 104
 
 
-def results_table(title: str, summaries: Sequence[SummaryRow], width: int) -> Table:
+def results_table(
+    title: str, summaries: Sequence[SummaryRow], width: int, metrics: Mapping[str, Metric] = METRICS
+) -> Table:
     """A rich table: metric, mean, p50, p95, p99, std, target, industry, for a terminal of `width` columns.
 
     Each figure is the median over nodes; the samples of different nodes are never pooled.
@@ -41,7 +44,7 @@ def results_table(title: str, summaries: Sequence[SummaryRow], width: int) -> Ta
     if wide:
         table.add_column("industry", overflow="fold")
     below = []
-    for name, metric in METRICS.items():
+    for name, metric in metrics.items():
         rows = [row for row in summaries if row.metric == name]
         if not rows:
             continue
@@ -52,7 +55,7 @@ def results_table(title: str, summaries: Sequence[SummaryRow], width: int) -> Ta
         figures = [show(value, metric.unit) for value in middle.values()]
         if all(row.count == 1 for row in rows):  # one value has no distribution
             figures[1:] = ["-"] * (len(figures) - 1)
-        target = _target(name, middle)
+        target = _target(metric, middle)
         table.add_row(name, *figures, *([target] if middling else []), *([metric.industry] if wide else []))
         words = [f"target {target}"] if target != "-" and not middling else []
         words += [f"industry {metric.industry}"] if metric.industry and not wide else []
@@ -64,8 +67,7 @@ def results_table(title: str, summaries: Sequence[SummaryRow], width: int) -> Ta
     return table
 
 
-def _target(name: str, middle: dict[str, float]) -> str:
-    metric = METRICS[name]
+def _target(metric: Metric, middle: dict[str, float]) -> str:
     if metric.target is None or metric.target_statistic is None:
         return "-"
     sign = "<" if metric.better == "lower" else ">"

@@ -59,6 +59,6 @@ def task_template() -> dict[str, Any]:
     return {
         "actions": [action(steps.make_template)],
         "uptodate": [fresh(steps.has_template)],
-        "task_dep": ["setup", "kernel", "guest", *(["firmware"] if SETTINGS.boot == "uefi" else [])],
+        "task_dep": ["setup", "kernel", "guest", *(["firmware"] if steps.needs_firmware(SETTINGS) else [])],
         "io": NO_CAPTURE,
     }

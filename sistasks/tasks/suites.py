@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial, update_wrapper
 from typing import Any
 
-from sistasks import suite_steps
+from sistasks import steps, suite_steps
 from sistasks.tasks.actions import action, fresh
 from sistasks.tasks.build import NO_CAPTURE
 from sistasks.tasks.configuration import SETTINGS
@@ -29,13 +29,13 @@ def task_boot() -> dict[str, Any]:
 
 def task_performance() -> dict[str, Any]:
     """Measure context switch, memory allocation, inference and throughput on every node."""
-    firmware = ["firmware"] if SETTINGS.boot == "uefi" else []
+    firmware = ["firmware"] if steps.needs_firmware(SETTINGS) else []
     return _suite("performance", *firmware, *(["template"] if SETTINGS.clone else []))
 
 
 def task_distributed() -> dict[str, Any]:
     """Let the nodes agree over a network that is broken: consensus, partitions, elections."""
-    firmware = ["firmware"] if SETTINGS.boot == "uefi" else []
+    firmware = ["firmware"] if steps.needs_firmware(SETTINGS) else []
     task = _suite("distributed", *firmware)
     task["task_dep"] = ["_cluster", *task["task_dep"]]
     return task
@@ -44,6 +44,11 @@ def task_distributed() -> dict[str, Any]:
 def task__cluster() -> dict[str, Any]:
     """Refuse what no cluster can be."""
     return {"actions": [action(suite_steps.check_cluster)], "io": NO_CAPTURE}
+
+
+def task_ktap() -> dict[str, Any]:
+    """Boot a kernel without our guest and read the tests that are built into it: KUnit, or another's KTAP."""
+    return _suite("ktap", *(["firmware"] if steps.needs_firmware(SETTINGS) else []))
 
 
 def task_test() -> dict[str, Any]:
