@@ -219,7 +219,8 @@ def _record(suite: Suite, recipe: Recipe, measured: Measured, started: dt.dateti
         kernel=KernelRow(
             id=recipe.kernel_id, name=recipe.kernel_name, release=kernel.release, arch=kernel.arch,
             config_sha256=kernel.config_sha256 or None, command_line=recipe.machine.kernel_command_line(),
-            size=kernel.size, path=str(kernel.image),
+            size=kernel.size, path=str(kernel.image), git_commit=kernel.git_commit or None,
+            git_parent=kernel.git_parent or None, git_dirty=kernel.git_dirty if kernel.git_commit else None,
         ),
         environment=EnvironmentRow(id=identity(environment), **environment),
         inputs_sha256=recipe.inputs_sha256(suite),
