@@ -120,10 +120,12 @@ KEYS: Final[dict[str, dict[str, _Key]]] = {
     "command": {
         "path": _Key(_path),
         "build": _Key(_texts),
-        "image": _Key(_path),
-        "esp": _Key(_table),
+        "environment": _Key(_table),
         "inputs": _Key(_texts),
-        "symbols": _Key(_path),
+        # relative to path, like the commands' own
+        "image": _Key(_text),
+        "esp": _Key(_table),
+        "symbols": _Key(_text),
         "machine": _Key(_table),
     },
     "file": {"image": _Key(_path, required=True), "initramfs": _Key(_path)},
