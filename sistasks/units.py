@@ -8,6 +8,7 @@ UNITS = {
     "ns": ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")),
     "ops/s": ((1e6, "M/s"), (1e3, "k/s"), (1.0, "/s")),
     "ppm": ((1e4, "%"),),
+    "Hz": ((1e9, "GHz"), (1e6, "MHz"), (1e3, "kHz"), (1.0, "Hz")),
     "bytes": ((1e6, "MB"), (1e3, "kB"), (1.0, "B")),
     "decisions/h": ((3600.0, "/s"), (60.0, "/min"), (1.0, "/h")),
     # of something that is counted: its name says of what

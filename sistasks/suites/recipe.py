@@ -50,6 +50,11 @@ def guest_record(settings: Settings) -> Path:
     return Layout(settings.output).build / f"guest-{kernel_key(settings)}.json"
 
 
+def programs_record(settings: Settings) -> Path:
+    """Where the step that packs the user's programs keeps the guest that has them."""
+    return Layout(settings.output).build / f"programs-{kernel_key(settings)}.json"
+
+
 def firmware_record(settings: Settings) -> Path:
     """Where the firmware step keeps its record."""
     return Layout(settings.output).build / f"firmware-{settings.arch}.json"
@@ -123,6 +128,7 @@ class Recipe:
                 f"clock=virtual cannot be with the accelerator {accel.name}",
                 "the instruction clock needs emulation: accel=tcg, or clock=wall",
             )
+        settings = _with_needs(settings, kernel)
         memory = settings.memory
         if uefi and memory < arch.firmware_memory:
             if settings.boot == "uefi" or kernel.esp is not None:
@@ -133,7 +139,8 @@ class Recipe:
             memory = arch.firmware_memory  # the boot suite's node through firmware, whatever the others have
         cpus = 1 if network and "cpus" not in settings.given else settings.cpus
         machine = Machine(
-            arch=arch, qemu=Path(found.qemu_path), accel=accel.name, cpu=accel.cpu,
+            arch=arch, qemu=Path(found.qemu_path), accel=accel.name,
+            cpu=kernel.cpu if kernel.cpu and accel.name == "tcg" else accel.cpu,
             cpus=min(settings.cpus, arch.virtual_cpus) if clock == "virtual" else cpus,
             memory=memory, clock=clock, kernel=None if kernel.esp else kernel.image, esp=kernel.esp,
             initramfs=guest.initramfs if guest else kernel.initramfs, agent=guest is not None,
@@ -191,6 +198,15 @@ class Recipe:
     def with_direct_boot(self) -> Recipe:
         """The same without firmware."""
         return replace(self, firmware=None, machine=replace(self.machine, firmware=None))
+
+    def with_programs(self) -> Recipe:
+        """The same with the guest that has the user's programs.
+
+        Raises:
+            OSError: they are not packed yet.
+        """
+        guest = Guest.from_json(programs_record(self.settings).read_text())
+        return replace(self, guest=guest, machine=replace(self.machine, initramfs=guest.initramfs))
 
     def node_count(self, suite: Suite) -> int:
         """Nodes that the suite measures on."""
@@ -280,6 +296,7 @@ class Recipe:
                 "guest": self.guest.sha256 if self.guest else self.guest_sha256,
                 "environment": self.environment(suite),
                 **own,
+                **_targets(suite, self.settings),
             }
         )
 
@@ -293,7 +310,8 @@ class Recipe:
 
         made = [(self.kernel.image, self.kernel.sha256, "kernel")]
         if self.guest is not None:
-            made.append((self.guest.initramfs, self.guest.sha256, "guest"))
+            step = "guest" if self.guest.initramfs.parent.name.startswith("guest") else "_programs"
+            made.append((self.guest.initramfs, self.guest.sha256, step))
         for path, expected, step in made if self.kernel.esp is None else ():
             remedy = f"`doit -a {step}` makes it anew"
             try:
@@ -310,6 +328,26 @@ class Recipe:
 def _arguments(settings: Settings, kernel: Kernel) -> tuple[str, ...]:
     """The kernel command line that makes it this kernel under test: its own, and what was asked."""
     return (*kernel.command_line.split(), *settings.arguments.split())
+
+
+def _with_needs(settings: Settings, kernel: Kernel) -> Settings:
+    """The settings with what the kernel says that it needs, where the person has said nothing."""
+    if kernel.memory and "memory" not in settings.given:
+        settings = replace(settings, memory=kernel.memory)
+    if kernel.cpus and "cpus" not in settings.given:
+        settings = replace(settings, cpus=kernel.cpus)
+    return settings
+
+
+def _targets(suite: Suite, settings: Settings) -> dict[str, Any]:
+    """What the user says of the suite's metrics: with another target a run is judged anew."""
+    names = {name for needed in suite.tests.values() for name in needed} | {*suite.measures}
+    own = {
+        name: (metric.unit, metric.better, metric.target, metric.target_statistic)
+        for name, metric in settings.metrics.items()
+        if name in names
+    }
+    return {"metrics": own} if own else {}
 
 
 def _clock(settings: Settings, kernel: Kernel, accel: str, *, network: bool) -> str:
@@ -337,6 +375,20 @@ def recipes(suite: Suite, settings: Settings) -> list[Recipe]:
         return [Recipe.load(settings, network=True)]
     if suite.console:
         return [Recipe.load(settings, console=PROFILES[suite.console])]
+    if suite.act is not None and settings.clock == "virtual":
+        raise UsageError(
+            f"clock=virtual cannot be with the suite {suite.name}, which acts on its nodes",
+            "when it acts depends on the host: clock=wall",
+        )
+    if suite.programs or suite.act is not None:
+        made = Recipe.load(settings if suite.act is None else replace(settings, clock="wall"))
+        if made.guest is not None:
+            return [made.with_programs() if suite.programs else made]
+        if suite.act is not None or set(suite.tests) == {program.name for program in suite.programs}:
+            raise UsageError(
+                f"kernel={made.kernel.name} talks on its console, so the suite {suite.name} has nothing to run",
+                "programs and what acts on nodes need our guest; give the kernel commands instead",
+            )
     if suite.name != "boot":
         return [Recipe.load(settings)]
     direct = Recipe.load(settings, uefi=False)

@@ -115,6 +115,6 @@ DISTRIBUTED: Final = Suite(
     own_metrics=("network.round_trip", "consensus.latency"),
 )
 
-KTAP: Final = Suite(name="ktap", title="ktap", tests={"ktap": ()}, console="ktap", iterations=1)
+KTAP: Final = Suite(name="ktap", title="ktap", tests={}, console="ktap", iterations=1)
 
 SUITES: Final = {suite.name: suite for suite in (BOOT, PERFORMANCE, DISTRIBUTED, KTAP)}
