@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
 _PR_SET_PDEATHSIG: Final = 1
 _INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -119,6 +120,7 @@ def run(
     environ: Mapping[str, str] | None = None,
     patience: float = 0.0,
     pass_fds: Sequence[int] = (),
+    folder: Path | None = None,
 ) -> Finished:
     """Run a program in a session of its own until it ends or the limit is over.
 
@@ -131,6 +133,7 @@ def run(
         patience: seconds that the group gets between SIGINT and SIGKILL, for what may not be torn off in the
             middle, such as a package manager; it then outlives us too. 0: SIGKILL at once.
         pass_fds: open files that the program inherits, such as a lock that holds for as long as it lives.
+        folder: where it runs; where we do if None.
 
     Raises:
         OSError: the program cannot be started.
@@ -141,6 +144,7 @@ def run(
         "stderr": subprocess.STDOUT if log else subprocess.PIPE,
         "env": environ,
         "pass_fds": pass_fds,
+        "cwd": folder,
     }
     # what may not be torn off must not die with us either
     made = (

@@ -49,6 +49,9 @@ class Kernel:
         console: how it talks where our agent does not; None: the agent speaks.
         git_commit, git_parent: of the tree that it was built from, hexadecimal; empty: unknown.
         git_dirty: the tree was not as its commit is.
+        cpu: QEMU's CPU model that it needs; empty: as set.
+        memory: bytes of a node that it needs; 0: as set.
+        cpus: processors of a node that it needs; 0: as set.
     """
 
     name: str
@@ -71,6 +74,9 @@ class Kernel:
     git_commit: str = ""
     git_parent: str = ""
     git_dirty: bool = False
+    cpu: str = ""
+    memory: int = 0
+    cpus: int = 0
 
     @property
     def talks(self) -> bool:

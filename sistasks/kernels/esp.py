@@ -11,13 +11,16 @@ import os
 import re
 import shutil
 import tarfile
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from sistasks.errors import KernelImageError, SistasksError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
+
+    from sistasks.kernels import Kernel
 
 FORMAT: Final = "esp"
 """The format of a kernel whose image is a packed partition."""
@@ -35,7 +38,7 @@ _KEPT: Final = 4
 
 
 def wanted(files: Mapping[str, Path], arch: str, name: str) -> dict[str, Path]:
-    """The files that an architecture's partition holds, by their place in it; other architectures' loaders are left out.
+    """What an architecture's partition holds, by the place in it; other architectures' loaders are left out.
 
     Args:
         files: place in the partition -> file.
@@ -141,12 +144,12 @@ def unpack(packed: Path, sha256: str, folder: Path) -> Path:
     shutil.rmtree(scratch, ignore_errors=True)
     try:
         scratch.mkdir(parents=True)
-        with tarfile.open(packed, mode="r:") as tar:
-            tar.extractall(scratch, filter="data")
-        with contextlib.suppress(FileExistsError, OSError):  # another session was faster
+        _extract(packed, scratch)
+        try:
             scratch.rename(target)
-        if not target.is_dir():
-            raise OSError(0, "the folder cannot be given its name")
+        except OSError:
+            if not target.is_dir():  # else another session was faster
+                raise
     except (tarfile.TarError, EOFError) as error:
         raise SistasksError(f"{packed} is no packed partition: {error}", "doit -a kernel") from error
     except OSError as error:
@@ -157,6 +160,30 @@ def unpack(packed: Path, sha256: str, folder: Path) -> Path:
         shutil.rmtree(scratch, ignore_errors=True)
     _prune(folder)
     return target
+
+
+def ready(kernel: Kernel) -> Path:
+    """The folder that a kernel's nodes boot from, made again if it is gone.
+
+    Raises:
+        SistasksError: see unpack.
+    """
+    if kernel.esp is None:
+        raise SistasksError(f"{kernel.name} has no EFI partition", "doit -a kernel")
+    return unpack(kernel.image, kernel.sha256, kernel.esp.parent)
+
+
+def _extract(packed: Path, folder: Path) -> None:
+    with tarfile.open(packed, mode="r:") as tar:
+        for member in tar:
+            file = tar.extractfile(member) if member.isreg() else None
+            parts = PurePosixPath(member.name).parts
+            if file is None or not all(_fits(part) for part in parts):
+                raise tarfile.ReadError(f"{member.name!r} is no file of a partition")
+            path = folder.joinpath(*parts)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with file, path.open("xb") as out:
+                shutil.copyfileobj(file, out)
 
 
 def _prune(folder: Path) -> None:
