@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 _GIT_SECONDS: Final = 120.0
 _COMMIT: Final = re.compile(r"[0-9a-f]{40,64}")
 
+# a hook runs with its own repository in them (git rev-parse --local-env-vars)
+_OF_A_HOOK: Final = frozenset(
+    {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY"}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
@@ -68,7 +73,8 @@ def _git(tree: Path, *words: str) -> bytes | None:
     from sistasks.programs import run
 
     # a person's own git may be at work in the tree: do not take its lock to refresh the index
-    environ = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    environ = {name: value for name, value in os.environ.items() if name not in _OF_A_HOOK}
+    environ |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     try:
         done = run(["git", "-C", tree, *words], limit=_GIT_SECONDS, environ=environ)
     except OSError:
