@@ -8,7 +8,6 @@ too early: a suite whose result did not come has crashed, however well its tests
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from sistasks.protocols.ktap_lines import Isolation
@@ -40,7 +39,7 @@ class Ktap:
         self._isolation = Isolation()
         self._stack: list[Test] = []
         self._main = Test(name="main", parent=True, phase="plan")
-        self._log: deque[str] = deque(maxlen=LOG_LINES)
+        self._log: list[str] = []
         self._metrics: Metrics | None = None
         self._count = 0
         self.since = started
@@ -215,6 +214,8 @@ class Ktap:
         if test.expected is not None:
             test.missing = max(0, test.expected - len(test.subtests))
         if test.missing:
+            test.tail = tuple(self._log)
+            self._log.clear()
             self._findings.add(
                 f"{self._path([*self._stack, test])}: {test.missing} of {test.expected} planned tests did not come"
             )
@@ -245,12 +246,10 @@ class Ktap:
             self._close(at)
 
     def _result(self, test: Test, said: Said, at: int) -> None:
+        test.name, test.status, test.message, test.at = said.name, said.status, said.message, at
         if said.number != test.number:
             path = self._path([*(item for item in self._stack if item is not test), test])
-            self._findings.add(
-                f"{path or said.name}: test {test.number} was expected, and came as {said.number}"
-            )
-        test.name, test.status, test.message, test.at = said.name, said.status, said.message, at
+            self._findings.add(f"{path}: test {test.number} was expected, and came as {said.number}")
         test.log.extend(self._log)
         self._log.clear()
         if self._metrics is not None:
@@ -262,7 +261,9 @@ class Ktap:
                 self._metrics = Metrics(self._path(self._stack), self._findings)
             self._metrics.line(said.text)
         elif said.text.strip():
-            (top.log if top.phase == "tail" else self._log).append(shorten(said.text.strip(), 200))
+            log = top.log if top.phase == "tail" else self._log
+            if len(log) < LOG_LINES:
+                log.append(shorten(said.text.strip(), 200))
 
     def _bail(self, said: Said) -> None:
         top = self._stack[-1]

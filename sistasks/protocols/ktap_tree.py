@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
 from sistasks.protocols.lines import shorten
 from sistasks.protocols.records import ConsoleResult, Series
 
-LOG_LINES: Final = 20
+LOG_LINES: Final = 40
+"""Lines kept before a result; the first, since a failure comes before what it brings about."""
 _MESSAGE: Final = 500
 # one by one, missing tests are told up to here; a plan can be of any size
 _MISSING_LIMIT: Final = 100
@@ -30,7 +30,8 @@ class Test:
         missing: how many of the planned did not.
         status: pass, fail, skip or crash; None while it has not said; `none`: a parent in which nothing was run.
         message: what its result line says more.
-        log: the last lines before its result.
+        log: the lines before its result.
+        tail: the lines before it was cut off.
         bail: why the rest of it was called off.
         metrics: that came before its result.
         at: when its result came.
@@ -45,7 +46,8 @@ class Test:
     missing: int = 0
     status: str | None = None
     message: str = ""
-    log: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
+    log: list[str] = field(default_factory=list)
+    tail: tuple[str, ...] = ()
     bail: str | None = None
     metrics: dict[str, Series] = field(default_factory=dict)
     at: int | None = None
@@ -123,4 +125,9 @@ def _missing(test: Test, path: tuple[str, ...], why: str) -> list[ConsoleResult]
     if test.missing > told:
         names.append(f"{begin + told}-{begin + test.missing - 1}")
     message = "planned, and did not come" + (f": {why}" if why else "")
-    return [ConsoleResult(name="/".join((*path, name)), status="crash", message=message) for name in names]
+    # the first of them was running, if any was
+    first = shorten("\n".join((message, *test.tail)), _MESSAGE)
+    return [
+        ConsoleResult(name="/".join((*path, name)), status="crash", message=message if number else first)
+        for number, name in enumerate(names)
+    ]

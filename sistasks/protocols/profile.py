@@ -144,7 +144,7 @@ def _read_protocol(value: object, key: str, where: str) -> str:
 def _read_marks(value: object, key: str, where: str) -> dict[str, str]:
     marks = _table(value, key, where)
     return {
-        _name(mark, f"{key}.{mark}", where): _text(text, f"{key}.{mark}", where)
+        _name(mark, _inside(key, mark), where): _text(text, _inside(key, mark), where)
         for mark, text in marks.items()
     }
 
@@ -152,7 +152,7 @@ def _read_marks(value: object, key: str, where: str) -> dict[str, str]:
 def _read_tests(value: object, key: str, where: str) -> dict[str, ConsoleTest]:
     tests = {}
     for test, given in _table(value, key, where).items():
-        inside = f"{key}.{test}"
+        inside = _inside(key, test)
         table = {"command": given} if isinstance(given, str) else _table(given, inside, where)
         _refuse_unknown(table, ("command", "success", "metrics"), f"{inside} of {where}")
         if "command" not in table:
@@ -224,6 +224,11 @@ def _name(value: str, key: str, where: str) -> str:
             f"{key} of {where} cannot be", "a name is of at most 100 of a-z, 0-9, '_', '-' and '.'"
         )
     return value
+
+
+def _inside(key: str, name: str) -> str:
+    """How a sentence names a key of an inner table, which may be of any letters."""
+    return f"{key}.{name if name.isprintable() and len(name) <= 60 else _shown(name)}"
 
 
 def _table(value: object, key: str, where: str) -> dict[str, object]:
