@@ -33,7 +33,8 @@ class Arch:
         machine: QEMU's machine type with its fixed options; part of what runs must share to be compared.
         quiet: more options of the machine, which switch off what no number depends on.
         cpu: the CPU model under emulation; hardware acceleration uses `host`.
-        console: the kernel's name of the first serial line.
+        console: the kernel's name of the first serial line; empty where the machine's device tree tells it, because
+            the name depends on which other serial lines are found first.
         kernel_arguments: what this architecture needs on every kernel command line.
         repeat_arguments: what must be added for runs that repeat to the bit.
         compiler: programs that can build the agent, the best first (`{cc} -static`).
@@ -195,7 +196,7 @@ RISCV64: Final = Arch(
     qemu="qemu-system-riscv64",
     machine="virt",
     cpu="rv64",
-    console="ttyS0",
+    console="",
     compiler=("riscv64-linux-gnu-gcc",),
     zig="riscv64-linux-musl",
     packages={

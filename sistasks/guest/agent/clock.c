@@ -38,6 +38,10 @@ uint64_t cycles(void)
     uint64_t value;
     __asm__ volatile("rdtime %0" : "=r"(value)::"memory");
     return value;
+#elif defined(__arm__) && __ARM_ARCH >= 7
+    uint64_t value;
+    __asm__ volatile("isb; mrrc p15, 1, %Q0, %R0, c14" : "=r"(value)::"memory"); /* CNTVCT */
+    return value;
 #else
     return 0;
 #endif
@@ -48,6 +52,10 @@ uint64_t cycles_per_second(void)
 #if defined(__aarch64__)
     uint64_t value;
     __asm__ volatile("mrs %0, cntfrq_el0" : "=r"(value));
+    return value;
+#elif defined(__arm__) && __ARM_ARCH >= 7
+    uint32_t value;
+    __asm__ volatile("mrc p15, 0, %0, c14, c0, 0" : "=r"(value)); /* CNTFRQ */
     return value;
 #else
     return 0;

@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 
+#include "alarm.h"
 #include "sis.h"
 
 #define WATCHDOG_VENDOR 0x8086
@@ -24,11 +25,21 @@ static void preload(volatile uint8_t *registers, unsigned offset, uint32_t value
     *(volatile uint32_t *)(registers + offset) = value;
 }
 
-bool freeze_machine(bool aligned, char *problem, size_t size)
+/* stop the machine in 20.3 ms */
+static bool arm_watchdog(const struct pci_device *device, volatile uint8_t *registers)
 {
     static const uint16_t one_mhz_and_stop = 0x0007;
     static const uint8_t enable = 0x02;
+    bool armed = pci_config_write(device, CONFIG_WORD, &one_mhz_and_stop, sizeof one_mhz_and_stop);
+    preload(registers, TIMER1, 1);
+    preload(registers, TIMER2, STOP_TICKS);
+    return armed && pci_config_write(device, LOCK_BYTE, &enable, sizeof enable);
+}
+
+bool freeze_machine(bool aligned, char *problem, size_t size)
+{
     struct pci_device device;
+    struct alarm alarm;
     if (!pci_find(&device, WATCHDOG_VENDOR, WATCHDOG_DEVICE)) {
         snprintf(problem, size, "the machine has no i6300esb watchdog to freeze with");
         return false;
@@ -38,18 +49,24 @@ bool freeze_machine(bool aligned, char *problem, size_t size)
         snprintf(problem, size, "the watchdog's registers cannot be mapped");
         return false;
     }
-    if (aligned) {
+    if (ALARM_WAKES) {
+        if (!alarm_prepare(&alarm)) {
+            snprintf(problem, size, "%s has no alarm, and only that wakes clones of this architecture; clone=no",
+                     ALARM_CLOCK);
+            return false;
+        }
+    } else if (aligned) {
         sleep_to_boundary(1000000000u);
     }
     uint64_t start = now_ns();
-    bool armed = pci_config_write(&device, CONFIG_WORD, &one_mhz_and_stop, sizeof one_mhz_and_stop);
-    preload(registers, TIMER1, 1);
-    preload(registers, TIMER2, STOP_TICKS);
-    armed = armed && pci_config_write(&device, LOCK_BYTE, &enable, sizeof enable);
-    if (!armed) {
+    if (!arm_watchdog(&device, registers)) {
         snprintf(problem, size, "the watchdog cannot be armed");
         return false;
     }
-    sleep_until(start + SLEEP_NS);
+    if (ALARM_WAKES) {
+        alarm_wait(&alarm);
+    } else {
+        sleep_until(start + SLEEP_NS);
+    }
     return true;
 }
