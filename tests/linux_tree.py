@@ -52,7 +52,7 @@ config LOST
 	bool "what another forbids"
 	depends on TINY
 	depends on !SMP && \\
-		   BROKEN
+		BROKEN
 
 config WANTED
 	bool "what one may have"
