@@ -81,7 +81,8 @@ class Machine:
 
     def base_command_line(self) -> str:
         """What every kernel gets on this machine; a panic ends it at once, so that it cannot pass for a hang."""
-        parts = [f"console={self.arch.console}", "panic=-1", *self.arch.kernel_arguments]
+        parts = [f"console={self.arch.console}"] if self.arch.console else []
+        parts += ["panic=-1", *self.arch.kernel_arguments]
         if self.clock == "virtual":
             parts += self.arch.repeat_arguments
         return " ".join(parts)
