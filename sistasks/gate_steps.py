@@ -123,9 +123,9 @@ def _confirm(
     from sistasks.layout import Layout
     from sistasks.suites.confirm import measure_pairs
     from sistasks.suites.recipe import recipes
-    from sistasks.suites.suite import SUITES
+    from sistasks.suites.registry import suites
 
-    suite = SUITES.get(run.suite)
+    suite = suites(settings).get(run.suite)
     if suite is None:
         return f"this sistasks has no suite {run.suite}"
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import importlib
 import os
 import platform
 import re
@@ -22,6 +23,10 @@ from sistasks.machine.arch import ARCHES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from sistasks.guest.programs import Program
+    from sistasks.kernels.table import Entry
+    from sistasks.suites.metrics import Metric
 
 ARCHITECTURES: Final = tuple(ARCHES)
 MIB: Final = 1 << 20
@@ -188,7 +193,11 @@ class Settings:
     arch: str = _variable(
         host_arch(), choice(*ARCHITECTURES), "architecture of the nodes", shown="the host's"
     )
-    kernel: str = _variable("debian", TEXT, "the kernel under test: debian, host or the path of an image")
+    kernel: str = _variable(
+        "debian",
+        TEXT,
+        "the kernel under test: debian, host, source, a name of [tool.sistasks.kernels], or an image's path",
+    )
     arguments: str = _variable(
         "", LINE, "more kernel command line; the kernel with it counts as another one", shown="none"
     )
@@ -237,6 +246,12 @@ class Settings:
     port: int = _variable(8001, whole(1, 65535), "browse: the port on this machine")
     given: frozenset[str] = frozenset()
     """Names that were set by the person, not by default (not itself a variable)."""
+    kernels: Mapping[str, Entry] = field(default_factory=dict, hash=False)
+    """Kernels of `[tool.sistasks.kernels]`, by name (not itself a variable)."""
+    metrics: Mapping[str, Metric] = field(default_factory=dict, hash=False)
+    """Metrics of `[tool.sistasks.metrics]`, by name (not itself a variable)."""
+    programs: Mapping[str, Program] = field(default_factory=dict, hash=False)
+    """Programs of `[tool.sistasks.programs]`, by name (not itself a variable)."""
 
 
 _FIELDS: Final = {item.name: item for item in dataclasses.fields(Settings) if item.metadata}
@@ -283,7 +298,7 @@ def _as_text(value: object) -> str:
     return str(value)
 
 
-def _from_pyproject(path: Path) -> dict[str, str]:
+def _from_pyproject(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             table = tomllib.load(file)
@@ -295,7 +310,7 @@ def _from_pyproject(path: Path) -> dict[str, str]:
         table = table.get(name, {})
         if not isinstance(table, dict):
             raise UsageError(f"{name} in {path} is no table", "write [tool.sistasks]")
-    return {name: _as_text(value) for name, value in table.items()}
+    return table
 
 
 def resolve(
@@ -311,13 +326,16 @@ def resolve(
         pyproject: the file that may hold `[tool.sistasks]`; ./pyproject.toml if None.
 
     Raises:
-        UsageError: an unknown name, a value out of range, or two values that cannot be together.
+        UsageError: an unknown name, a value out of range, two values that cannot be together, or an entry of a
+            table that cannot be.
     """
     environ = os.environ if environ is None else environ
     pyproject = Path("pyproject.toml") if pyproject is None else pyproject
     texts: dict[str, tuple[str, str]] = {}
-    for name, text in _from_pyproject(pyproject).items():
-        texts[name] = (text, f" in {pyproject}")
+    project = _from_pyproject(pyproject)
+    tables: dict[str, Any] = {name: _read_table(name, project.pop(name, {}), pyproject) for name in _TABLES}
+    for name, value in project.items():
+        texts[name] = (_as_text(value), f" in {pyproject}")
     for name, item in _FIELDS.items():
         variable = item.metadata["env"]
         if variable and environ.get(variable, "") != "":
@@ -328,9 +346,25 @@ def resolve(
         if name not in _FIELDS:
             _refuse_unknown(name, origin)
     values = {name: _parse(name, text, origin) for name, (text, origin) in texts.items()}
-    settings = Settings(**values, given=frozenset(values))
+    settings = Settings(**values, given=frozenset(values), **tables)
     _refuse_conflicts(settings)
     return settings
+
+
+# each with the module and the function that read it
+_TABLES: Final = {
+    "kernels": ("sistasks.kernels.table", "entries"),
+    "metrics": ("sistasks.suites.defined", "metrics"),
+    "programs": ("sistasks.guest.programs", "programs"),
+}
+
+
+def _read_table(name: str, table: object, pyproject: Path) -> Mapping[str, Any]:
+    if table == {}:
+        return {}
+    module, function = _TABLES[name]
+    read: Callable[[object, Path], Mapping[str, Any]] = getattr(importlib.import_module(module), function)
+    return read(table, pyproject)
 
 
 def _refuse_conflicts(settings: Settings) -> None:

@@ -246,6 +246,52 @@ def has_guest(settings: Settings) -> bool:
         return False
 
 
+def _program_inputs(settings: Settings) -> dict[str, Any]:
+    from sistasks.files import sha256_of
+    from sistasks.guest.build import Guest
+
+    files = {}
+    for name, program in settings.programs.items():
+        path = program.file(settings.arch)
+        files[name] = [str(path), path.stat().st_mode, sha256_of(path)]
+    guest = Guest.from_json(recipe.guest_record(settings).read_text())
+    return {"guest": guest.sha256, "programs": files, "memory": settings.memory}
+
+
+def pack_programs(settings: Settings, terminal: Terminal) -> None:
+    """Pack the user's programs behind the guest.
+
+    Raises:
+        SistasksError: one is not there, or is no program for the guest.
+    """
+    from sistasks.guest import programs
+    from sistasks.guest.build import Guest
+
+    if _kernel(settings).talks:
+        return
+    bare = Guest.from_json(recipe.guest_record(settings).read_text())
+    archive = programs.archive(settings.programs.values(), settings.arch, settings.memory)
+    folder = Layout(settings.output).build / f"programs-{kernel_key(settings)}"
+    guest = programs.with_archive(bare, archive, folder)
+    _keep(recipe.programs_record(settings), _program_inputs(settings), guest.to_json())
+    names = ", ".join(settings.programs)
+    terminal.say(f"programs: {names} ({len(archive) >> 10} KiB, sha256 {guest.sha256[:12]})")
+
+
+def has_programs(settings: Settings) -> bool:
+    """Whether the packed programs are those that are there now."""
+    from sistasks.guest.build import Guest
+
+    record = recipe.programs_record(settings)
+    try:
+        if _kernel(settings).talks:
+            return True
+        packed = Guest.from_json(record.read_text()).initramfs
+        return _holds(record, _program_inputs(settings)) and packed.exists()
+    except (SistasksError, OSError, ValueError, TypeError, KeyError):
+        return False
+
+
 def make_template(settings: Settings, terminal: Terminal) -> None:
     """Freeze the template that nodes are cloned from.
 

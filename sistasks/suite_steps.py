@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sistasks.settings import Settings
+    from sistasks.suites.suite import Suite
     from sistasks.terminal import Terminal
 
 
@@ -26,6 +28,41 @@ def is_up_to_date(suite: str, settings: Settings) -> bool:
     from sistasks.suites.staleness import up_to_date
 
     return up_to_date(suite, settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the tasks must know of suites before any of them runs.
+
+    Attributes:
+        programs: the suite that was asked about runs programs of the user's.
+        registered: suites of dodo.py and of installed packages: name -> what they are.
+    """
+
+    programs: bool
+    registered: dict[str, str]
+
+
+def plan(settings: Settings, name: str = "") -> Plan:
+    """Look at all suites.
+
+    Args:
+        settings: what was asked.
+        name: a suite to ask about.
+
+    Raises:
+        UsageError: a program or a suite names what is not there, or an installed suite cannot be loaded.
+    """
+    from sistasks.suites.registry import registered, suites
+
+    found = suites(settings)
+    own = {suite.name: _line(suite) for suite in registered()}
+    return Plan(programs=name in found and bool(found[name].programs), registered=own)
+
+
+def _line(suite: Suite) -> str:
+    words = (suite.act.__doc__ or "").strip() if suite.act is not None else ""
+    return words.splitlines()[0] if words else f"Run the suite {suite.title}."
 
 
 def has_cluster(settings: Settings) -> bool:

@@ -1,9 +1,9 @@
 """What the agent sends: frames, numbered and checksummed (written by guest/agent/channel.c).
 
 A frame is, little endian: magic `SISF`, type u16, 0 u16, sequence u32, length u32, payload, CRC-32 of all before.
-Text payloads are `key=value` lines; DECISIONS are read by sistasks/consensus. A SAMPLES payload is the metric's name,
-NUL, first index u32, count u32, then each sample as LEB128 of the zigzag of its difference to the one before (0 before
-the first).
+Text payloads are `key=value` lines; DECISIONS are read by sistasks/consensus, LINES are a program's own. A SAMPLES
+payload is the metric's name, NUL, first index u32, count u32, then each sample as LEB128 of the zigzag of its
+difference to the one before (0 before the first).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class FrameType(enum.IntEnum):
     DONE = 7
     EVENT = 8
     DECISIONS = 9
+    LINES = 10
 
 
 class FrameError(ValueError):

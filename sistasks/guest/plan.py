@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from sistasks.guest.programs import Program
 
 PAGE_SIZE: Final = 16384
 TESTS_MAX: Final = 511
@@ -71,6 +74,7 @@ class Plan:
         aligned: virtual clock: begin tests on boundaries that no host input can move.
         hold: stay up after the tests until the host ends the node.
         replica: its part in a cluster, where it has one.
+        programs: those of the user's among the tests.
     """
 
     node: int
@@ -81,6 +85,7 @@ class Plan:
     aligned: bool = False
     hold: bool = False
     replica: Replica | None = None
+    programs: tuple[Program, ...] = ()
 
     def page(self) -> bytes:
         """The page, `PAGE_SIZE` bytes: `SISPLAN1 <length> <FNV-1a 64 of the rest>`, then `key=value` lines.
@@ -98,6 +103,7 @@ class Plan:
             f"node={self.node}\nseed={self.seed}\nfreeze={int(self.freeze)}\naligned={int(self.aligned)}\n"
             f"hold={int(self.hold)}\niterations={self.iterations}\ntests={tests}\n"
             + ("" if self.replica is None else self.replica.lines())
+            + "".join(program.lines() for program in self.programs)
         ).encode()
         digest = 0xCBF29CE484222325
         for byte in body:

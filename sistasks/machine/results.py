@@ -34,6 +34,7 @@ class GuestResults:
         hello: the guest about itself (kernel release, clock source, memory).
         tests: outcomes in the order of the plan.
         samples: metric -> every raw sample, in order; those of an agent are whole numbers.
+        lines: test -> what a program of the user's printed for the host to read, line by line.
         notes: remarks of the agent.
         done: the agent's last word has come, and every sample that it announced.
     """
@@ -41,6 +42,7 @@ class GuestResults:
     hello: dict[str, str] = field(default_factory=dict)
     tests: list[TestOutcome] = field(default_factory=list)
     samples: dict[str, list[float]] = field(default_factory=dict)
+    lines: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     done: bool = False
     problem: str = ""
@@ -62,6 +64,8 @@ class GuestResults:
                 if part.first != len(known):
                     raise FrameError(f"{part.metric}: sample {len(known)} is missing")
                 known.extend(part.values)
+            case FrameType.LINES:
+                self._print(frame.payload)
             case FrameType.END:
                 self._end(frame.fields())
             case FrameType.NOTE:
@@ -75,6 +79,12 @@ class GuestResults:
                 self.done = True
             case FrameType.READY:
                 pass
+
+    def _print(self, payload: bytes) -> None:
+        if not self.tests:
+            raise FrameError("lines of a program came before any test")
+        lines = payload.decode("utf-8", "replace").split("\n")
+        self.lines.setdefault(self.tests[-1].name, []).extend(line for line in lines if line)
 
     def _end(self, fields: dict[str, str]) -> None:
         test = self.tests[-1] if self.tests else None

@@ -15,8 +15,10 @@ from sistasks.guest.plan import Plan
 from sistasks.layout import Layout
 from sistasks.session import SESSION_ID
 from sistasks.statistics.summary import summarise
+from sistasks.suites import registry
 from sistasks.suites.distributed.config import configure
 from sistasks.suites.distributed.execute import execute
+from sistasks.suites.printed import take_printed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -84,10 +86,11 @@ async def _run_pairs(
         plan = Plan(
             node=number, seed=recipe.settings.seed + 1 + pair, tests=tuple(suite.tests),
             iterations=recipe.settings.iterations if suite.iterations is None else suite.iterations,
-            aligned=machine.clock == "virtual",
+            aligned=machine.clock == "virtual", programs=suite.programs,
         )  # fmt: skip
         async with at_once:
             (report,) = await cluster.run([plan], lines)
+        take_printed(suite, [report.results], registry.metrics(recipe.settings))
         return _values(report)
 
     async def both(pair: int) -> tuple[Boot, Boot]:

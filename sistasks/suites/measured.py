@@ -97,6 +97,38 @@ def measure_cluster(
             metrics=metrics,
         ),
     ]
+    return _together(parts)
+
+
+def measure_acted(
+    suite: Suite,
+    reports: Sequence[NodeReport],
+    *,
+    enforce: bool,
+    confidence: float = 0.99,
+    metrics: Mapping[str, Metric] = METRICS,
+) -> Measured:
+    """The same for a suite that acts on its nodes: node 0 tells of what was done, and the nodes of the tests.
+
+    Args:
+        suite: what was run; it has a function.
+        reports: that of what was done, then each node's.
+        enforce: a missed target fails its test.
+        confidence: level of the intervals of the means and the percentiles.
+        metrics: those that are known; what else came is left out.
+    """
+    whole, *nodes = reports
+    name = suite.act.__name__ if suite.act is not None else suite.name
+    done = replace(suite, tests={name: suite.measures})
+    return _together(
+        [
+            measure(done, [whole], enforce=enforce, confidence=confidence, metrics=metrics),
+            measure(suite, nodes, enforce=enforce, confidence=confidence, metrics=metrics),
+        ]
+    )
+
+
+def _together(parts: Sequence[Measured]) -> Measured:
     # a node that fell tells more than the cluster that missed it
     worst = min(reversed(parts), key=lambda part: ("failed", "error", "ok").index(part.status))
     return Measured(

@@ -25,14 +25,15 @@ from sistasks.history.store import write_run
 from sistasks.layout import Layout
 from sistasks.machine import template as templates
 from sistasks.session import SESSION_ID, SESSION_STARTED
+from sistasks.suites import registry
+from sistasks.suites.acted import run_acted
 from sistasks.suites.console.run import run_console
 from sistasks.suites.distributed.config import configure
 from sistasks.suites.distributed.execute import execute
 from sistasks.suites.distributed.scaling import scaling_table
-from sistasks.suites.measured import Measured, measure, measure_cluster
-from sistasks.suites.metrics import METRICS
+from sistasks.suites.measured import Measured, measure, measure_acted, measure_cluster
+from sistasks.suites.printed import own_metrics, take_printed
 from sistasks.suites.recipe import Recipe, recipes
-from sistasks.suites.suite import SUITES, Suite
 from sistasks.suites.table import results_table
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from sistasks.machine.template import Template
     from sistasks.settings import Settings
     from sistasks.suites.metrics import Metric
+    from sistasks.suites.suite import Suite
     from sistasks.terminal import Terminal
 
 
@@ -86,7 +88,7 @@ def _run_nodes(suite: Suite, recipe: Recipe, terminal: Terminal) -> list[NodeRep
     plans = [
         Plan(
             node=number, seed=settings.seed + number, tests=tuple(suite.tests), iterations=iterations,
-            aligned=recipe.machine.clock == "virtual",
+            aligned=recipe.machine.clock == "virtual", hold=suite.act is not None, programs=suite.programs,
         )
         for number in range(1, count + 1)
     ]  # fmt: skip
@@ -98,6 +100,8 @@ def _run_nodes(suite: Suite, recipe: Recipe, terminal: Terminal) -> list[NodeRep
     )  # fmt: skip
     try:
         with terminal.nodes(count) as lines:
+            if suite.act is not None:
+                return asyncio.run(run_acted(suite, suite.act, cluster, plans, lines))
             return asyncio.run(cluster.run(plans, lines))
     finally:
         # the folder above stays: another session may be about to make its own in it
@@ -142,7 +146,7 @@ def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> list[i
         KernelFailure: a test failed (the run is kept).
         SistasksError: the tool or the machine failed (the run is kept if a node was started).
     """
-    suite = SUITES[suite_name]
+    suite = registry.find(suite_name, settings)
     prepare(settings.db)
     made = recipes(suite, settings)
     for recipe in made:
@@ -161,13 +165,17 @@ def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
     settings = recipe.settings
     started = dt.datetime.now(dt.UTC)
     asked = suite
-    known: Mapping[str, Metric] = METRICS
+    known = registry.metrics(settings)
     if recipe.kernel.talks:
-        reports, measured, suite, known = run_console(suite, recipe, terminal, {})
+        reports, measured, suite, known = run_console(suite, recipe, terminal, known)
     else:
         reports = _run_nodes(suite, recipe, terminal)
-        judge = measure_cluster if suite.network else measure
-        measured = judge(suite, reports, enforce=recipe.enforces_targets, confidence=settings.confidence)
+        known = take_printed(suite, [report.results for report in reports], known)
+        suite = replace(suite, own_metrics=own_metrics(suite, reports, known))
+        judge = measure_acted if suite.act is not None else measure_cluster if suite.network else measure
+        measured = judge(
+            suite, reports, enforce=recipe.enforces_targets, confidence=settings.confidence, metrics=known
+        )
     # what it was made of is what was asked, whatever the kernel then had to say
     run = replace(_record(suite, recipe, measured, started), inputs_sha256=recipe.inputs_sha256(asked))
     metrics = _metric_rows(suite, known)

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 from sistasks.errors import SistasksError
 from sistasks.history import read
+from sistasks.suites import registry
 from sistasks.suites.recipe import recipes
-from sistasks.suites.suite import SUITES, Suite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sistasks.settings import Settings
     from sistasks.suites.recipe import Recipe
+    from sistasks.suites.suite import Suite
     from sistasks.terminal import Terminal
 
 
@@ -27,7 +28,7 @@ def up_to_date(suite_name: str, settings: Settings) -> bool:
     try:
         return all(
             read.good_runs(settings.db, inputs, targets_met=recipe.enforces_targets) >= settings.runs
-            for recipe, inputs in _inputs(SUITES[suite_name], settings)
+            for recipe, inputs in _inputs(registry.find(suite_name, settings), settings)
         )
     except (SistasksError, OSError, ValueError, TypeError, KeyError):
         return False  # whatever is missing or broken will be said by the step that needs it
@@ -37,7 +38,7 @@ def show_kept(settings: Settings, terminal: Terminal, session_id: str = "") -> N
     """Show the latest run of each suite that this session did not run itself."""
     from sistasks.suites.table import results_table
 
-    for suite in SUITES.values():
+    for suite in registry.suites(settings).values():
         for recipe, inputs in _inputs(suite, settings):
             run = read.latest_run(settings.db, suite.name, inputs, good=True)
             if run is None or run.session_id == session_id:

@@ -7,12 +7,23 @@ from sistasks.tasks.build import task_firmware, task_guest, task_kernel, task_se
 from sistasks.tasks.configuration import DOIT_CONFIG
 from sistasks.tasks.history import task_accept, task_compare, task_gate, task_selfcheck
 from sistasks.tasks.show import task_browse, task_report
-from sistasks.tasks.suites import task__cluster, task_boot, task_distributed, task_performance, task_test
+from sistasks.tasks.suites import (
+    task__cluster,
+    task__programs,
+    task__suites,
+    task_boot,
+    task_distributed,
+    task_performance,
+    task_programs,
+    task_test,
+)
 from sistasks.tasks.upkeep import task_cleanup
 
 __all__ = [
     "DOIT_CONFIG",
     "task__cluster",
+    "task__programs",
+    "task__suites",
     "task_accept",
     "task_boot",
     "task_browse",
@@ -24,6 +35,7 @@ __all__ = [
     "task_guest",
     "task_kernel",
     "task_performance",
+    "task_programs",
     "task_report",
     "task_selfcheck",
     "task_setup",

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from functools import partial, update_wrapper
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from doit.exceptions import InvalidDodoFile
 
 from sistasks import steps, suite_steps
+from sistasks.errors import SistasksError
 from sistasks.tasks.actions import action, fresh
 from sistasks.tasks.build import NO_CAPTURE
 from sistasks.tasks.configuration import SETTINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def _plan(name: str = "") -> suite_steps.Plan:
+    try:
+        return suite_steps.plan(SETTINGS, name)
+    except SistasksError as error:  # before anything happens; doit exits 3 on this exception
+        raise InvalidDodoFile(str(error)) from error
 
 
 def _suite(name: str, *needs: str) -> dict[str, Any]:
@@ -17,7 +30,7 @@ def _suite(name: str, *needs: str) -> dict[str, Any]:
     return {
         "actions": [action(step)],
         "uptodate": [fresh(partial(suite_steps.is_up_to_date, name))],
-        "task_dep": ["setup", "kernel", "guest", *needs],
+        "task_dep": ["setup", "kernel", "guest", *needs, *(["_programs"] if _plan(name).programs else [])],
         "io": NO_CAPTURE,
     }
 
@@ -41,6 +54,28 @@ def task_distributed() -> dict[str, Any]:
     return task
 
 
+def task_programs() -> dict[str, Any]:
+    """Run the programs of [tool.sistasks.programs] in the guest, and keep what they measure."""
+    return _suite("programs", *(["firmware"] if steps.needs_firmware(SETTINGS) else []))
+
+
+def task__programs() -> dict[str, Any]:
+    """Pack the programs behind the guest."""
+    return {
+        "actions": [action(steps.pack_programs)],
+        "uptodate": [fresh(steps.has_programs)],
+        "task_dep": ["guest"],
+        "io": NO_CAPTURE,
+    }
+
+
+def task__suites() -> Iterator[dict[str, Any]]:
+    """Suites of dodo.py and of installed packages."""
+    for name, title in _plan().registered.items():
+        firmware = ["firmware"] if steps.needs_firmware(SETTINGS) else []
+        yield {**_suite(name, *firmware), "basename": name, "doc": title}
+
+
 def task__cluster() -> dict[str, Any]:
     """Refuse what no cluster can be."""
     return {"actions": [action(suite_steps.check_cluster)], "io": NO_CAPTURE}
@@ -55,6 +90,11 @@ def task_test() -> dict[str, Any]:
     """Run all suites, then show the summary."""
     return {
         "actions": [action(suite_steps.summary)],
-        "task_dep": ["boot", "performance", *(["distributed"] if suite_steps.has_cluster(SETTINGS) else [])],
+        "task_dep": [
+            *("boot", "performance"),
+            *(["distributed"] if suite_steps.has_cluster(SETTINGS) else []),
+            *(["programs"] if _plan("programs").programs else []),
+            *_plan().registered,
+        ],
         "io": NO_CAPTURE,
     }

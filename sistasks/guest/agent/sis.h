@@ -42,6 +42,7 @@ enum frame_type {
     FRAME_DONE = 7,
     FRAME_EVENT = 8,     /* at once, while a test runs */
     FRAME_DECISIONS = 9, /* the log of a replica */
+    FRAME_LINES = 10,    /* lines that a program wrote, as it wrote them */
 };
 bool channel_open(char *name, size_t size);
 void channel_take(int fd); /* what is open already */
@@ -95,6 +96,10 @@ const char *test_network(const struct plan *plan, char *problem, size_t size);
 const char *test_consensus(const struct plan *plan, char *problem, size_t size);
 const char *test_election(const struct plan *plan, char *problem, size_t size);
 const char *test_partition(const struct plan *plan, char *problem, size_t size);
+
+/* test_program.c: a test that is a program of the user's, where the plan knows one of that name */
+bool program_known(const char *name);
+const char *test_program(const struct plan *plan, const char *name, char *problem, size_t size);
 
 #define STATUS_PASS "pass"
 #define STATUS_FAIL "fail"
