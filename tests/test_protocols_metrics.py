@@ -80,6 +80,10 @@ def test_units_of_time_become_nanoseconds(line: str, unit: str, value: float) ->
         ("METRIC disk.latency=-1", "METRIC 'disk.latency=-1' is a time below zero"),
         ("METRIC " + "n" * 101 + "=1", f"METRIC '{'n' * 79}…' has a name of 101 letters, at most 100 can be"),
         (
+            "METRIC " + "n" * 4089 + " […cut: the line had 10250 bytes]",
+            f"METRIC '{'n' * 79}…' has a name of more than 100 letters",
+        ),
+        (
             "METRIC " + "n" * 10240 + "=1",
             f"METRIC '{'n' * 79}…' has a name of 10240 letters, at most 100 can be",
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from sistasks.protocols.records import Reading
 
 SECOND = 1_000_000_000
+# tests/guests/minikernel, through OVMF
+LOG = Path(__file__).parent / "protocols" / "sis-panic.log"
 BOOT = (
     b"\x1b[2J\x1b[01;01HBdsDxe: starting Boot0001\r\n!KERNEL(U)\r\nSTACK OK\r\nMMU ON\r\nMETRIC cntfrq_hz=62500000\r\n"
     b"HEAP: READY\r\nLAUNCHING SHELL\r\nSIS Kernel Ready\r\n"
@@ -281,6 +284,27 @@ def test_a_test_that_passed_before_the_end_has_passed() -> None:
     reading, statuses = finish(reader, "the node ended")
     assert statuses == {"boot": "pass", "t": "pass"}
     assert not reading.complete
+
+
+@pytest.mark.parametrize("step", [5, 100, 1 << 20])
+def test_a_real_kernel_through_real_firmware(step: int) -> None:
+    profile = dataclasses.replace(SIS, tests={**SIS.tests, "panic": ConsoleTest(command="panic")})
+    log = LOG.read_bytes()
+    reader = reader_for(profile, nodes=4)
+    typed = [reader.feed(at, log[at : at + step]) for at in range(0, len(log), step)]
+    assert "".join(typed).split("\r")[:-1] == [test.typed(1, 4) for test in profile.tests.values()]
+    reading, statuses = finish(reader, "the node ended")
+    assert statuses == {**dict.fromkeys(["boot", *SIS.tests], "pass"), "panic": "crash"}
+    assert reading.panic.startswith("PANIC: invalid opcode at 0x")
+    assert list(reading.marks) == list(SIS.marks)
+    assert reading.findings == ()
+    samples = {
+        result.name: [len(each.values) for each in result.metrics.values()] for result in reading.results
+    }
+    assert samples == {
+        "boot": [1], "ai_inference": [64], "context_switch": [64], "memory_allocation": [64], "consensus": [16],
+        "panic": [],
+    }  # fmt: skip
 
 
 def test_marks_that_were_passed_over_or_came_out_of_order_are_findings() -> None:

@@ -77,7 +77,9 @@ class Metrics:
         said = (match[1] or "").strip()
         name, equals, rest = said.partition("=")
         words = rest.split()
-        if not equals or not words or name != name.rstrip():
+        if len(name) > _NAME_LIMIT and not equals:  # the line was cut within it
+            self._refuse(said, f"has a name of more than {_NAME_LIMIT} letters")
+        elif not equals or not words or name != name.rstrip():
             self._refuse(said, "is no name=value")
         elif len(words) > 2:
             self._refuse(said, "has more than a value and a unit")

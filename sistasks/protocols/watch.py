@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _BEFORE: Final = 20
 _AFTER: Final = 60
 _CRASHES: Final = 100
+# a kernel that talks garbage does so without ends of lines
+_SHOWN: Final = 400
 # kernels decorate: `!!!   KERNEL PANIC   !!!`, `[core 1] PANIC at ...`; a quoted word is only mentioned
 _DECORATION: Final = r"(?:[^\w\[\"'`]|\[[^\]]{0,40}\])*(?:KERNEL\s+)?"
 _LINUX: Final = re.compile(r"Linux version [0-9]")
@@ -63,9 +65,9 @@ class Watch:
         body = self._body(line.text)
         if self._report:
             if len(self._report) < _BEFORE + _AFTER:
-                self._report.append(line.text)
+                self._report.append(shorten(line.text, _SHOWN))
             return
-        self._context.append(line.text)
+        self._context.append(shorten(line.text, _SHOWN))
         if body in commands:
             return
         self._stages(line.at, line.offset, line.text)
