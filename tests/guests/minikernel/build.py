@@ -25,6 +25,8 @@ _FLAGS: Final = (
     "-ffreestanding", "-fPIE", "-fvisibility=hidden", "-fno-stack-protector", "-fno-strict-aliasing",
     "-fno-asynchronous-unwind-tables", "-fno-tree-loop-distribute-patterns", "-mgeneral-regs-only",
     "-nostdlib", "-nostartfiles", "-Wl,--build-id=none", "-Wl,-z,max-page-size=4096", "-Wl,-z,noexecstack",
+    # the names of temporary files would make another kernel of the same sources
+    "-s",
 )  # fmt: skip
 # a trap uses the stack that it interrupts; the firmware's header for Arm saves nothing of the kind
 _MACHINE_FLAGS: Final = {"x86_64": ("-mno-red-zone",), "arm64": ("-mstrict-align",)}
@@ -54,7 +56,7 @@ def build(arch: str, folder: Path, compiler: list[str]) -> None:
     _link([*common, "-static", "-no-pie", f"-Wl,-T,{SOURCES / 'loader.ld'}"], _LOADER, loader)
     loader.write_bytes(_flat(loader.read_bytes()))
     _link(
-        [*common, "-static-pie", "-Wl,--no-dynamic-linker,-z,norelro,-e,entry"],
+        [*common, "-static-pie", "-Wl,--no-dynamic-linker,-z,norelro,-e,entry,--strip-all"],
         (*_KERNEL, f"{arch}.c", f"{arch}.S"),
         folder / KERNEL_FILE,
     )
