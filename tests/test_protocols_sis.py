@@ -341,6 +341,18 @@ def test_a_kernel_that_only_prints_yields_marks_and_metrics() -> None:
     )
 
 
+def test_a_kernel_that_never_falls_silent_has_its_time() -> None:
+    reader = reader_for(from_table({"ready": "done", "quiet": 30, "limit": 100}))
+    for at in range(100):
+        assert not reader.finished(at * SECOND)
+        reader.feed(at * SECOND, b"done\n" if at == 9 else b"METRIC tick=1\n")
+    assert reader.deadline() == 100 * SECOND
+    assert reader.finished(100 * SECOND)
+    assert reader.overdue(100 * SECOND) == ""
+    assert len(reader.result().results[0].metrics["tick"].values) == 99
+    assert reader.result().status == "pass"
+
+
 def test_a_kernel_that_says_nothing_has_crashed() -> None:
     for name in PROFILES:
         reader = reader_for(PROFILES[name])

@@ -98,8 +98,8 @@ class Reader:
         return self._watch.panic
 
     def finished(self, now: int) -> bool:
-        """Whether nothing more is to be awaited: all is done, or a kernel that has no end word fell silent."""
-        return self.done or (self._machine.idle and self._is_quiet(now))
+        """Whether nothing more is to be awaited: all is done, or a kernel without an end word has had its time."""
+        return self.done or (self._machine.idle and (self._is_quiet(now) or self._is_late(now)))
 
     def overdue(self, now: int) -> str:
         """What did not come in time, in words; empty: there is time left, or nothing is awaited."""
@@ -111,7 +111,7 @@ class Reader:
         else:
             state = self._watch.last_mark if self._profile.marks and not self._watch.up else ""
             state = state or f"the last line is: {self._watch.tail}"
-        if now - self._machine.since >= self._profile.limit * _SECOND:
+        if self._is_late(now):
             return f"{awaited} did not come within {self._profile.limit:g} s; {state}"
         if self._is_quiet(now):
             return f"{awaited} did not come, and nothing was said for {self._profile.quiet:g} s; {state}"
@@ -165,6 +165,9 @@ class Reader:
             self._watch.line(line, machine.commands)
         # nothing is typed once a kernel has fallen
         return "" if self._watch.panic else typed
+
+    def _is_late(self, now: int) -> bool:
+        return now - self._machine.since >= self._profile.limit * _SECOND
 
     def _is_quiet(self, now: int) -> bool:
         return bool(self._profile.quiet) and now - self._heard >= self._profile.quiet * _SECOND
