@@ -173,6 +173,8 @@ def _image(machine: Machine) -> list[str]:
             "-blockdev", f"driver=vvfat,node-name=esp,read-only=on,dir={_comma(machine.esp)}",
             # first: the firmware tries no other way before
             "-device", f"virtio-blk-pci,drive=esp,bootindex=0,addr={ESP_ADDRESS}",
+            # nor does it wait five seconds for a key, as that of arm64 else does
+            "-boot", "menu=on,splash-time=0",
         ]  # fmt: skip
     if machine.kernel is not None:
         options += ["-kernel", str(machine.kernel)]
