@@ -210,7 +210,9 @@ class Recipe:
 
     def node_count(self, suite: Suite) -> int:
         """Nodes that the suite measures on."""
-        return 1 if suite.cold else self.settings.nodes
+        if suite.cold or (suite.console and "nodes" not in self.settings.given):
+            return 1
+        return self.settings.nodes
 
     def clones(self, suite: Suite) -> bool:
         """Whether the suite's nodes are clones; only where an agent says when to freeze."""
@@ -375,12 +377,8 @@ def recipes(suite: Suite, settings: Settings) -> list[Recipe]:
         return [Recipe.load(settings, network=True)]
     if suite.console:
         return [Recipe.load(settings, console=PROFILES[suite.console])]
-    if suite.act is not None and settings.clock == "virtual":
-        raise UsageError(
-            f"clock=virtual cannot be with the suite {suite.name}, which acts on its nodes",
-            "when it acts depends on the host: clock=wall",
-        )
     if suite.programs or suite.act is not None:
+        # when nodes are acted on depends on the host
         made = Recipe.load(settings if suite.act is None else replace(settings, clock="wall"))
         if made.guest is not None:
             return [made.with_programs() if suite.programs else made]
