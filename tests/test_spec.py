@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_kernel_image import bzimage
 
-from sistasks.machine.arch import ARCHES, ARM64, X86_64
+from sistasks.machine.arch import ARCHES, ARM64, RISCV64, X86_64
 from sistasks.machine.spec import MARK, Machine, NodeSpec, Role, command_line
 
 MACHINE = Machine(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -38,9 +39,15 @@ class AptError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Apt:
-    """apt on the system's state, or on a private one."""
+    """apt on the system's state, or on a private one.
+
+    Attributes:
+        options: of each of its programs.
+        lists: its package lists.
+    """
 
     options: tuple[str, ...]
+    lists: Path = LISTS
 
     @classmethod
     def system(cls) -> Apt:
@@ -48,8 +55,17 @@ class Apt:
         return cls(_common())
 
     @classmethod
-    def private(cls, state: Path, architecture: str) -> Apt:
-        """Sources and keys are the system's; lists, cache and the table of what is installed are in state."""
+    def private(cls, state: Path, architecture: str, release: str = "") -> Apt:
+        """Sources and keys are the system's; lists, cache and the table of what is installed are in state.
+
+        Args:
+            state: the folder.
+            architecture: Debian's name of it.
+            release: ask the system's mirrors for this release instead of the system's own.
+
+        Raises:
+            AptError: another release is asked for, and no mirror of the distribution is known.
+        """
         for part in ("lists/partial", "cache/archives/partial"):
             (state / part).mkdir(parents=True, exist_ok=True)
         (state / "status").touch()
@@ -64,8 +80,13 @@ class Apt:
             # without it an update that could fetch nothing is no error
             "APT::Update::Error-Mode": "any",
         }
+        if release:
+            sources = state / "sources.list"
+            sources.write_text("".join(f"deb {mirror} {release} main\n" for mirror in _mirrors()))
+            options |= {"Dir::Etc::SourceList": sources, "Dir::Etc::SourceParts": "/dev/null"}
         return cls(
-            (*_common(), *(part for key, value in options.items() for part in ("-o", f"{key}={value}")))
+            (*_common(), *(part for key, value in options.items() for part in ("-o", f"{key}={value}"))),
+            state / "lists",
         )
 
     def run(self, program: str, *words: str, cwd: Path | None = None) -> str:
@@ -104,6 +125,25 @@ class Apt:
         return {found["file"]: found["what"] for found in _URI.finditer(text)}
 
 
+def _mirrors() -> list[str]:
+    """Where the system's own release comes from, as a line of sources begins: options, and the address.
+
+    Raises:
+        AptError: nobody knows.
+    """
+    release = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+    form = "$(RELEASE)|$(COMPONENT)|$(REPO_URI)|$(SIGNED_BY)"
+    text = run(("apt-get", "indextargets", "--format", form, "Created-By: Packages"))
+    found = []
+    for line in text.splitlines():
+        name, component, address, keys = [*line.split("|"), "", "", ""][:4]
+        if name == release and component == "main":
+            found.append(f"[signed-by={keys}] {address}" if keys.startswith("/") else address)
+    if not found:
+        raise AptError("no mirror of this system's release is known")
+    return list(dict.fromkeys(found))
+
+
 def _parts(names: Iterable[str]) -> list[str]:
     """Newer distributions keep the image, the modules or both in packages of their own."""
     return [name for name in names if re.match(r"linux-(modules|binary)-", name)]
@@ -117,11 +157,13 @@ class Wanted:
         package: its name, for the sentences.
         architecture: Debian's name of the architecture that the package is for.
         instead: the remedy where it cannot be had.
+        since: the release that first has the architecture; an older system asks its mirrors for that one.
     """
 
     package: str
     architecture: str
     instead: str
+    since: str = ""
 
 
 def fetch(wanted: Wanted, folder: Path, lists: Path, log: Log, get: Callable[[Apt], Path]) -> Path:
@@ -138,9 +180,25 @@ def fetch(wanted: Wanted, folder: Path, lists: Path, log: Log, get: Callable[[Ap
             # lists that are older than the mirror name files that are gone
             log(f"apt's own lists give no {wanted.package}; asking the mirror")
     state = folder / f".apt-{wanted.architecture}"
-    apt = Apt.private(state, wanted.architecture)
+    try:
+        return _fetch_privately(Apt.private(state, wanted.architecture), wanted, folder, log, get)
+    except FetchError:
+        if not wanted.since:
+            raise
+    log(f"this release has no {wanted.package} for {wanted.architecture}; asking for {wanted.since}")
+    state = folder / f".apt-{wanted.architecture}-{wanted.since}"
+    try:
+        later = Apt.private(state, wanted.architecture, wanted.since)
+    except AptError as error:
+        raise FetchError(
+            f"the kernel package {wanted.package} is not in this release: {error}", wanted.instead
+        ) from error
+    return _fetch_privately(later, wanted, folder, log, get)
+
+
+def _fetch_privately(apt: Apt, wanted: Wanted, folder: Path, log: Log, get: Callable[[Apt], Path]) -> Path:
     # what is known already is taken without asking the mirror
-    if any((state / "lists").glob("*_Packages*")):
+    if any(apt.lists.glob("*_Packages*")):
         with contextlib.suppress(AptError):
             return get(apt)
     need_room(folder, _ROOM_LISTS)

@@ -14,6 +14,7 @@ from sistasks.errors import FetchError, SistasksError
 from sistasks.files import locked
 from sistasks.kernels import Kernel, apt, describe_image, sha256, there
 from sistasks.machine.arch import ARCHES
+from sistasks.settings import host_arch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from sistasks.settings import Settings
 
 INSTEAD: Final = "kernel=host or kernel=PATH"
+# of another architecture, where the host's own kernel is no help
+_INSTEAD_FOREIGN: Final = "kernel=PATH or kernel=source"
 _RECORD: Final = "package.json"
 _UNPACKING: Final = ".unpacking-"
 # a package unpacks to at most five times its size
@@ -69,7 +72,8 @@ class DebianPackage:
         arch = ARCHES[settings.arch]
         apt.require_programs(f"kernel={settings.kernel}", INSTEAD)
         folder = folder.absolute()
-        wanted = apt.Wanted(self._name(arch), arch.debian, INSTEAD)
+        instead = INSTEAD if arch.name == host_arch() else _INSTEAD_FOREIGN
+        wanted = apt.Wanted(self._name(arch), arch.debian, instead, arch.debian_since)
         try:
             with locked(folder):
                 for left in folder.glob(_UNPACKING + "*"):

@@ -44,6 +44,7 @@ class Arch:
         linux_image: the image that QEMU boots, in the folder of a kernel's build.
         debian: Debian's name of the architecture.
         debian_kernel: Debian's package that points to the kernel under `kernel=debian`.
+        debian_since: Debian's release that first has the architecture, where older ones are still about.
         probe: the smallest guest, which proves an accelerator.
         firmware_targets: the (architecture, machine) of QEMU's firmware descriptors; empty: no UEFI.
         firmware_places: (code, variables) where packages of distributions without descriptors have them; `{share}`
@@ -72,6 +73,7 @@ class Arch:
     linux_image: str
     debian: str
     debian_kernel: str
+    debian_since: str = ""
     probe: Probe
     firmware_targets: tuple[str, str] = ("", "")
     firmware_places: tuple[tuple[str, str], ...] = ()
@@ -209,6 +211,7 @@ RISCV64: Final = Arch(
     linux_image="arch/riscv/boot/Image",
     debian="riscv64",
     debian_kernel="linux-image-riscv64",
+    debian_since="trixie",
     probe=Probe(flags=("-Wl,-Ttext=0x80200000",)),
     without_firmware="its kernels start from OpenSBI, which QEMU has built in: boot=direct",
 )
