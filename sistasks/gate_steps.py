@@ -142,8 +142,8 @@ def _confirm(
         return f"the settings are not those of run {run.id}: give the gate the same variables"
     folder = Layout(settings.output).kept_kernels(settings.db)
     for other in runs:
-        kept = kernels.find(folder, other.kernel_id)
-        if kept is not None and kept.guest == fitting[0].guest_sha256:
+        kept = kernels.find(folder, other.kernel_id, fitting[0].guest_sha256)
+        if kept is not None:
             terminal.say(f"{run.suite}: flagged against run {other.id} ({other.kernel_name})")
             # as the run was measured, whatever the gate was told
             recipe = replace(fitting[0], settings=replace(settings, iterations=run.iterations, seed=run.seed))

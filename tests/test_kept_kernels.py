@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 SAME = {SWITCH: [1000.0]}
 
 
-def kept(folder: Path, name: str, image: bytes = b"", initramfs: bytes = b"guest") -> kernels.KeptKernel:
+def kept(
+    folder: Path, name: str, image: bytes = b"", initramfs: bytes = b"guest", guest: str = "g"
+) -> kernels.KeptKernel:
     files = [folder.parent / f"{name}-image", folder.parent / f"{name}-initramfs"]
     for path, data in zip(files, (image or name.encode(), initramfs), strict=True):
         path.write_bytes(data)
     kernel = kernels.KeptKernel(
-        id=kernel_id(name), image=sha256_of(files[0]), initramfs=sha256_of(files[1]), guest="g",
+        id=kernel_id(name), image=sha256_of(files[0]), initramfs=sha256_of(files[1]), guest=guest,
         arguments=("quiet", "x=1"), results_line="virtio",
     )  # fmt: skip
     kernels.keep(folder, kernel, *files)
@@ -39,9 +41,9 @@ def folder(tmp_path: Path) -> Path:
 
 def test_what_was_kept_is_found(folder: Path) -> None:
     kernel = kept(folder, "a")
-    assert kernels.find(folder, kernel.id) == kernel
-    assert kernels.find(folder, "0" * 64) is None
-    assert kernels.find(folder / "none", kernel.id) is None
+    assert kernels.find(folder, kernel.id, "g") == kernel
+    assert kernels.find(folder, "0" * 64, "g") is None
+    assert kernels.find(folder / "none", kernel.id, "g") is None
     assert (folder / kernel.image).read_bytes() == b"a"
 
 
@@ -58,40 +60,50 @@ def test_equal_files_are_kept_once(folder: Path) -> None:
 def test_a_file_that_is_not_what_it_is_called(folder: Path, data: bytes) -> None:
     kernel = kept(folder, "a")
     (folder / kernel.image).write_bytes(data)
-    assert kernels.find(folder, kernel.id) is None
+    assert kernels.find(folder, kernel.id, "g") is None
     kept(folder, "a")
-    assert kernels.find(folder, kernel.id) == kernel, "it is kept again"
+    assert kernels.find(folder, kernel.id, "g") == kernel, "it is kept again"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"id": 1}', "\xff"])
 def test_a_record_that_is_none(folder: Path, text: str) -> None:
     kernel = kept(folder, "a")
-    (folder / f"{kernel.id}.json").write_text(text, encoding="latin-1")
-    assert kernels.find(folder, kernel.id) is None
+    (folder / f"{kernel.id}.g.json").write_text(text, encoding="latin-1")
+    assert kernels.find(folder, kernel.id, "g") is None
     kernels.prune(folder, {kernel.id})
-    assert kernels.find(folder, kernel.id) is None
+    assert kernels.find(folder, kernel.id, "g") is None
 
 
 def test_a_record_of_another_kernel(folder: Path) -> None:
     kernel = kept(folder, "a")
     record = json.dumps(dataclasses.asdict(dataclasses.replace(kernel, id="other")))
-    (folder / f"{kernel.id}.json").write_text(record)
-    assert kernels.find(folder, kernel.id) is None
+    (folder / f"{kernel.id}.g.json").write_text(record)
+    assert kernels.find(folder, kernel.id, "g") is None
 
 
 def test_what_nobody_names_is_removed(folder: Path) -> None:
     one, two = kept(folder, "a"), kept(folder, "b")
     kernels.prune(folder, set())
-    assert kernels.find(folder, one.id) == one, "a run that is just being written may need it"
+    assert kernels.find(folder, one.id, "g") == one, "a run that is just being written may need it"
     for record in folder.glob("*.json"):
         os.utime(record, (0, 0))
     kernels.prune(folder, {two.id})
-    assert kernels.find(folder, one.id) is None
-    assert kernels.find(folder, two.id) == two
-    assert {path.name for path in folder.iterdir()} == {two.image, two.initramfs, f"{two.id}.json"}
+    assert kernels.find(folder, one.id, "g") is None
+    assert kernels.find(folder, two.id, "g") == two
+    assert {path.name for path in folder.iterdir()} == {two.image, two.initramfs, f"{two.id}.g.json"}
     kernels.prune(folder, set())
     assert list(folder.iterdir()) == []
     kernels.prune(folder / "none", set())
+
+
+def test_a_kernel_is_kept_with_each_of_its_guests_the_newest_for_longest(folder: Path) -> None:
+    some = [kept(folder, "a", initramfs=b"guest %d" % n, guest=f"{n}") for n in range(7)]
+    assert [kernels.find(folder, one.id, one.guest) for one in some] == some
+    for age, one in enumerate(reversed(some)):
+        os.utime(folder / f"{one.id}.{one.guest}.json", (1000 - age, 1000 - age))
+    kernels.prune(folder, {some[0].id})
+    assert [kernels.find(folder, one.id, one.guest) for one in some] == [None, None, None, *some[3:]]
+    assert len(list(folder.iterdir())) == 4 + 1 + 4, "the files of the others are gone"
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Kernels that a baseline names are kept, content-addressed, so that they can be booted again for a confirmation.
 
-`artifacts/kernels/<sha256>` are images and initramfs; `artifacts/kernels/<kernel id>.json` says what belongs together.
+`artifacts/kernels/<sha256>` are images and initramfs; `artifacts/kernels/<kernel id>.<guest>.json` says what belongs
+together: a kernel may have been measured with more guests than one, for programs of the user's are part of a guest.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import os
 import shutil
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 
 _FRESH: Final = 600.0
+# of one kernel the newest: a program that is built anew makes another guest each time
+_GUESTS: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,26 +64,34 @@ def keep(folder: Path, kernel: KeptKernel, image: Path, initramfs: Path) -> None
             scratch.replace(target)
         finally:
             scratch.unlink(missing_ok=True)
-    write_atomically(folder / f"{kernel.id}.json", json.dumps(asdict(kernel), indent=2) + "\n")
+    write_atomically(_record(folder, kernel.id, kernel.guest), json.dumps(asdict(kernel), indent=2) + "\n")
 
 
-def find(folder: Path, kernel_id: str) -> KeptKernel | None:
-    """The kept kernel, if it is there and its files are what their names say."""
+def _record(folder: Path, kernel_id: str, guest: str) -> Path:
+    return folder / f"{kernel_id}.{guest[:16]}.json"
+
+
+def find(folder: Path, kernel_id: str, guest: str) -> KeptKernel | None:
+    """The kept kernel with that guest, if it is there and its files are what their names say."""
     try:
-        fields = json.loads((folder / f"{kernel_id}.json").read_text())
+        fields = json.loads(_record(folder, kernel_id, guest).read_text())
         kernel = KeptKernel(**{**fields, "arguments": tuple(fields["arguments"])})
         whole = all(sha256_of(folder / name) == name for name in (kernel.image, kernel.initramfs))
     except (OSError, ValueError, TypeError, KeyError):
         return None
-    return kernel if whole and kernel.id == kernel_id else None
+    return kernel if whole and (kernel.id, kernel.guest) == (kernel_id, guest) else None
 
 
 def prune(folder: Path, named: Collection[str]) -> None:
-    """Remove kernels that are not among the named, and files that no kept kernel names."""
+    """Remove kernels that are not named, old guests of those that are, and files that no kept kernel names."""
     used: set[str] = set()
-    for record in folder.glob("*.json"):
+    guests: Counter[str] = Counter()
+    for record in sorted(folder.glob("*.json"), key=lambda path: -path.stat().st_mtime):
+        kernel_id = record.name.partition(".")[0]
+        guests[kernel_id] += 1
+        wanted = kernel_id in named and guests[kernel_id] <= _GUESTS
         # what was kept a moment ago belongs to a run that is just being written
-        if record.stem not in named and record.stat().st_mtime < time.time() - _FRESH:
+        if not wanted and record.stat().st_mtime < time.time() - _FRESH:
             record.unlink(missing_ok=True)
             continue
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sistasks.cluster.nodes import Cluster, NodeReport, Observer
     from sistasks.guest.plan import Plan
     from sistasks.machine.node import Node
+    from sistasks.suites.recipe import Recipe
     from sistasks.suites.suite import Suite
 
 
@@ -83,6 +84,21 @@ class Act(Protocol):
 
     async def __call__(self, nodes: Nodes, /) -> Mapping[str, Sequence[float]] | None:
         """Act."""
+
+
+def plans(suite: Suite, recipe: Recipe) -> list[Plan]:
+    """A plan for each of a suite's nodes."""
+    from sistasks.guest.plan import Plan
+
+    settings = recipe.settings
+    return [
+        Plan(
+            node=number, seed=settings.seed + number, tests=tuple(suite.tests),
+            iterations=settings.iterations if suite.iterations is None else suite.iterations,
+            aligned=recipe.machine.clock == "virtual", hold=suite.act is not None, programs=suite.programs,
+        )
+        for number in range(1, recipe.node_count(suite) + 1)
+    ]  # fmt: skip
 
 
 async def run_acted(

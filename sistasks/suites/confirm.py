@@ -16,6 +16,7 @@ from sistasks.layout import Layout
 from sistasks.session import SESSION_ID
 from sistasks.statistics.summary import summarise
 from sistasks.suites import registry
+from sistasks.suites.acted import plans, run_acted
 from sistasks.suites.distributed.config import configure
 from sistasks.suites.distributed.execute import execute
 from sistasks.suites.printed import take_printed
@@ -62,7 +63,7 @@ def measure_pairs(
     terminal.say(f"confirming with {pairs} pairs of fresh boots of both kernels")
     started = time.monotonic()
     try:
-        with terminal.nodes(recipe.settings.nodes if suite.network else 2 * pairs) as lines:
+        with terminal.nodes(recipe.settings.nodes if _together(suite) else 2 * pairs) as lines:
             found = asyncio.run(_run_pairs(recipe, suite, (before, recipe.machine), pairs, lines))
     finally:
         shutil.rmtree(layout.scratch / SESSION_ID, ignore_errors=True)
@@ -76,7 +77,7 @@ async def _run_pairs(
     layout = Layout(recipe.settings.output)
 
     async def boot(machine: Machine, pair: int, number: int, at_once: asyncio.Semaphore) -> Boot:
-        if suite.network:
+        if _together(suite):
             async with at_once:
                 return await _boot_cluster(recipe, suite, machine, pair, lines)
         cluster = Cluster(
@@ -95,7 +96,7 @@ async def _run_pairs(
 
     async def both(pair: int) -> tuple[Boot, Boot]:
         order = (0, 1) if pair % 2 == 0 else (1, 0)
-        at_once = asyncio.Semaphore(1 if suite.network else min(2, recipe.slots))
+        at_once = asyncio.Semaphore(1 if _together(suite) else min(2, recipe.slots))
         async with asyncio.TaskGroup() as group:
             boots = {
                 index: group.create_task(boot(machines[index], pair, 2 * pair + index + 1, at_once))
@@ -117,17 +118,35 @@ async def _run_pairs(
     return found
 
 
+def _together(suite: Suite) -> bool:
+    """Whether a boot is that of all its nodes."""
+    return suite.network or suite.act is not None
+
+
 async def _boot_cluster(recipe: Recipe, suite: Suite, machine: Machine, pair: int, lines: Observer) -> Boot:
-    """What a fresh cluster measures; of what each node measures itself, the median over nodes."""
+    """What fresh nodes measure together; of what each node measures itself, the median over nodes."""
     layout = Layout(recipe.settings.output)
     settings = replace(recipe.settings, seed=recipe.settings.seed + 1 + pair)
-    reports = await execute(
-        configure(settings, limit=recipe.timeout), machine=machine, template=None, logs=layout.logs / "confirm",
-        scratch=layout.scratch / SESSION_ID, session=SESSION_ID, slots=recipe.slots,
-        cores=recipe.found.host_cores, observer=lines,
-    )  # fmt: skip
+    if suite.act is not None:
+        cluster = Cluster(
+            machine=machine, template=None, logs=layout.logs / "confirm", scratch=layout.scratch / SESSION_ID,
+            session=SESSION_ID, slots=recipe.slots, timeout=recipe.timeout,
+        )  # fmt: skip
+        reports = await run_acted(
+            suite, suite.act, cluster, plans(suite, replace(recipe, settings=settings)), lines
+        )
+        take_printed(suite, [report.results for report in reports], registry.metrics(settings))
+    else:
+        reports = await execute(
+            configure(settings, limit=recipe.timeout), machine=machine, template=None, logs=layout.logs / "confirm",
+            scratch=layout.scratch / SESSION_ID, session=SESSION_ID, slots=recipe.slots,
+            cores=recipe.found.host_cores, observer=lines,
+        )  # fmt: skip
     whole, *nodes = (_values(report) for report in reports)
-    for metric in suite.own_metrics:
+    of_nodes = dict.fromkeys(
+        metric for values in nodes for metric, _ in values if (metric, "p50") not in whole
+    )
+    for metric in of_nodes if suite.act is not None else suite.own_metrics:
         for statistic in ("p50", "p95", "p99"):
             own = [values[metric, statistic] for values in nodes if (metric, statistic) in values]
             if own:

@@ -9,7 +9,7 @@ from sistasks.protocols.records import Findings
 from sistasks.suites.console.naming import metric_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from sistasks.cluster.nodes import NodeReport
     from sistasks.machine.results import GuestResults
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def take_printed(
-    suite: Suite, results: Iterable[GuestResults], metrics: Mapping[str, Metric]
+    suite: Suite, results: Sequence[GuestResults], metrics: Mapping[str, Metric]
 ) -> dict[str, Metric]:
     """Put what programs printed among the samples of each guest.
 
@@ -37,7 +37,11 @@ def take_printed(
         for test, lines in guest.lines.items():
             _read(guest, test, lines, known, metrics)
         guest.lines.clear()  # they are samples now
-    mine = {} if suite.act is None else {suite.act.__name__: suite.measures}
+    mine: dict[str, tuple[str, ...]] = {}
+    if suite.act is not None:
+        act = suite.act.__name__
+        given = [name for guest in results for name in guest.samples if name.startswith(f"{act}.")]
+        mine[act] = (*suite.measures, *given)
     for test, names in {**suite.tests, **mine}.items():
         for name in names:
             known.setdefault(name, metric_of(test, name, "", metrics))

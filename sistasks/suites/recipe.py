@@ -146,7 +146,7 @@ class Recipe:
             initramfs=guest.initramfs if guest else kernel.initramfs, agent=guest is not None,
             firmware=(firmware.code, firmware.vars) if firmware else None,
             results_line=guest.results_line if guest else "serial",
-            arguments=_arguments(settings, kernel), network=network and guest is not None,
+            arguments=_arguments(settings, kernel), network=network,
         )  # fmt: skip
         if kernel.talks and kernel.esp is None:
             # what an agent's kernel is told, too; it is no part of the kernel's identity

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from sistasks.errors import UsageError
+from sistasks.guest.plan import Plan
 from sistasks.kernels.table import nearest
 from sistasks.suites.console.naming import full_name
 from sistasks.suites.metrics import METRICS, Metric
@@ -155,6 +156,12 @@ def _with_programs(suite: Suite, programs: Mapping[str, Program]) -> Suite:
         tests[test] = tuple(dict.fromkeys(full_name(test, name) for name in needed))
     if not mine and suite.name not in _registered:
         return suite
+    try:
+        Plan(node=1, seed=2**31, tests=tuple(tests), iterations=10**6, programs=tuple(mine)).page()
+    except ValueError as error:
+        raise UsageError(
+            f"the suite {suite.name} has too many tests or arguments: {error}", "make two suites of it"
+        ) from error
     name = suite.act.__name__ if suite.act is not None else ""
     measures = tuple(full_name(name, metric) for metric in suite.measures)
     return replace(suite, tests=tests, programs=tuple(mine), measures=measures)

@@ -16,7 +16,6 @@ from sistasks.cluster.nodes import Cluster, NodeReport
 from sistasks.errors import KernelFailure, NodeError
 from sistasks.evidence import kernels
 from sistasks.files import write_atomically
-from sistasks.guest.plan import Plan
 from sistasks.history import exports, read
 from sistasks.history.clusters import cluster_sizes
 from sistasks.history.connection import prepare
@@ -26,7 +25,7 @@ from sistasks.layout import Layout
 from sistasks.machine import template as templates
 from sistasks.session import SESSION_ID, SESSION_STARTED
 from sistasks.suites import registry
-from sistasks.suites.acted import run_acted
+from sistasks.suites.acted import plans, run_acted
 from sistasks.suites.console.run import run_console
 from sistasks.suites.distributed.config import configure
 from sistasks.suites.distributed.execute import execute
@@ -84,14 +83,6 @@ def _run_nodes(suite: Suite, recipe: Recipe, terminal: Terminal) -> list[NodeRep
     if suite.network:
         return _run_cluster(recipe, template, terminal)
     count = recipe.node_count(suite)
-    iterations = settings.iterations if suite.iterations is None else suite.iterations
-    plans = [
-        Plan(
-            node=number, seed=settings.seed + number, tests=tuple(suite.tests), iterations=iterations,
-            aligned=recipe.machine.clock == "virtual", hold=suite.act is not None, programs=suite.programs,
-        )
-        for number in range(1, count + 1)
-    ]  # fmt: skip
     scratch = layout.scratch / SESSION_ID
     logs = layout.logs / f"boot-{recipe.machine.boot}" if suite.cold else layout.logs
     cluster = Cluster(
@@ -101,8 +92,8 @@ def _run_nodes(suite: Suite, recipe: Recipe, terminal: Terminal) -> list[NodeRep
     try:
         with terminal.nodes(count) as lines:
             if suite.act is not None:
-                return asyncio.run(run_acted(suite, suite.act, cluster, plans, lines))
-            return asyncio.run(cluster.run(plans, lines))
+                return asyncio.run(run_acted(suite, suite.act, cluster, plans(suite, recipe), lines))
+            return asyncio.run(cluster.run(plans(suite, recipe), lines))
     finally:
         # the folder above stays: another session may be about to make its own in it
         shutil.rmtree(scratch, ignore_errors=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from sistasks.errors import SistasksError
 from sistasks.history import read
 from sistasks.suites import registry
+from sistasks.suites.metrics import Metric
 from sistasks.suites.recipe import recipes
 
 if TYPE_CHECKING:
@@ -38,6 +40,9 @@ def show_kept(settings: Settings, terminal: Terminal, session_id: str = "") -> N
     """Show the latest run of each suite that this session did not run itself."""
     from sistasks.suites.table import results_table
 
+    metrics = dict(registry.metrics(settings))
+    for row in read.metrics_of(settings.db):  # and those that programs printed and nobody has described
+        metrics.setdefault(row.name, Metric(**asdict(row)))
     for suite in registry.suites(settings).values():
         for recipe, inputs in _inputs(suite, settings):
             run = read.latest_run(settings.db, suite.name, inputs, good=True)
@@ -45,4 +50,4 @@ def show_kept(settings: Settings, terminal: Terminal, session_id: str = "") -> N
                 continue
             how = f" ({recipe.machine.boot} boot)" if suite.cold else ""
             title = f"{suite.name}{how}: run {run.id} of {run.started_at:%Y-%m-%d %H:%M} holds, nothing has changed"
-            terminal.table(results_table(title, run.summaries, terminal.width))
+            terminal.table(results_table(title, run.summaries, terminal.width, metrics))

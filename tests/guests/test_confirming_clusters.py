@@ -41,7 +41,7 @@ def test_a_pair_is_two_fresh_clusters(
     settings = resolve(asked | {"arguments": "quiet nothing.at_all=1"}, {})
     (recipe,) = recipes(suite, settings)
     layout = Layout(settings.output)
-    kept = kernels.find(layout.kept_kernels(settings.db), kernel_id)
+    kept = kernels.find(layout.kept_kernels(settings.db), kernel_id, recipe.guest_sha256)
     assert kept is not None
     assert recipe.kernel_id != kernel_id
     with Terminal(settings, layout, io.StringIO()) as terminal:

@@ -56,7 +56,7 @@ bool program_known(const char *name)
 
 static void append(struct text *text, const char *line, size_t length)
 {
-    if (text->size + length + 1 > text->room) {
+    if (text->full || text->size + length + 1 > text->room) {
         text->full = true;
         return;
     }
@@ -118,7 +118,7 @@ static void on_child(int number)
 static void start(const struct plan *plan, const char *name, const int *ends, const sigset_t *mask)
 {
     static char values[PLAN_PAGE];
-    char key[NAME_ROOM + 40], path[NAME_ROOM + 16], node[32], seed[40], iterations[40];
+    char key[NAME_ROOM + 40], path[sizeof PROGRAMS + NAME_ROOM + 2], node[32], seed[40], iterations[40];
     char *arguments[ARGUMENTS_MAX + 2] = {path};
     char *environment[] = {node, seed, iterations, "PATH=" PROGRAMS, "HOME=/tmp", NULL};
     char *at = values;
