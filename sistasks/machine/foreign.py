@@ -31,6 +31,7 @@ class ForeignNode(Emulator):
         machine: what it is made of; without an agent.
         files: where its files are.
         session: the mark of this session, part of the process's name.
+        port: gives QEMU's end of this node's port of a switch, for machines with a network.
         on_console: told of all that the console says, as it comes: (the host's monotonic time in ns, bytes).
     """
 
@@ -41,12 +42,14 @@ class ForeignNode(Emulator):
         files: EmulatorFiles,
         *,
         session: str,
+        port: Callable[[int], socket.socket] | None = None,
         on_console: Callable[[int, bytes], None] = lambda _at, _data: None,
     ) -> None:
         super().__init__(f"node {number}", machine, files)
         self.number = number
         self.files = files
         self.session = session
+        self._port = port
         self.on_console = on_console
         self._keyboard: asyncio.WriteTransport | None = None
 
@@ -60,15 +63,21 @@ class ForeignNode(Emulator):
         with contextlib.ExitStack() as theirs:
             theirs.enter_context(qmp)
             console, console_end = open_keyboard(theirs)
+            inherited = [qmp.fileno(), console_end]
+            if self.machine.network and self._port is not None:
+                inherited.append(theirs.enter_context(self._port(self.number)).fileno())
             spec = NodeSpec(
                 machine=self.machine,
                 role=Role.COLD,
                 name=f"{MARK}-{self.session}-node-{self.number}",
                 qmp=qmp.fileno(),
                 console=console_end,
+                network=inherited[2] if len(inherited) > 2 else -1,
+                # as the switch knows it: no agent gives each node its own
+                mac=f"52:54:77:00:{self.number >> 8:02x}:{self.number & 0xFF:02x}",
                 firmware_log=self.files.firmware_log,
             )
-            self._spawn(command_line(spec), [qmp.fileno(), console_end])
+            self._spawn(command_line(spec), inherited, in_turn=self.machine.network)
         log = self._stack.enter_context(self.files.console.open("wb", buffering=0))
         self._console = Console(log, self._panicked, self.on_console)
         self._keyboard = await attend(console, self._console)

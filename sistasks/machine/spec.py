@@ -98,6 +98,7 @@ class NodeSpec:
         name: shown to QEMU; carries the mark by which leftovers are found.
         plan: the file that holds the plan's page; None without an agent.
         network: descriptor of a connected socket, the port of a switch, that QEMU inherits; -1 without one.
+        mac: its address there. Clones take the template's with its state: the agent then gives each its own.
         ram: the template's memory (template: written; clone: mapped private).
         qmp: descriptor of a connected socket that QEMU inherits.
         console, results: descriptors of pipes that QEMU inherits. Pipes, not sockets: a serial line writes byte by
@@ -114,6 +115,7 @@ class NodeSpec:
     console: int
     results: int = -1
     network: int = -1
+    mac: str = "52:54:77:00:00:00"
     ram: Path | None = None
     firmware_log: Path | None = None
 
@@ -190,8 +192,7 @@ def _network(spec: NodeSpec) -> list[str]:
         return []
     return [
         "-netdev", f"stream,id=network,server=off,addr.type=fd,addr.str={spec.network}",
-        # clones take the template's address with its state: the agent gives each its own
-        "-device", f"virtio-net-pci,netdev=network,romfile=,mac=52:54:77:00:00:00,addr={NETWORK_ADDRESS}",
+        "-device", f"virtio-net-pci,netdev=network,romfile=,mac={spec.mac},addr={NETWORK_ADDRESS}",
     ]  # fmt: skip
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sistasks.cluster.nodes import NodeReport
+from sistasks.cluster.switch import Switch
 from sistasks.errors import KernelFailure, NodeError, PoweredOff, SistasksError
 from sistasks.machine.emulator import EmulatorFiles
 from sistasks.machine.foreign import ForeignNode
@@ -80,21 +82,24 @@ async def execute(
     """
     logs.mkdir(parents=True, exist_ok=True)
     at_once = asyncio.Semaphore(count if asked.together else slots)
+    async with contextlib.AsyncExitStack() as stack:
+        switch = await stack.enter_async_context(Switch()) if machine.network else None
 
-    async def one(number: int) -> Spoken:
-        async with at_once:
-            name = f"node_{number}"
-            files = EmulatorFiles(
-                console=logs / f"{name}.log",
-                stderr=logs / f"{name}.qemu.log",
-                firmware_log=logs / f"{name}.firmware.log" if machine.firmware else None,
-            )
-            node = ForeignNode(number, machine, files, session=session)
-            return await _Conversation(asked, node, count, observer).hold(seed + number)
+        async def one(number: int) -> Spoken:
+            async with at_once:
+                name = f"node_{number}"
+                files = EmulatorFiles(
+                    console=logs / f"{name}.log",
+                    stderr=logs / f"{name}.qemu.log",
+                    firmware_log=logs / f"{name}.firmware.log" if machine.firmware else None,
+                )
+                port = switch.port if switch else None
+                node = ForeignNode(number, machine, files, session=session, port=port)
+                return await _Conversation(asked, node, count, observer).hold(seed + number)
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(number)) for number in range(1, count + 1)]
-    return [task.result() for task in tasks]
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(number)) for number in range(1, count + 1)]
+        return [task.result() for task in tasks]
 
 
 class _Conversation:
