@@ -1,6 +1,6 @@
-/* QEMU's virt: a PL011 at 0x09000000, PSCI by hvc.
- * Sources: ARM PL011 manual (DDI 0183); Arm PSCI (DEN 0022), 5.9 and 5.10; Arm architecture reference manual (DDI 0487),
- * D8.3 (translation tables), D13.2 (system registers). */
+/* QEMU's virt: a PL011 at 0x09000000, a GICv3 at 0x08000000, PSCI by hvc.
+ * Sources: ARM PL011 manual (DDI 0183); Arm GIC (IHI 0069), 12.9; Arm PSCI (DEN 0022), 5.9 and 5.10; Arm architecture
+ * reference manual (DDI 0487), D8.3 (translation tables), D13.2 (system registers). */
 #include "kernel.h"
 
 static volatile uint32_t *const serial = (volatile uint32_t *)0x09000000;
@@ -23,7 +23,9 @@ void serial_put(char c)
 
 int serial_get(void)
 {
-	return serial[FLAGS] & EMPTY ? -1 : (int)(serial[DATA] & 0xff);
+	while (serial[FLAGS] & EMPTY)
+		__asm__ volatile("wfi" ::: "memory"); /* ends with an interrupt, even one that is masked */
+	return (int)(serial[DATA] & 0xff);
 }
 
 /* -- the machine is ours ----------------------------------------------------------------------------------------- */
@@ -32,6 +34,23 @@ enum { BLOCK = 1, DEVICE = 0 << 2, NORMAL = 1 << 2, SHARED = 3 << 8, ACCESSED = 
 static const uint64_t never_run = 3ull << 53;
 static uint64_t table[512] __attribute__((aligned(4096)));
 extern const char vectors[];
+
+/* The serial line's interrupt (33) is to reach this processor, which never takes it. */
+static void hear_serial(void)
+{
+	enum { CONTROL_OF_ALL = 0, GROUP = 0x80 / 4 + 1, ENABLE = 0x100 / 4 + 1, BIT = 1 << (33 - 32) };
+	volatile uint32_t *gic = (volatile uint32_t *)0x08000000;
+	volatile uint64_t *route = (volatile uint64_t *)(0x08000000 + 0x6000);
+	gic[CONTROL_OF_ALL] = 0x12; /* affinity routing, group 1 */
+	gic[GROUP] |= BIT;
+	((volatile uint8_t *)gic)[0x400 + 33] = 0x80;
+	route[33] = 0;
+	gic[ENABLE] = BIT;
+	__asm__ volatile("msr S3_0_C4_C6_0, %0\n\t"  /* ICC_PMR_EL1: every priority */
+			 "msr S3_0_C12_C12_7, %1\n\t" /* ICC_IGRPEN1_EL1 */
+			 "isb" ::"r"(0xffull), "r"(1ull));
+	serial[INTERRUPTS] = 0x50; /* something came, and nothing more came */
+}
 
 void own_the_machine(void)
 {
@@ -53,6 +72,7 @@ void own_the_machine(void)
 			 "msr sctlr_el1, %4\n\tisb" ::"r"(system & ~1ull),
 			 "r"(attributes), "r"(control), "r"(table), "r"(system | 0x1005)
 			 : "memory");
+	hear_serial();
 }
 
 void trap(uint64_t syndrome, uint64_t where)
@@ -77,7 +97,7 @@ void *new_stack(void *end, void (*begin)(void))
 	return stack;
 }
 
-/* -- time ---------------------------------------------------------------------------------------------------------- */
+/* -- time -------------------------------------------------------------------------------------------------------- */
 
 uint64_t counter(void)
 {
@@ -93,7 +113,7 @@ uint64_t counter_hz(void)
 	return hz;
 }
 
-/* -- ends ------------------------------------------------------------------------------------------------------------ */
+/* -- ends -------------------------------------------------------------------------------------------------------- */
 
 static void psci(uint32_t function)
 {

@@ -8,7 +8,7 @@
 /* -- the architecture ------------------------------------------------------------------------------------------ */
 void serial_start(void);
 void serial_put(char);
-int serial_get(void); /* -1: nobody has typed */
+int serial_get(void); /* waits, and lets the host have its processor meanwhile */
 void own_the_machine(void); /* traps and page tables of our own instead of the firmware's */
 uint64_t counter(void);
 uint64_t counter_hz(void); /* takes some milliseconds where the processor does not know it */

@@ -1,6 +1,6 @@
 /* QEMU's q35: a 16550 at 0x3f8, ICH9's power management at 0x600, where OVMF puts it.
- * Sources: PC16550D data sheet; ACPI 6.5, 4.8.3 (power management timer, PM1 control); Intel SDM 3A, 4.5 (page tables),
- * 6.14 (traps in 64-bit mode); Intel ICH9 data sheet, 13.7.5 (reset control, port 0xcf9). */
+ * Sources: PC16550D and 8259A data sheets; ACPI 6.5, 4.8.3 (power management timer, PM1 control); Intel SDM 3A, 4.5
+ * (page tables), 6.14 (traps in 64-bit mode), 10.5 (local vectors); Intel ICH9 data sheet, 13.7.5 (port 0xcf9). */
 #include "kernel.h"
 
 enum { SERIAL = 0x3f8, PM_CONTROL = 0x604, PM_TIMER = 0x608, RESET = 0xcf9 };
@@ -31,7 +31,7 @@ void serial_start(void)
 	out8(SERIAL + 1, 0);
 	out8(SERIAL + 3, 0x03);
 	out8(SERIAL + 2, 0x01); /* queues */
-	out8(SERIAL + 4, 0x03);
+	out8(SERIAL + 4, 0x0b); /* its interrupt reaches the controller */
 }
 
 void serial_put(char c)
@@ -43,7 +43,10 @@ void serial_put(char c)
 
 int serial_get(void)
 {
-	return in8(SERIAL + 5) & 1 ? in8(SERIAL) : -1;
+	while (!(in8(SERIAL + 5) & 1))
+		/* an interrupt that comes before the halt is taken after it: `sti` works one instruction late */
+		__asm__ volatile("sti\n\thlt\n\tcli" ::: "memory");
+	return in8(SERIAL);
 }
 
 /* -- the machine is ours ----------------------------------------------------------------------------------------- */
@@ -53,18 +56,40 @@ struct gate {
 	uint32_t high, zero;
 };
 
-enum { TRAPS = 32, STUB = 16, PRESENT = 1, WRITABLE = 2, LARGE = 1 << 7, GIGABYTES = 4 };
-extern const char trap_stubs[];
-static struct gate gates[TRAPS];
+enum { TRAPS = 32, SERIAL_VECTOR = 36, GATES = SERIAL_VECTOR + 1, STUB = 16 };
+enum { PRESENT = 1, WRITABLE = 2, LARGE = 1 << 7, GIGABYTES = 4 };
+extern const char trap_stubs[], serial_interrupt[];
+static struct gate gates[GATES];
 static uint64_t top[512] __attribute__((aligned(4096))), middle[512] __attribute__((aligned(4096)));
 static uint64_t low[GIGABYTES][512] __attribute__((aligned(4096)));
 
+static void set_gate(int vector, const char *handler)
+{
+	uint64_t at = (uint64_t)handler;
+	gates[vector] = (struct gate){(uint16_t)at, 8, 0x8e00, (uint16_t)(at >> 16), (uint32_t)(at >> 32), 0};
+}
+
+/* The serial line's interrupt (4) and no other, by the old controllers, whose pin the local APIC passes on. */
+static void hear_serial(void)
+{
+	volatile uint32_t *apic = (volatile uint32_t *)0xfee00000;
+	static const uint8_t first[] = {0x20, 0x04, 0x01, 0xef}, second[] = {0x28, 0x02, 0x01, 0xff};
+	out8(0x20, 0x11); /* begins the four words: first vector, wiring, mode; then what is masked */
+	out8(0xa0, 0x11);
+	for (int i = 0; i < 4; i++) {
+		out8(0x21, first[i]);
+		out8(0xa1, second[i]);
+	}
+	apic[0xf0 / 4] = 0x1ff;  /* on */
+	apic[0x350 / 4] = 0x700; /* its pin 0 is an outer controller's */
+	out8(SERIAL + 1, 1);     /* received data interrupt */
+}
+
 void own_the_machine(void)
 {
-	for (int i = 0; i < TRAPS; i++) {
-		uint64_t stub = (uint64_t)(trap_stubs + i * STUB);
-		gates[i] = (struct gate){(uint16_t)stub, 8, 0x8e00, (uint16_t)(stub >> 16), (uint32_t)(stub >> 32), 0};
-	}
+	for (int i = 0; i < TRAPS; i++)
+		set_gate(i, trap_stubs + i * STUB);
+	set_gate(SERIAL_VECTOR, serial_interrupt);
 	struct { uint16_t limit; uint64_t base; } __attribute__((packed)) table = {sizeof gates - 1, (uint64_t)gates};
 	__asm__ volatile("lidt %0" ::"m"(table));
 	/* the first 4 GB in pages of 2 MB, each at its own address */
@@ -75,6 +100,7 @@ void own_the_machine(void)
 	}
 	top[0] = (uint64_t)middle | WRITABLE | PRESENT;
 	__asm__ volatile("mov %0, %%cr3" ::"r"(top) : "memory");
+	hear_serial();
 }
 
 void trap(uint64_t vector, uint64_t where)
@@ -93,7 +119,7 @@ void *new_stack(void *end, void (*begin)(void))
 	return stack;
 }
 
-/* -- time ---------------------------------------------------------------------------------------------------------- */
+/* -- time -------------------------------------------------------------------------------------------------------- */
 
 uint64_t counter(void)
 {
@@ -127,7 +153,7 @@ uint64_t counter_hz(void)
 	return hz;
 }
 
-/* -- ends ------------------------------------------------------------------------------------------------------------ */
+/* -- ends -------------------------------------------------------------------------------------------------------- */
 
 void crash(void)
 {
