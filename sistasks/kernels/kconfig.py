@@ -6,6 +6,7 @@ The format: Linux Documentation/kbuild/kconfig.rst and scripts/kconfig/confdata.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from dataclasses import dataclass
@@ -132,11 +133,12 @@ def _definitions(path: Path, heads: re.Pattern[str]) -> Iterable[tuple[str, int,
         return
     for number, line in enumerate(lines, 1):
         if match := heads.fullmatch(line):
-            depends = []
-            for inner in lines[number:]:
-                if _BLOCK_END.match(inner):
-                    break
-                word, _, condition = inner.strip().partition("depends on ")
-                if not word and condition:
-                    depends.append(condition.strip())
-            yield match[1], number, depends
+            # a line may go on in the next, the place it is at is told by the first
+            block = re.sub(r"\\\n\s*", "", "\n".join(lines[number:])).splitlines()
+            inner = itertools.takewhile(lambda line: not _BLOCK_END.match(line), block)
+            conditions = [line.strip().partition("depends on ") for line in inner]
+            yield (
+                match[1],
+                number,
+                [condition.strip() for word, _, condition in conditions if condition and not word],
+            )

@@ -66,7 +66,7 @@ class Tree:
         values = entry.values
         return cls(
             name=entry.name,
-            path=values["path"],
+            path=values["path"].resolve(),
             fragments=values.get("config", ()),
             base=values.get("base", _SMALL),
             added=values.get("make", ()),
