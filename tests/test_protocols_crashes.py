@@ -58,6 +58,16 @@ def test_complaints_have_their_place_and_change_no_status() -> None:
     assert reading.status == "pass"
 
 
+def test_what_did_not_come_after_a_complaint_is_told_with_it() -> None:
+    reader = reader_for(PROFILES["ktap"])
+    reader.feed(
+        0, b"KTAP version 1\n1..2\nok 1 a\nWARNING: x\nBUG: kernel NULL pointer dereference\nRIP: 0\n"
+    )
+    assert reader.overdue(300 * 10**9) == (
+        "test 2 of 2 of main did not come within 300 s; the kernel complained: BUG: kernel NULL pointer dereference"
+    )
+
+
 def test_linux_that_starts_again_has_fallen() -> None:
     boot = b"[    0.000000] Linux version 6.1.0 (a@b)\n[    0.1] KTAP version 1\n[    0.1] 1..2\n[    0.1] ok 1 a\n"
     reader = reader_for(PROFILES["ktap"])

@@ -110,7 +110,12 @@ class Reader:
             state = "the console has said nothing"
         else:
             state = self._watch.last_mark if self._profile.marks and not self._watch.up else ""
-            state = state or f"the last line is: {self._watch.tail}"
+            worst = next((crash.title for crash in self._watch.crashes if crash.kind != "warning"), "")
+            state = (
+                f"the kernel complained: {worst}"
+                if worst
+                else state or f"the last line is: {self._watch.tail}"
+            )
         if self._is_late(now):
             return f"{awaited} did not come within {self._profile.limit:g} s; {state}"
         if self._is_quiet(now):
