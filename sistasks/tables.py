@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sistasks.errors import UsageError
-from sistasks.kernels.table import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 
 class WrongValueError(ValueError):
@@ -93,6 +93,19 @@ def choice(*names: str) -> Callable[[object], str]:
         return value
 
     return read
+
+
+def table(value: object) -> dict[str, Any]:
+    """A table, whose keys somebody else knows."""
+    if not isinstance(value, dict):
+        raise WrongValueError("a table")
+    return value
+
+
+def nearest(name: str, names: Iterable[str], otherwise: str) -> str:
+    """A remedy: the name that was perhaps meant, else what is valid."""
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    return f"did you mean '{near[0]}'?" if near else otherwise
 
 
 def shown(value: object) -> str:

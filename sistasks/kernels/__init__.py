@@ -148,6 +148,7 @@ def provider(settings: Settings) -> Provider:
         UsageError: it is none of these.
     """
     from sistasks.kernels import table
+    from sistasks.tables import nearest
 
     name = settings.kernel
     if name == "debian":
@@ -170,9 +171,7 @@ def provider(settings: Settings) -> Provider:
     if not there(path):
         names = (*table.NAMES, *settings.kernels)
         otherwise = f"kernel is {', '.join(names)}, or the path of an image"
-        raise UsageError(
-            f"kernel={name}: no such kernel, no such file", table.nearest(name, names, otherwise)
-        )
+        raise UsageError(f"kernel={name}: no such kernel, no such file", nearest(name, names, otherwise))
     return ImageFile(path)
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from sistasks.errors import UsageError
 from sistasks.guest.plan import Plan
-from sistasks.kernels.table import nearest
 from sistasks.suites.console.naming import full_name
 from sistasks.suites.metrics import METRICS, Metric
 from sistasks.suites.suite import PERFORMANCE, SUITES, Suite
+from sistasks.tables import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
