@@ -233,7 +233,8 @@ def _status(results: Sequence[ResultRow], reports: Sequence[NodeReport]) -> tupl
     for status, word in (("fail", "failed"), ("error", "error")):
         for row in results:
             if row.status == status:
-                return word, f"node {row.node}, {row.test}: {row.message}"
+                # a test may have told all that it knows; the log has it
+                return word, f"node {row.node}, {row.test}: {row.message.partition(chr(10))[0]}"
     for report in reports:  # every test passed, and the kernel fell after its work
         if report.error is not None:
             return ("failed" if isinstance(report.error, KernelFailure) else "error"), report.error.problem

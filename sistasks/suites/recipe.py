@@ -152,7 +152,8 @@ class Recipe:
             # what an agent's kernel is told, too; it is no part of the kernel's identity
             base = replace(machine, agent=True).base_command_line()
             if kernel.profile.protocol == "ktap":
-                base += " kunit_shutdown=reboot"  # a kernel without it passes it over
+                # a kernel without them passes them over; after an oops KUnit would wait for minutes
+                base += " oops=panic kunit_shutdown=reboot"
             machine = replace(machine, arguments=(*base.split(), *machine.arguments))
         return cls(
             settings=settings, machine=machine, kernel=kernel, guest=guest, firmware=firmware, found=found
