@@ -222,6 +222,7 @@ def _python_parts() -> list[Part]:
 def _asked(settings: Settings) -> dict[str, str]:
     return {
         "arch": settings.arch,
+        "cpu": ARCHES[settings.arch].cpu,
         "qemu": settings.qemu,
         "accel": accelerator.asked(settings),
         "compiler": os.environ.get("CC", ""),

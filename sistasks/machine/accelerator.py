@@ -200,7 +200,7 @@ def _choose(arch: Arch, qemu: Qemu, image: Path, wish: str) -> Accelerator:
 
 def _key(arch: Arch, qemu: Qemu, wish: str, fault: str) -> str:
     # the device's state belongs to it: who was just put into the group of /dev/kvm need not reboot
-    parts = [_FORMAT, *qemu.identity, boot_id(), arch.name, wish, fault, payload.source_sha256(arch)]
+    parts = [_FORMAT, *qemu.identity, boot_id(), arch.name, arch.cpu, wish, fault, payload.source_sha256(arch)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
