@@ -70,7 +70,7 @@ class Kind:
 
 
 class _Refused(ValueError):
-    """The text is no value of this kind."""
+    """The text is no value of this kind; the message, if any, is a better remedy than the range."""
 
 
 def whole(low: int, high: int) -> Kind:
@@ -124,6 +124,21 @@ def choice(*names: str) -> Kind:
         return text
 
     return Kind(parse, "one of " + ", ".join(names))
+
+
+def architectures() -> Kind:
+    """One architecture, several, or `all`: their names with commas between."""
+
+    def parse(text: str) -> str:
+        names = [name.strip() for name in text.split(",")]
+        for name in names:
+            if name not in ARCHES and names != ["all"]:
+                words = [*ARCHES, *_OTHER_NAMES]
+                near = difflib.get_close_matches(name.lower(), words, n=1, cutoff=0.5)
+                raise _Refused(f"did you mean '{_OTHER_NAMES.get(near[0], near[0])}'?" if near else "")
+        return ",".join(dict.fromkeys(names))
+
+    return Kind(parse, f"one of {', '.join(ARCHES)}, several with commas, or all")
 
 
 def _parse_yes(text: str) -> bool:
@@ -191,7 +206,7 @@ class Settings:
     quiet: bool = _variable(False, YES_NO, "say only results and failures", env="SIS_QUIET")
     iterations: int = _variable(1000, whole(10, 1_000_000), "samples of each test on each node")
     arch: str = _variable(
-        host_arch(), choice(*ARCHITECTURES), "architecture of the nodes", shown="the host's"
+        host_arch(), architectures(), "architecture of the nodes; of several each in turn", shown="the host's"
     )
     kernel: str = _variable(
         "debian",
@@ -252,6 +267,10 @@ class Settings:
     """Metrics of `[tool.sistasks.metrics]`, by name (not itself a variable)."""
     programs: Mapping[str, Program] = field(default_factory=dict, hash=False)
     """Programs of `[tool.sistasks.programs]`, by name (not itself a variable)."""
+    matrix: tuple[str, ...] = ()
+    """The architectures that were asked for, if several; `arch` is then one of them (not itself a variable)."""
+    every_arch: bool = False
+    """`all` of them were asked for: those whose kernel cannot be had are passed over (not itself a variable)."""
 
 
 _FIELDS: Final = {item.name: item for item in dataclasses.fields(Settings) if item.metadata}
@@ -288,8 +307,9 @@ def _parse(name: str, text: str, origin: str) -> Any:
     kind: Kind = _FIELDS[name].metadata["kind"]
     try:
         return kind.parse(text)
-    except _Refused:
-        raise UsageError(f"{name}={_visible(text)}{origin} cannot be", f"{name} is {kind.range}") from None
+    except _Refused as refused:
+        remedy = str(refused) or f"{name} is {kind.range}"
+        raise UsageError(f"{name}={_visible(text)}{origin} cannot be", remedy) from None
 
 
 def _as_text(value: object) -> str:
@@ -346,9 +366,26 @@ def resolve(
         if name not in _FIELDS:
             _refuse_unknown(name, origin)
     values = {name: _parse(name, text, origin) for name, (text, origin) in texts.items()}
-    settings = Settings(**values, given=frozenset(values), **tables)
+    given = frozenset(values)
+    matrix, every = _matrix(values.get("arch", ""))
+    if matrix:
+        values["arch"] = matrix[0]
+    settings = Settings(**values, given=given, **tables, matrix=matrix, every_arch=every)
     _refuse_conflicts(settings)
     return settings
+
+
+def _matrix(asked: str) -> tuple[tuple[str, ...], bool]:
+    """(the architectures if there are several, whether all are meant); of all, the host's own first."""
+    if asked == "all":
+        return tuple(sorted(ARCHES, key=lambda name: name != host_arch())), True
+    names = tuple(asked.split(","))
+    return (names if len(names) > 1 else ()), False
+
+
+def each_architecture(settings: Settings) -> tuple[Settings, ...]:
+    """The settings for each architecture that was asked for, in order."""
+    return tuple(dataclasses.replace(settings, arch=name) for name in settings.matrix) or (settings,)
 
 
 # each with the module and the function that read it

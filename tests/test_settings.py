@@ -122,7 +122,7 @@ BAD = [
     ("seed", "-1", "a whole number from 0 to 2147483647"),
     ("verbose", "perhaps", "yes or no"),
     ("clone", "", "yes or no"),
-    ("arch", "sparc", "one of x86_64, arm64, arm, riscv64"),
+    ("arch", "sparc", "one of x86_64, arm64, arm, riscv64, several with commas, or all"),
     ("boot", "UEFI", "one of auto, uefi, direct"),
     ("accel", "xen", "one of auto, tcg, kvm, hvf"),
     ("clock", "sundial", "one of auto, virtual, wall"),

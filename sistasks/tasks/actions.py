@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from doit.exceptions import TaskError, TaskFailed
 
 from sistasks.errors import SistasksError
+from sistasks.tasks import matrix
 from sistasks.tasks.configuration import LAYOUT, SETTINGS
 from sistasks.tasks.interrupts import INTERRUPTED
 from sistasks.terminal import Terminal
@@ -28,31 +29,43 @@ _MACHINE: Final = _NO_ROOM | {
 }  # fmt: skip
 
 
-def action(step: Step) -> Callable[[Any], Any]:
+def action(step: Step, settings: Settings | None = None) -> Callable[[Any], Any]:
     """A doit action that runs a step.
 
-    Exit codes: an error's own; doit knows 1 (failed) and 2 (error), wrong usage and an interrupt leave at once.
+    Exit codes: an error's own; doit knows 1 (failed) and 2 (error), wrong usage and an interrupt leave at once. Of
+    several architectures an error ends only its own.
+
+    Args:
+        step: what to run.
+        settings: of an architecture; None: the step is the same for all.
     """
 
+    def failure(task: Any, error: SistasksError) -> Any:
+        return (settings is not None and matrix.end(settings, task.name, error)) or _failure(task.name, error)
+
     def run(task: Any) -> Any:
+        if settings is not None:
+            if matrix.has_ended(settings):
+                return True
+            matrix.note(settings)
         try:
-            _run(step)
+            _run(step, settings or SETTINGS)
         except SistasksError as error:
-            return _failure(task.name, error)
+            return failure(task, error)
         except OSError as error:
             if error.errno not in _MACHINE:
                 raise
-            return _failure(task.name, _refusal(error))
+            return failure(task, _refusal(error))
         return True
 
     run.__name__ = step.__name__
     return run
 
 
-def _run(step: Step) -> None:
-    with Terminal(SETTINGS, LAYOUT) as terminal:
+def _run(step: Step, settings: Settings) -> None:
+    with Terminal(settings, LAYOUT) as terminal:
         try:
-            step(SETTINGS, terminal)
+            step(settings, terminal)
         except (SistasksError, OSError) as error:
             terminal.log(str(error))
             raise
@@ -79,10 +92,13 @@ def _failure(task: str, error: SistasksError) -> TaskFailed | TaskError:
     sys.exit(error.exit_code)
 
 
-def fresh(check: Callable[[Settings], bool]) -> Callable[[], bool]:
+def fresh(check: Callable[[Settings], bool], settings: Settings) -> Callable[[], bool]:
     """An `uptodate` for doit from a check of ours."""
 
     def is_fresh() -> bool:
-        return check(SETTINGS)
+        found = not matrix.has_ended(settings) and check(settings)
+        if found:
+            matrix.note(settings)
+        return found
 
     return is_fresh

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sistasks import compare_steps, gate_steps, selfcheck_steps
 from sistasks.tasks.actions import action
 from sistasks.tasks.build import NO_CAPTURE
+from sistasks.tasks.matrix import for_each_architecture
+
+if TYPE_CHECKING:
+    from sistasks.settings import Settings
 
 
 def task_gate() -> dict[str, Any]:
@@ -24,10 +28,11 @@ def task_compare() -> dict[str, Any]:
     return {"actions": [action(compare_steps.compare)], "io": NO_CAPTURE}
 
 
-def task_selfcheck() -> dict[str, Any]:
+@for_each_architecture
+def task_selfcheck(settings: Settings) -> dict[str, Any]:
     """Measure the kernel against itself through the real gate: false alarms and noise."""
     return {
-        "actions": [action(selfcheck_steps.selfcheck)],
+        "actions": [action(selfcheck_steps.selfcheck, settings)],
         "task_dep": ["setup", "kernel", "guest", "template"],
         "io": NO_CAPTURE,
     }

@@ -7,6 +7,7 @@ import sqlite3
 import sys
 from typing import TYPE_CHECKING, Any
 
+from doit.exceptions import TaskFailed
 from doit.globals import Globals
 from doit.reporter import ConsoleReporter
 
@@ -34,6 +35,7 @@ class Reporter(ConsoleReporter):  # type: ignore[misc] # doit is untyped
     def __init__(self, outstream: Any, options: dict[str, Any]) -> None:
         super().__init__(outstream or sys.stdout, options)
         self._asked: set[str] = set()
+        self._code = 0
 
     def initialize(self, tasks: dict[str, Any], selected_tasks: list[str]) -> None:  # noqa: ARG002 - doit's signature
         """Remember what the person asked for, and let no failure to note it hide what happened."""
@@ -54,16 +56,24 @@ class Reporter(ConsoleReporter):  # type: ignore[misc] # doit is untyped
 
     def skip_uptodate(self, task: Any) -> None:
         """A task that was asked for and has nothing to do."""
-        if task.name in self._asked:
+        if not self._asked.isdisjoint((task.name, task.name.partition(":")[0])):
             self.write(f"{task.name}: up to date (doit -a {task.name} does it again)\n")
 
     def add_failure(self, task: Any, fail: Any) -> None:
         """A failure as its sentence; what is not an error of ours comes with its trace."""
+        self._code = max(self._code, 1 if isinstance(fail, TaskFailed) else 2)
         if fail.report:
             # a step that only serves another one has a name that doit list does not show
             sys.stderr.write(f"{task.name.lstrip('_')}: {fail.get_msg().rstrip()}\n")
 
     def complete_run(self) -> None:
-        """Only what doit itself could not do."""
+        """What doit itself could not do, and what became of each of several architectures."""
+        from sistasks.tasks import matrix  # which needs the configuration, and that the reporter
+
         for message in self.runtime_errors:
             sys.stderr.write(f"{message}\n")
+        lines, code = matrix.conclusion()
+        for line in lines:
+            self.write(f"{line}\n")
+        if code > 0:  # doit would leave with what it knows of
+            sys.exit(max(code, self._code))

@@ -9,61 +9,76 @@ from doit.exceptions import InvalidDodoFile
 
 from sistasks import steps, suite_steps
 from sistasks.errors import SistasksError
+from sistasks.tasks import matrix
 from sistasks.tasks.actions import action, fresh
 from sistasks.tasks.build import NO_CAPTURE
 from sistasks.tasks.configuration import SETTINGS
+from sistasks.tasks.matrix import for_each_architecture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sistasks.settings import Settings
 
-def _plan(name: str = "") -> suite_steps.Plan:
+
+def _plan(settings: Settings, name: str = "") -> suite_steps.Plan:
     try:
-        return suite_steps.plan(SETTINGS, name)
+        return suite_steps.plan(settings, name)
     except SistasksError as error:  # before anything happens; doit exits 3 on this exception
         raise InvalidDodoFile(str(error)) from error
 
 
-def _suite(name: str, *needs: str) -> dict[str, Any]:
+def _suite(settings: Settings, name: str, *needs: str) -> dict[str, Any]:
     step = update_wrapper(partial(suite_steps.run, name), suite_steps.run)
     step.__name__ = name
     return {
-        "actions": [action(step)],
-        "uptodate": [fresh(partial(suite_steps.is_up_to_date, name))],
-        "task_dep": ["setup", "kernel", "guest", *needs, *(["_programs"] if _plan(name).programs else [])],
+        "actions": [action(step, settings)],
+        "uptodate": [fresh(partial(suite_steps.is_up_to_date, name), settings)],
+        "task_dep": [
+            "setup",
+            "kernel",
+            "guest",
+            *needs,
+            *(["_programs"] if _plan(settings, name).programs else []),
+        ],
         "io": NO_CAPTURE,
     }
 
 
-def task_boot() -> dict[str, Any]:
+@for_each_architecture
+def task_boot(settings: Settings) -> dict[str, Any]:
     """Measure the stages of a cold boot, directly and through UEFI."""
-    return _suite("boot", "firmware")
+    return _suite(settings, "boot", "firmware")
 
 
-def task_performance() -> dict[str, Any]:
+@for_each_architecture
+def task_performance(settings: Settings) -> dict[str, Any]:
     """Measure context switch, memory allocation, inference and throughput on every node."""
-    firmware = ["firmware"] if steps.needs_firmware(SETTINGS) else []
-    return _suite("performance", *firmware, *(["template"] if SETTINGS.clone else []))
+    firmware = ["firmware"] if steps.needs_firmware(settings) else []
+    return _suite(settings, "performance", *firmware, *(["template"] if settings.clone else []))
 
 
-def task_distributed() -> dict[str, Any]:
+@for_each_architecture
+def task_distributed(settings: Settings) -> dict[str, Any]:
     """Let the nodes agree over a network that is broken: consensus, partitions, elections."""
-    firmware = ["firmware"] if steps.needs_firmware(SETTINGS) else []
-    task = _suite("distributed", *firmware)
+    firmware = ["firmware"] if steps.needs_firmware(settings) else []
+    task = _suite(settings, "distributed", *firmware)
     task["task_dep"] = ["_cluster", *task["task_dep"]]
     return task
 
 
-def task_programs() -> dict[str, Any]:
+@for_each_architecture
+def task_programs(settings: Settings) -> dict[str, Any]:
     """Run the programs of [tool.sistasks.programs] in the guest, and keep what they measure."""
-    return _suite("programs", *(["firmware"] if steps.needs_firmware(SETTINGS) else []))
+    return _suite(settings, "programs", *(["firmware"] if steps.needs_firmware(settings) else []))
 
 
-def task__programs() -> dict[str, Any]:
+@for_each_architecture
+def task__programs(settings: Settings) -> dict[str, Any]:
     """Pack the programs behind the guest."""
     return {
-        "actions": [action(steps.pack_programs)],
-        "uptodate": [fresh(steps.has_programs)],
+        "actions": [action(steps.pack_programs, settings)],
+        "uptodate": [fresh(steps.has_programs, settings)],
         "task_dep": ["guest"],
         "io": NO_CAPTURE,
     }
@@ -71,30 +86,38 @@ def task__programs() -> dict[str, Any]:
 
 def task__suites() -> Iterator[dict[str, Any]]:
     """Suites of dodo.py and of installed packages."""
-    for name, title in _plan().registered.items():
-        firmware = ["firmware"] if steps.needs_firmware(SETTINGS) else []
-        yield {**_suite(name, *firmware), "basename": name, "doc": title}
+    for name, title in _plan(SETTINGS).registered.items():
+        if len(matrix.ALL) > 1:
+            yield {"basename": name, "name": None, "doc": title}
+        matrix.EACH.add(name)
+        for settings in matrix.ALL:
+            firmware = ["firmware"] if steps.needs_firmware(settings) else []
+            task = matrix.subtask(_suite(settings, name, *firmware), settings)
+            yield {**task, "basename": name, "doc": title}
 
 
-def task__cluster() -> dict[str, Any]:
+@for_each_architecture
+def task__cluster(settings: Settings) -> dict[str, Any]:
     """Refuse what no cluster can be."""
-    return {"actions": [action(suite_steps.check_cluster)], "io": NO_CAPTURE}
+    return {"actions": [action(suite_steps.check_cluster, settings)], "io": NO_CAPTURE}
 
 
-def task_ktap() -> dict[str, Any]:
+@for_each_architecture
+def task_ktap(settings: Settings) -> dict[str, Any]:
     """Boot a kernel without our guest and read the tests that are built into it: KUnit, or another's KTAP."""
-    return _suite("ktap", *(["firmware"] if steps.needs_firmware(SETTINGS) else []))
+    return _suite(settings, "ktap", *(["firmware"] if steps.needs_firmware(settings) else []))
 
 
-def task_test() -> dict[str, Any]:
+@for_each_architecture
+def task_test(settings: Settings) -> dict[str, Any]:
     """Run all suites, then show the summary."""
     return {
-        "actions": [action(suite_steps.summary)],
+        "actions": [action(suite_steps.summary, settings)],
         "task_dep": [
             *("boot", "performance"),
-            *(["distributed"] if suite_steps.has_cluster(SETTINGS) else []),
-            *(["programs"] if _plan("programs").programs else []),
-            *_plan().registered,
+            *(["distributed"] if suite_steps.has_cluster(settings) else []),
+            *(["programs"] if _plan(settings, "programs").programs else []),
+            *_plan(settings).registered,
         ],
         "io": NO_CAPTURE,
     }
