@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sistasks.errors import UsageError
+from sistasks.kernels import esp
 from sistasks.layout import Layout
 from sistasks.session import SESSION_ID
 from sistasks.suites.console.execute import Asked, execute, metrics_of, tests_of
@@ -80,6 +81,8 @@ def run_console(
         together=suite.network,
         own=own,
     )
+    if recipe.kernel.esp is not None:
+        esp.ready(recipe.kernel)
     count = recipe.node_count(suite)
     with terminal.nodes(count) as lines:
         spoken = asyncio.run(
