@@ -8,6 +8,8 @@ import time
 from collections import deque
 from typing import IO, TYPE_CHECKING, Final
 
+from sistasks.protocols.lines import plain
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -18,8 +20,6 @@ _TAIL: Final = 20
 _SHOWN: Final = 400
 # at the start of a line, after the time stamp: a program that merely prints the words stays silent
 _PANIC: Final = re.compile(rb"^(?:\[[ 0-9.]+\](?:\[[ TC0-9]+\])? )?(Kernel panic - not syncing.*)")
-# control sequences (ECMA-48, 5.4: parameters, intermediates, one final byte), and single control characters
-_SIGNAL: Final = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Console(asyncio.Protocol):
@@ -82,12 +82,12 @@ class Console(asyncio.Protocol):
             self.log_problem = error.strerror or str(error)
 
     def _see(self, line: bytes) -> None:
-        text = _SIGNAL.sub("", line.decode("utf-8", "replace")).rstrip()
+        text = plain(line).rstrip()
         if text:
             self._lines.append(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
         match = _PANIC.match(line)
         if match and not self.panic:
-            self.panic = _SIGNAL.sub("", match[1].decode("utf-8", "replace")).rstrip()
+            self.panic = plain(match[1]).rstrip()
             self._on_panic(self.panic)
 
     def tail(self, lines: int = 10) -> str:
