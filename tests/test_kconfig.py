@@ -70,9 +70,13 @@ def test_definitions_are_found_wherever_they_are(tmp_path: Path) -> None:
     (tmp_path / "Kconfig").write_text(
         'config A\n\tbool "a"\n\tdepends on X || Y\n\thelp\n\t  more\n\tdepends on Z\n\nconfig AB\n\tdepends on NO\n'
     )
-    (tmp_path / "net" / "Kconfig.more").write_text("menuconfig A\n\tbool\nif X\n\tdepends on NO\nendif\n")
+    (tmp_path / "net" / "Kconfig.more").write_text(
+        "menuconfig A\n\tbool\nif X\nif Y\nendif\nconfig C\n\tdepends on Z\nendif\nconfig D\n"
+    )
     (tmp_path / "net" / "other").write_text("config B\n")
-    assert definitions(tmp_path, ["A", "B"]) == {
+    assert definitions(tmp_path, ["A", "B", "C", "D"]) == {
         "A": "Kconfig:1 depends on X || Y && Z; net/Kconfig.more:1",
         "B": "this tree has no such symbol",
+        "C": "net/Kconfig.more:6 depends on X && Z",
+        "D": "net/Kconfig.more:9",
     }

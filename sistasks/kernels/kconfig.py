@@ -131,14 +131,20 @@ def _definitions(path: Path, heads: re.Pattern[str]) -> Iterable[tuple[str, int,
         lines = path.read_text(errors="replace").splitlines()
     except OSError:
         return
+    around: list[str] = []  # conditions of the blocks that a line is in
     for number, line in enumerate(lines, 1):
-        if match := heads.fullmatch(line):
-            # a line may go on in the next, the place it is at is told by the first
+        word, _, condition = line.strip().partition(" ")
+        if word == "if":
+            around.append(condition.strip())
+        elif word == "endif" and around:
+            around.pop()
+        elif match := heads.fullmatch(line):
+            # a line may go on in the next; the place is that of the first
             block = re.sub(r"\\\n\s*", "", "\n".join(lines[number:])).splitlines()
             inner = itertools.takewhile(lambda line: not _BLOCK_END.match(line), block)
-            conditions = [line.strip().partition("depends on ") for line in inner]
+            parts = [line.strip().partition("depends on ") for line in inner]
             yield (
                 match[1],
                 number,
-                [condition.strip() for word, _, condition in conditions if condition and not word],
+                [*around, *(last.strip() for first, _, last in parts if last and not first)],
             )

@@ -39,11 +39,13 @@ _FIXED: Final = {
     "KBUILD_BUILD_VERSION": "1",
     # set, though empty: without it the release would end in `+` for every commit that has no tag
     "LOCALVERSION": "",
+    # the kernel's make takes LC_ALL back
     "LC_ALL": "C",
+    "LANG": "C",
 }
 # of the surroundings: what would change the build without our knowing
 _FOREIGN: Final = re.compile(
-    r"(MAKE.*|MFLAGS|K?BUILD_.*|KCONFIG_.*|K(C|A|CPP)FLAGS|ARCH|SUBARCH|CROSS_COMPILE.*|INSTALL_.*|V|O|C|W)"
+    r"(MAKE.*|MFLAGS|K?BUILD_.*|KCONFIG_.*|K(C|A|CPP)FLAGS|ARCH|SUBARCH|CROSS_COMPILE.*|INSTALL_.*|V|O|C|W|LC_.*|LANGUAGE)"
 )
 _ERROR: Final = re.compile(
     r"\berror\b:?|\bundefined reference\b|\bmultiple definition\b|No rule to make target|^\*\*\* |: not found|"
