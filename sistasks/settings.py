@@ -134,7 +134,7 @@ def architectures() -> Kind:
         for name in names:
             if name not in ARCHES and names != ["all"]:
                 words = [*ARCHES, *_OTHER_NAMES]
-                near = difflib.get_close_matches(name.lower(), words, n=1, cutoff=0.5)
+                near = difflib.get_close_matches(name.lower(), words, n=1)
                 raise _Refused(f"did you mean '{_OTHER_NAMES.get(near[0], near[0])}'?" if near else "")
         return ",".join(dict.fromkeys(names))
 
@@ -407,6 +407,10 @@ def _read_table(name: str, table: object, pyproject: Path) -> Mapping[str, Any]:
 def _refuse_conflicts(settings: Settings) -> None:
     if settings.verbose and settings.quiet:
         raise UsageError("verbose and quiet cannot be together", "set one of them")
+    for arch in each_architecture(settings):
+        without = ARCHES[arch.arch].without_firmware
+        if settings.boot == "uefi" and without and not settings.every_arch:
+            raise UsageError(f"boot=uefi cannot be with arch={arch.arch}", without)
     if settings.clock == "virtual" and settings.accel in {"kvm", "hvf"}:
         raise UsageError(
             f"clock=virtual cannot be with accel={settings.accel}",

@@ -188,7 +188,7 @@ ARM: Final = Arch(
     debian="armhf",
     debian_kernel="linux-image-armmp",
     probe=Probe(flags=("-marm", "-Wl,-Ttext=0x40200000")),
-    without_firmware="none for 32-bit arm can be fetched; boot=direct boots all of its kernels",
+    without_firmware="its firmware cannot be fetched: boot=direct boots its kernels, arch=arm64 has UEFI",
 )
 
 RISCV64: Final = Arch(
@@ -213,7 +213,7 @@ RISCV64: Final = Arch(
     debian_kernel="linux-image-riscv64",
     debian_since="trixie",
     probe=Probe(flags=("-Wl,-Ttext=0x80200000",)),
-    without_firmware="its kernels start from OpenSBI, which QEMU has built in: boot=direct",
+    without_firmware="its kernels start from OpenSBI, which QEMU has built in: boot=direct does that",
 )
 
 ARCHES: Final = {arch.name: arch for arch in (X86_64, ARM64, ARM, RISCV64)}

@@ -89,3 +89,22 @@ def test_stages_of_a_cold_boot(ready: tuple[Project, Arch], tmp_path: Path) -> N
     stages = dict(rows(db, "select metric, mean from summaries"))
     assert set(stages) == {"boot.firmware", "boot.kernel", "boot.userspace"}
     assert all(value > 0 for value in stages.values())
+
+
+def test_each_in_turn_in_one_session(ready: tuple[Project, Arch], tmp_path: Path) -> None:
+    project, arch = ready
+    if arch is not FOREIGN[0]:
+        pytest.skip("one pair is enough")
+    both = f"arch={host_arch()},{arch.name}"
+    words = (both, "nodes=2", "clock=virtual", f"db={tmp_path}/results.db", *SMALL)
+    done = project.doit("performance", *words, limit=200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-2:] == [f"{host_arch()}: done", f"{arch.name}: done"]
+    query = "select arch, session_id from runs join environments on environments.id = environment_id order by runs.id"
+    found = rows(tmp_path / "results.db", query)
+    assert [name for name, _ in found] == [host_arch(), arch.name]
+    assert len({session for _, session in found}) == 1
+    again = project.doit("performance", "gate", *words)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert again.stdout.count("up to date") == 2
+    assert again.stdout.count("has no baseline yet") == 2
