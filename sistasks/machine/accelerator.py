@@ -200,7 +200,8 @@ def _choose(arch: Arch, qemu: Qemu, image: Path, wish: str) -> Accelerator:
 
 def _key(arch: Arch, qemu: Qemu, wish: str, fault: str) -> str:
     # the device's state belongs to it: who was just put into the group of /dev/kvm need not reboot
-    parts = [_FORMAT, *qemu.identity, boot_id(), arch.name, arch.cpu, wish, fault, payload.source_sha256(arch)]
+    machine = [arch.name, arch.cpu, payload.source_sha256(arch)]
+    parts = [_FORMAT, *qemu.identity, boot_id(), *machine, wish, fault]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

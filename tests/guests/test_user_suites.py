@@ -1,4 +1,4 @@
-"""Programs of a user's in real guests, and suites of theirs: from the table to the history and the gate."""
+"""Programs and suites of a user's in real guests: from the table to the history and the gate."""
 
 from __future__ import annotations
 
