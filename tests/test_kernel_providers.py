@@ -121,6 +121,23 @@ class TestDebian:
         assert debian.symbols is None
         assert (debian.image.parent / f"System.map-{debian.release}").exists()
 
+    @pytest.mark.parametrize("package", ["linux-image-cloud-{arch}", "linux-image-{release}"])
+    def test_package_of_an_entry(self, debian: Kernel, folder: Path, tmp_path: Path, package: str) -> None:
+        # the tree that is here is the one that the package names: nothing is downloaded
+        shutil.copytree(folder, tmp_path / "out", copy_function=os.link)
+        name = package.replace("{release}", str(debian.release))
+        told: list[str] = []
+        kernel = DebianPackage(package=name).provide(asked(), tmp_path / "out", told.append)
+        assert kernel.sha256 == debian.sha256
+        assert told == [f"{debian.image.parent.parent.name} is already here"]
+        assert DebianPackage(package=name).describe(asked()) != DebianPackage(package="x").describe(asked())
+
+    @needs_apt
+    def test_package_without_a_kernel(self, tmp_path: Path) -> None:
+        with pytest.raises(FetchError, match="package hostname holds no kernel; kernel=host or kernel=PATH"):
+            DebianPackage(package="hostname").provide(asked(), tmp_path, silent)
+        assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
+
     def test_only_what_is_needed_is_kept(self, debian: Kernel, folder: Path) -> None:
         tree = debian.image.parent.parent
         assert {path.name for path in tree.iterdir()} == {"boot", "lib", "package.json"}

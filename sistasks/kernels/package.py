@@ -109,6 +109,8 @@ def _fetched(source: apt.Apt, package: str, folder: Path, log: Log) -> Path:
     try:
         source.run("apt-get", "-qq", "download", *packages, cwd=work)
         _unpack(sorted(work.glob("*.deb")), work / "all", work / "tree")
+        if not _images(work / "tree"):
+            raise FetchError(f"package {packages[0]} holds no kernel", INSTEAD)
         (work / "tree" / _RECORD).write_text(json.dumps({"files": files, **_measure(work / "tree")}))
         if tree.exists():
             shutil.rmtree(tree)
@@ -139,7 +141,7 @@ def _measure(tree: Path) -> dict[str, str | int]:
     """What tells a whole tree from one that lost something: the image's hash, how many files, their bytes."""
     images = _images(tree)
     if not images:
-        raise FetchError(f"the package in {tree.name} holds no kernel", INSTEAD)
+        raise FetchError(f"{tree} holds no kernel", INSTEAD)
     sizes = [
         (Path(folder) / name).lstat().st_size
         for folder, _, names in os.walk(tree)
