@@ -37,10 +37,12 @@ class Plan:
     Attributes:
         programs: the suite that was asked about runs programs of the user's.
         registered: suites of dodo.py and of installed packages: name -> what they are.
+        tested: what `test` runs beside our own suites.
     """
 
     programs: bool
     registered: dict[str, str]
+    tested: tuple[str, ...]
 
 
 def plan(settings: Settings, name: str = "") -> Plan:
@@ -57,7 +59,13 @@ def plan(settings: Settings, name: str = "") -> Plan:
 
     found = suites(settings)
     own = {suite.name: _line(suite) for suite in registered()}
-    return Plan(programs=name in found and bool(found[name].programs), registered=own)
+    # a kernel that talks on its console has no use for programs, and nobody acts on its nodes
+    entry = settings.kernels.get(settings.kernel)
+    talks = entry is not None and (
+        entry.console is not None or not entry.values.keys().isdisjoint({"esp", "initramfs"})
+    )
+    beside = () if talks else (*(["programs"] if "programs" in found else []), *own)
+    return Plan(programs=name in found and bool(found[name].programs), registered=own, tested=beside)
 
 
 def _line(suite: Suite) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from sistasks.errors import SistasksError
+from sistasks.errors import SistasksError, UsageError
 from sistasks.history import read
 from sistasks.suites import registry
 from sistasks.suites.metrics import Metric
@@ -44,7 +44,11 @@ def show_kept(settings: Settings, terminal: Terminal, session_id: str = "") -> N
     for row in read.metrics_of(settings.db):  # and those that programs printed and nobody has described
         metrics.setdefault(row.name, Metric(**asdict(row)))
     for suite in registry.suites(settings).values():
-        for recipe, inputs in _inputs(suite, settings):
+        try:
+            made = list(_inputs(suite, settings))
+        except UsageError:
+            continue  # it cannot be with this kernel, and so was not run
+        for recipe, inputs in made:
             run = read.latest_run(settings.db, suite.name, inputs, good=True)
             if run is None or run.session_id == session_id:
                 continue

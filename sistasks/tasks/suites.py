@@ -55,7 +55,9 @@ def task_boot(settings: Settings) -> dict[str, Any]:
 def task_performance(settings: Settings) -> dict[str, Any]:
     """Measure context switch, memory allocation, inference and throughput on every node."""
     firmware = ["firmware"] if steps.needs_firmware(settings) else []
-    return _suite(settings, "performance", *firmware, *(["template"] if settings.clone else []))
+    # with programs in its guest it has a template of its own
+    cloned = settings.clone and not _plan(settings, "performance").programs
+    return _suite(settings, "performance", *firmware, *(["template"] if cloned else []))
 
 
 @for_each_architecture
@@ -116,8 +118,7 @@ def task_test(settings: Settings) -> dict[str, Any]:
         "task_dep": [
             *("boot", "performance"),
             *(["distributed"] if suite_steps.has_cluster(settings) else []),
-            *(["programs"] if _plan(settings, "programs").programs else []),
-            *_plan(settings).registered,
+            *_plan(settings).tested,
         ],
         "io": NO_CAPTURE,
     }
