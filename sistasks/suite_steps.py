@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sistasks.protocols.profile import ConsoleProfile
     from sistasks.settings import Settings
     from sistasks.suites.suite import Suite
     from sistasks.terminal import Terminal
@@ -37,7 +38,7 @@ class Plan:
     Attributes:
         programs: the suite that was asked about runs programs of the user's.
         registered: suites of dodo.py and of installed packages: name -> what they are.
-        tested: what `test` runs beside our own suites.
+        tested: what `test` runs beside `boot`.
     """
 
     programs: bool
@@ -59,13 +60,26 @@ def plan(settings: Settings, name: str = "") -> Plan:
 
     found = suites(settings)
     own = {suite.name: _line(suite) for suite in registered()}
-    # a kernel that talks on its console has no use for programs, and nobody acts on its nodes
+    profile = _profile(settings)
+    if profile is None:
+        tested = ["performance", *(["distributed"] if has_cluster(settings) else [])]
+        tested += [*(["programs"] if "programs" in found else []), *own]
+    else:  # it has no use for programs, and nobody acts on its nodes
+        kinds = {test.of_cluster for test in profile.tests.values()}
+        tested = ["performance"] if False in kinds else []
+        tested += ["distributed"] if True in kinds and has_cluster(settings) else []
+        tested += ["ktap"] if profile.protocol in {"ktap", "lava"} else []
+    return Plan(programs=name in found and bool(found[name].programs), registered=own, tested=tuple(tested))
+
+
+def _profile(settings: Settings) -> ConsoleProfile | None:
+    """How the kernel talks on its console, if its entry says that it does."""
+    from sistasks.protocols.profile import PROFILES
+
     entry = settings.kernels.get(settings.kernel)
-    talks = entry is not None and (
-        entry.console is not None or not entry.values.keys().isdisjoint({"esp", "initramfs"})
-    )
-    beside = () if talks else (*(["programs"] if "programs" in found else []), *own)
-    return Plan(programs=name in found and bool(found[name].programs), registered=own, tested=beside)
+    if entry is None or (entry.console is None and entry.values.keys().isdisjoint({"esp", "initramfs"})):
+        return None
+    return entry.console or PROFILES["metric"]
 
 
 def _line(suite: Suite) -> str:
@@ -96,6 +110,6 @@ def summary(settings: Settings, terminal: Terminal) -> None:
     from sistasks.session import SESSION_ID
     from sistasks.suites.staleness import show_kept
 
-    if not has_cluster(settings):
+    if not has_cluster(settings) and _profile(settings) is None:
         terminal.say(f"distributed: skipped, nodes={settings.nodes} are too few to agree")
     show_kept(settings, terminal, SESSION_ID)

@@ -115,10 +115,6 @@ def task_test(settings: Settings) -> dict[str, Any]:
     """Run all suites, then show the summary."""
     return {
         "actions": [action(suite_steps.summary, settings)],
-        "task_dep": [
-            *("boot", "performance"),
-            *(["distributed"] if suite_steps.has_cluster(settings) else []),
-            *_plan(settings).tested,
-        ],
+        "task_dep": ["boot", *_plan(settings).tested],
         "io": NO_CAPTURE,
     }
