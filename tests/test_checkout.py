@@ -142,6 +142,24 @@ def test_in_a_hook_of_another_repository(
     assert seen(tree).commit == commit
 
 
+@pytest.mark.parametrize("git", [pytest.param(True, marks=needs_git), False])
+def test_what_we_write_into_the_tree_does_not_count(tree: LinuxTree, git: bool) -> None:
+    if git:
+        tree.commit("first")
+
+    def others() -> Checkout:
+        return look(tree.path, "Makefile", (tree.path / "target/out", tree.path / "results.db"))
+
+    before = others()
+    (tree.path / "target/out/build").mkdir(parents=True)
+    for name in ("target/out/build/x.o", "results.db", "results.db-wal"):
+        tree.change(name, "ours\n")
+        assert others() == before
+        assert seen(tree) != before
+    tree.change("target/sources.c", "theirs\n")
+    assert others() != before
+
+
 def test_no_git(tree: LinuxTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert seen(tree).commit == ""

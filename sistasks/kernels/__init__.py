@@ -164,7 +164,7 @@ def provider(settings: Settings) -> Provider:
 
         return DebianSource()
     if name in settings.kernels:
-        return table.provider(settings.kernels[name])
+        return table.provider(settings.kernels[name], (settings.output, settings.db))
     from sistasks.kernels.file import ImageFile
 
     path = _expanded(name)

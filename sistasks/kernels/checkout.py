@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 _GIT_SECONDS: Final = 120.0
@@ -38,20 +38,24 @@ class Checkout:
     dirty: bool = False
 
 
-def look(tree: Path, known_file: str) -> Checkout:
+def look(tree: Path, known_file: str, apart: Sequence[Path] = ()) -> Checkout:
     """The tree as it is now; nothing in it is written.
 
     Args:
         tree: the folder; may be a part of a repository.
         known_file: a file that git must know: where a repository around it ignores the tree, git cannot tell.
+        apart: what begins with one of these paths does not count, such as what we write into the tree ourselves.
 
     Raises:
         OSError: the tree cannot be read.
     """
-    return _by_git(tree, known_file) or Checkout(_digest(_every_file(tree)))
+    # as the tree's own files are named: one may be asked for through a link
+    prefixes = tuple(os.fspath(path.resolve()) for path in apart)
+    tree = tree.resolve()
+    return _by_git(tree, known_file, prefixes) or Checkout(_digest(_every_file(tree, prefixes)))
 
 
-def _by_git(tree: Path, known_file: str) -> Checkout | None:
+def _by_git(tree: Path, known_file: str, apart: tuple[str, ...]) -> Checkout | None:
     head = _git(tree, "rev-list", "--parents", "-n", "1", "HEAD")
     if head is None or _git(tree, "ls-files", "--error-unmatch", "--", known_file) is None:
         return None
@@ -60,11 +64,12 @@ def _by_git(tree: Path, known_file: str) -> Checkout | None:
     root = _git(tree, "rev-parse", "--show-cdup")
     if status is None or root is None or not _COMMIT.fullmatch(commit):
         return None
-    top = tree / os.fsdecode(root.strip())
-    changes = [os.fsdecode(entry) for entry in status.split(b"\0") if entry]
+    top = os.path.normpath(tree / os.fsdecode(root.strip()))
+    listed = [os.fsdecode(entry) for entry in status.split(b"\0") if entry]
+    changes = [entry for entry in listed if not f"{top}/{entry[3:]}".startswith(apart)]
     # `XY path`; what git does not know does not make the tree another than its commit
     dirty = any(not entry.startswith("??") for entry in changes)
-    lines = (f"{entry}\0{_state(top / entry[3:])}" for entry in sorted(changes))
+    lines = (f"{entry}\0{_state(f'{top}/{entry[3:]}')}" for entry in sorted(changes))
     return Checkout(_digest(iter([commit, *lines])), commit, parents.split(" ")[0], dirty)
 
 
@@ -82,7 +87,7 @@ def _git(tree: Path, *words: str) -> bytes | None:
     return done.out if done.code == 0 else None
 
 
-def _state(path: Path | str) -> str:
+def _state(path: str) -> str:
     try:
         status = os.lstat(path)
     except OSError:
@@ -90,13 +95,15 @@ def _state(path: Path | str) -> str:
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
-def _every_file(tree: Path) -> Iterator[str]:
+def _every_file(tree: Path, apart: tuple[str, ...] = ()) -> Iterator[str]:
     folders = [str(tree)]
     while folders:
         folder = folders.pop()
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
         for entry in entries:
+            if entry.path.startswith(apart):
+                continue
             if entry.is_dir(follow_symlinks=False):
                 if entry.name != ".git":
                     folders.append(entry.path)

@@ -194,8 +194,13 @@ class Named:
         )
 
 
-def provider(entry: Entry) -> Named:
-    """The provider of an entry."""
+def provider(entry: Entry, apart: tuple[Path, ...] = ()) -> Named:
+    """The provider of an entry.
+
+    Args:
+        entry: of the table.
+        apart: paths that are no sources, even where they lie among them: what we write ourselves.
+    """
     values = entry.values
     inner: Provider
     match entry.kind:
@@ -206,7 +211,7 @@ def provider(entry: Entry) -> Named:
         case "tree":
             from sistasks.kernels.tree import Tree
 
-            inner = Tree.from_entry(entry)
+            inner = Tree.from_entry(entry, apart)
         case "command":
             from sistasks.kernels.command import Command
 

@@ -51,6 +51,7 @@ class Tree:
         base: what they are put on: a target of make (`tinyconfig`, `defconfig`), or the path of a whole configuration.
         added: more words for make's command line, such as `LLVM=1`.
         known: the tree's state, where that is known without a look.
+        apart: paths that are no part of the sources, though they may lie among them: what we write ourselves.
     """
 
     name: str
@@ -59,9 +60,10 @@ class Tree:
     base: str | Path = _SMALL
     added: tuple[str, ...] = ()
     known: Checkout | None = None
+    apart: tuple[Path, ...] = ()
 
     @classmethod
-    def from_entry(cls, entry: Entry) -> Tree:
+    def from_entry(cls, entry: Entry, apart: tuple[Path, ...] = ()) -> Tree:
         """What an entry asks for."""
         values = entry.values
         return cls(
@@ -70,6 +72,7 @@ class Tree:
             fragments=values.get("config", ()),
             base=values.get("base", _SMALL),
             added=values.get("make", ()),
+            apart=apart,
         )
 
     @cached_property
@@ -83,7 +86,7 @@ class Tree:
         if self.known is not None:
             return self.known
         try:
-            return look(self.path, "Makefile")
+            return look(self.path, "Makefile", self.apart)
         except OSError as error:
             raise UsageError(
                 f"the kernel tree {self.path} cannot be read: {error.strerror}", "make it readable"
@@ -141,7 +144,8 @@ class Tree:
                 )  # fmt: skip
                 started = time.monotonic()
                 self._configure(run, arch)
-                log(f"building {self.name} for {arch.name} on {host_cpus()} processors: {build_log}")
+                cpus = f"{host_cpus()} processor{'s' * (host_cpus() > 1)}"
+                log(f"building {self.name} for {arch.name} on {cpus}: {build_log}")
                 with_modules = _modules_enabled(run.out)
                 run(Path(arch.linux_image).name, *(["modules"] if with_modules else []))
                 kernel = _publish(run, arch, folder, with_modules=with_modules)
