@@ -14,7 +14,7 @@ from sistasks.machine.results import GuestResults, TestOutcome
 from sistasks.settings import Settings
 from sistasks.suites import registry
 from sistasks.suites.metrics import METRICS
-from sistasks.suites.printed import take_printed
+from sistasks.suites.printed import samples_of, take_printed
 from sistasks.suites.suite import PERFORMANCE, SUITES, Suite
 
 SPIN = Program(name="spin", path="/x/spin", arguments=("5",), metrics=("latency",))
@@ -178,6 +178,13 @@ def test_a_line_that_cannot_be_taken_is_an_error(line: str) -> None:
     assert (guest.tests[0].status, guest.tests[0].message) == ("fail", ""), "its own end says more"
 
 
+def test_what_acts_on_nodes_sees_printed_samples_and_they_stay_to_be_taken() -> None:
+    guest = GuestResults(lines={"spin": ["METRIC latency=1 us", "METRIC calls=7"]}, samples={"a.b": [1]})
+    assert samples_of(guest) == {"a.b": [1], "spin.latency": [1000.0], "spin.calls": [7.0]}
+    assert guest.samples == {"a.b": [1]}
+    assert samples_of(guest) == samples_of(guest)
+
+
 def test_what_is_owed_has_a_record_though_it_never_came() -> None:
     _, metrics = printed("METRIC calls=7")
     assert metrics["spin.latency"].unit == ""
@@ -190,7 +197,8 @@ def test_the_users_word_is_kept_where_the_unit_is_the_same() -> None:
     guest = GuestResults(lines={"spin": ["METRIC latency=1 us"]})
     found = registry.suites(settings(SPIN))["programs"]
     assert take_printed(found, [guest], {"spin.latency": mine})["spin.latency"] is mine
-    guest = GuestResults(lines={"spin": ["METRIC latency=1 bytes"]})
+    guest = GuestResults(tests=[TestOutcome("spin", "pass", "")], lines={"spin": ["METRIC latency=1 bytes"]})
     metrics = take_printed(found, [guest], {"spin.latency": mine})
     assert guest.samples == {"spin.latency.bytes": [1.0]}, "other units are other metrics"
     assert metrics["spin.latency.bytes"].unit == "bytes"
+    assert guest.tests[0].message == "METRIC latency came in 'bytes', and spin.latency is described in 'ns'"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from sistasks.errors import KernelFailure, NodeError, SistasksError, UsageError
-from sistasks.machine.results import GuestResults, TestOutcome
 from sistasks.suites.console.naming import full_name
 
 if TYPE_CHECKING:
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from sistasks.cluster.nodes import Cluster, NodeReport, Observer
     from sistasks.guest.plan import Plan
     from sistasks.machine.node import Node
+    from sistasks.machine.results import GuestResults
     from sistasks.suites.recipe import Recipe
     from sistasks.suites.suite import Suite
 
@@ -68,7 +67,9 @@ class Nodes:
         Raises:
             NodeError, KernelFailure: it failed, or took longer than `limit`.
         """
-        return (await self._node(number).wait_done(self.limit)).samples
+        from sistasks.suites.printed import samples_of
+
+        return samples_of(await self._node(number).wait_done(self.limit))
 
     def _node(self, number: int) -> Node:
         if number not in self._nodes or number in self.killed:
@@ -141,6 +142,10 @@ async def run_acted(
 
 
 async def _act(suite: Suite, act: Act, stage: Nodes) -> tuple[GuestResults, SistasksError | None]:
+    import asyncio
+
+    from sistasks.machine.results import GuestResults, TestOutcome
+
     results = GuestResults(done=True)
     outcome = TestOutcome(act.__name__, "pass", "")
     begun = time.monotonic()
@@ -182,6 +187,7 @@ def _checked(suite: Suite, act: Act, given: Mapping[str, Sequence[float]]) -> di
 
 async def _report(node: Node, stage: Nodes, cluster: Cluster, started: float) -> NodeReport:
     from sistasks.cluster.nodes import NodeReport
+    from sistasks.machine.results import TestOutcome
 
     error: SistasksError | None = None
     if node.number not in stage.killed:

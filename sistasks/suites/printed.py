@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sistasks.protocols.metrics import Metrics
 from sistasks.protocols.records import Findings
-from sistasks.suites.console.naming import metric_of
+from sistasks.suites.console.naming import full_name, metric_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -48,6 +48,17 @@ def take_printed(
     return known
 
 
+def samples_of(guest: GuestResults) -> dict[str, list[float]]:
+    """Metric -> samples of a guest, those that programs printed among them; nothing is changed."""
+    found = dict(guest.samples)
+    for test, lines in guest.lines.items():
+        printed = Metrics(test, Findings())
+        for line in lines:
+            printed.line(line)
+        found |= {full_name(test, name): [*series.values] for name, series in printed.series().items()}
+    return found
+
+
 def own_metrics(suite: Suite, reports: Iterable[NodeReport], known: Mapping[str, Metric]) -> tuple[str, ...]:
     """What nodes gave that no test owes, beside what the suite says of that, in a fixed order."""
     came = {name for report in reports for name in report.results.samples if name in known}
@@ -64,6 +75,11 @@ def _read(
         found.line(line)
     for name, series in found.series().items():
         metric = metric_of(test, name, series.unit, metrics)
+        full = full_name(test, name)
+        if metric.name != full:
+            findings.add(
+                f"METRIC {name} came in '{series.unit}', and {full} is described in '{metrics[full].unit}'"
+            )
         known[metric.name] = metric
         guest.samples[metric.name] = list(series.values)
     said = findings.all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,8 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 from guest_project import DODO, Project, nodes_of, rows
 
+from sistasks.evidence import kernels
+from sistasks.extend import Nodes, suite
+from sistasks.layout import Layout
 from sistasks.machine.arch import ARCHES
-from sistasks.settings import host_arch
+from sistasks.settings import host_arch, resolve
+from sistasks.suites import registry
+from sistasks.suites.confirm import measure_pairs
+from sistasks.suites.recipe import recipes
+from sistasks.terminal import Terminal
 from sistasks.tools import find_compiler
 
 if TYPE_CHECKING:
@@ -227,3 +235,31 @@ def test_a_suite_that_acts_on_its_nodes(user: User) -> None:
     assert user.rows("select count(*) from runs where status = 'ok'") == [(2,)], (
         "another function is another suite"
     )
+
+
+async def poke(nodes: Nodes) -> dict[str, list[float]]:
+    samples = await nodes.done(1)
+    return {"value": [float(len(samples["bench.latency"]))]}
+
+
+def test_what_acts_on_nodes_is_confirmed_with_fresh_ones(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    (user.folder / "pyproject.toml").write_text(TABLE.format(name="bench", what=""))
+    (user.folder / "dodo.py").write_text(
+        DODO + "from sistasks.extend import suite\nsuite('quiet', tests=['bench'])\n"
+    )
+    user.good("quiet", "nodes=2", "clock=wall")
+    monkeypatch.chdir(user.folder)
+    monkeypatch.setattr(registry, "_registered", {})
+    suite("quiet", tests=["bench"], act=poke, measures=["value"])
+    asked = {"nodes": "2", "memory": "128M", "iterations": "50", "output": str(user.shared)}
+    settings = resolve(asked, {})
+    quiet = registry.find("quiet", settings)
+    (recipe,) = recipes(quiet, settings)
+    layout = Layout(settings.output)
+    kept = kernels.find(layout.kept_kernels(settings.db), recipe.kernel_id, recipe.guest_sha256)
+    assert kept is not None, "the guest with its programs is kept beside the kernel"
+    with Terminal(settings, layout, io.StringIO()) as terminal:
+        ((before, after),) = measure_pairs(recipe, quiet, kept, 1, terminal)
+    assert before.keys() == after.keys()
+    assert before["poke.value", "p50"] == 50
+    assert before["bench.latency", "p50"] > 0
