@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shlex
 import shutil
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from sistasks.machine.arch import Arch
     from sistasks.settings import Settings
 
-_COMPILE_SECONDS: Final = 120.0
+# zig builds its libraries at the first use for a target
+_COMPILE_SECONDS: Final = 600.0
 _APT_SECONDS: Final = 1800.0
 # dpkg finishes the package in hand; killed in the middle it leaves a system to repair
 _APT_PATIENCE: Final = 120.0
@@ -100,7 +103,7 @@ def find_compiler(arch: Arch) -> tuple[str, ...]:
     """A C compiler that really links static programs for the architecture.
 
     The environment's CC comes first if it can; then the architecture's own compilers, and on the
-    architecture itself the host's.
+    architecture itself the host's; at last zig, which brings all that it takes for any of them.
 
     Returns:
         The command: an absolute path, and what CC had after the program's name.
@@ -109,7 +112,9 @@ def find_compiler(arch: Arch) -> tuple[str, ...]:
         ToolMissing: none can; the detail has the first lines of each one that tried.
     """
     native = ("gcc", "cc", "clang") if arch.name == host_arch() else ()
+    zig = zig_program()
     names = [os.environ.get("CC", ""), *arch.compiler, *native]
+    names += [shlex.join([*zig, "cc", "-target", arch.zig])] if zig else []
     faults = []
     for name in dict.fromkeys(name for name in names if name.strip()):
         command, fault = _command(name)
@@ -119,9 +124,17 @@ def find_compiler(arch: Arch) -> tuple[str, ...]:
         faults.append(f"{name}: {fault}")
     raise ToolMissing(
         f"no C compiler here builds static programs for {arch.name}",
-        "run `doit setup`, or set CC to one that does",
+        "run `doit setup`, set CC to one that does, or pip install 'sistasks[zig]'",
         "\n".join(faults),
     )
+
+
+def zig_program() -> tuple[str, ...]:
+    """The command of zig: the wheel `ziglang` beside this package, else one in PATH; nothing if there is none."""
+    if importlib.util.find_spec("ziglang") is not None:
+        return (sys.executable, "-m", "ziglang")
+    found = shutil.which("zig")
+    return (found,) if found else ()
 
 
 def _command(text: str) -> tuple[tuple[str, ...], str]:

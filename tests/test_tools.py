@@ -45,6 +45,8 @@ def private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bin:
     made = Bin(tmp_path)
     monkeypatch.setenv("PATH", str(made.folder))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
+    # the wheel is found beside this Python, whatever PATH says
+    monkeypatch.setattr(tools, "zig_program", lambda: ())
     return made
 
 

@@ -11,12 +11,16 @@ class Probe:
     """How the probe's tiny guest (`probe/<name>.S`) is built and booted, and how QEMU ends if it succeeded.
 
     Attributes:
+        address: where it lies in memory.
         flags: for the compiler.
+        zig: zig's name of its target, where that is another one than the architecture's.
         devices: for QEMU; `trace` is the chardev that the letters go to.
         exit_code: QEMU's, after success.
     """
 
-    flags: tuple[str, ...]
+    address: int
+    flags: tuple[str, ...] = ()
+    zig: str = ""
     devices: tuple[str, ...] = ("-serial", "chardev:trace")
     exit_code: int = 0
 
@@ -109,7 +113,9 @@ X86_64: Final = Arch(
     debian="amd64",
     debian_kernel="linux-image-cloud-amd64",
     probe=Probe(
-        flags=("-m32", "-Wl,-Ttext=0x100000"),
+        address=0x100000,
+        flags=("-m32",),
+        zig="x86-linux-musl",
         devices=(
             *("-device", "isa-debugcon,iobase=0xe9,chardev=trace"),
             *("-device", "isa-debug-exit,iobase=0xf4"),
@@ -152,7 +158,7 @@ ARM64: Final = Arch(
     linux_image="arch/arm64/boot/Image",
     debian="arm64",
     debian_kernel="linux-image-cloud-arm64",
-    probe=Probe(flags=("-Wl,-Ttext=0x40200000",)),
+    probe=Probe(address=0x40200000),
     firmware_targets=("aarch64", "virt-"),
     firmware_places=(
         ("/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"),  # Debian, Ubuntu
@@ -187,7 +193,7 @@ ARM: Final = Arch(
     linux_image="arch/arm/boot/zImage",
     debian="armhf",
     debian_kernel="linux-image-armmp",
-    probe=Probe(flags=("-marm", "-Wl,-Ttext=0x40200000")),
+    probe=Probe(address=0x40200000, flags=("-marm",)),
     without_firmware="its firmware cannot be fetched: boot=direct boots its kernels, arch=arm64 has UEFI",
 )
 
@@ -212,7 +218,7 @@ RISCV64: Final = Arch(
     debian="riscv64",
     debian_kernel="linux-image-riscv64",
     debian_since="trixie",
-    probe=Probe(flags=("-Wl,-Ttext=0x80200000",)),
+    probe=Probe(address=0x80200000),
     without_firmware="its kernels start from OpenSBI, which QEMU has built in: boot=direct does that",
 )
 

@@ -20,6 +20,12 @@ _SOURCES: Final = Path(__file__).parent / "probe"
 _BUILD_SECONDS: Final = 60.0
 # firmware may talk on the same line before the payload does
 _MARK: Final = b"sis:"
+# everything in one section, which may be written: without the holes that page alignment makes
+_SCRIPT: Final = """SECTIONS {{
+    . = {address:#x};
+    .text : {{ *(.text .text.*) *(.rodata .rodata.* .data .data.*) *(.bss .bss.*) }}
+}}
+"""
 # all that a payload sends, in order
 LETTERS: Final = b"ecmlti"
 STEPS: Final = {
@@ -39,7 +45,9 @@ def source(arch: Arch) -> Path:
 
 def source_sha256(arch: Arch) -> str:
     """The hash of the payload's source and of how it is built and booted."""
-    return hashlib.sha256(source(arch).read_bytes() + repr(arch.probe).encode()).hexdigest()
+    return hashlib.sha256(
+        source(arch).read_bytes() + repr(arch.probe).encode() + _SCRIPT.encode()
+    ).hexdigest()
 
 
 def build(arch: Arch, compiler: Sequence[str], image: Path, *, defines: Sequence[str] = ()) -> None:
@@ -54,11 +62,14 @@ def build(arch: Arch, compiler: Sequence[str], image: Path, *, defines: Sequence
     Raises:
         NodeError: the compiler failed.
     """
+    script = image.with_suffix(".ld")
+    # the last one counts; other compilers have no such word
+    target = ["-target", arch.probe.zig] if arch.probe.zig and "-target" in compiler else []
     command: list[str | Path] = [
-        *compiler, *arch.probe.flags, *(f"-D{name}" for name in defines),
-        # -N: one segment that may be written, without the holes that page alignment makes
-        "-nostdlib", "-static", "-Wl,-N,--build-id=none", "-o", image, source(arch),
+        *compiler, *arch.probe.flags, *target, *(f"-D{name}" for name in defines),
+        "-nostdlib", "-static", f"-Wl,-T,{script}", "-Wl,--build-id=none", "-o", image, source(arch),
     ]  # fmt: skip
+    script.write_text(_SCRIPT.format(address=arch.probe.address), encoding="ascii")
     try:
         finished = run(command, limit=_BUILD_SECONDS)
     except OSError as error:
