@@ -112,7 +112,9 @@ def suites(settings: Settings) -> dict[str, Suite]:
                 nearest(program.suite, homes, "suite is one of " + ", ".join(homes)),
             )
         home = found[program.suite]
-        found[program.suite] = replace(home, tests={program.name: (), **home.tests})
+        found[program.suite] = replace(
+            home, tests={**home.tests, program.name: home.tests.get(program.name, ())}
+        )
     if not found[PROGRAMS.name].tests:
         del found[PROGRAMS.name]
     return {name: _with_programs(suite, settings.programs) for name, suite in found.items()}

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.guest
 
 # what it does is its first argument
 BENCH = r"""
+#include <dirent.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -70,6 +71,17 @@ int main(int count, char **arguments)
     }
     if (strcmp(what, "garble") == 0) {
         printf("METRIC latency=fast\n");
+    }
+    if (strcmp(what, "look") == 0) {
+        char path[300], name[32] = "";
+        int left = 0;
+        DIR *processes = opendir("/proc");
+        for (struct dirent *entry; (entry = readdir(processes)) != NULL; name[0] = 0) {
+            snprintf(path, sizeof path, "/proc/%s/comm", entry->d_name);
+            FILE *file = fopen(path, "r");
+            left += file != NULL && fgets(name, sizeof name, file) != NULL && strstr(name, "_daemon") != NULL;
+        }
+        printf("METRIC left=%d\n", left);
     }
     if (strcmp(what, "daemon") == 0 && fork() == 0) { /* nothing of it may be left for the next test */
         setsid();
@@ -139,6 +151,7 @@ def test_a_program_is_measured_judged_and_repeats_to_the_bit(user: User) -> None
 def test_however_a_program_ends_it_is_told(user: User) -> None:
     ends = ("fine", "exit", "crash", "hang", "garble", "daemon")
     table = "".join(TABLE.format(name=f"{n}_{what}", what=what) for n, what in enumerate(ends))
+    table += TABLE.format(name="6_look", what="look")
     missing = TABLE.format(name="a_missing", what="").replace("latency", "lateness")
     (user.folder / "pyproject.toml").write_text(table + missing)
     done = user.run("programs", "nodes=1")
@@ -154,8 +167,10 @@ def test_however_a_program_ends_it_is_told(user: User) -> None:
         "3_hang": ("fail", "it was still running after 2 s and was killed"),
         "4_garble": ("error", "METRIC 'latency=fast' is no number, left out"),
         "5_daemon": ("pass", ""),
+        "6_look": ("pass", ""),
         "a_missing": ("error", "not measured: a_missing.lateness"),
     }
+    assert user.rows("select mean from summaries where metric = '6_look.left'") == [(0.0,)], "it was ended"
     assert user.rows("select distinct count from samples where metric like '%latency'") == [(50,)], (
         "all were kept"
     )
