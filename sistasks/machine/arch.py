@@ -43,7 +43,8 @@ class Arch:
         repeat_arguments: what must be added for runs that repeat to the bit.
         compiler: programs that can build the agent, the best first (`{cc} -static`).
         zig: the target's name for `zig cc`, where no such program exists.
-        packages: per package manager, what `setup` installs: emulator, firmware, cross compiler.
+        packages: per package manager, what `setup` installs: emulator, firmware, a compiler with a C library (zig where
+            the distribution has none for this architecture).
         linux: what the kernel's own make calls it (`ARCH=`).
         linux_image: the image that QEMU boots, in the folder of a kernel's build.
         debian: Debian's name of the architecture.
@@ -106,7 +107,7 @@ X86_64: Final = Arch(
         "apt": ("qemu-system-x86", "ovmf", "gcc", "libc6-dev"),
         "dnf": ("qemu-system-x86-core", "edk2-ovmf", "gcc", "glibc-static"),
         "pacman": ("qemu-system-x86", "edk2-ovmf", "gcc"),
-        "brew": ("qemu", "x86_64-elf-gcc"),
+        "brew": ("qemu", "zig"),
     },
     linux="x86_64",
     linux_image="arch/x86/boot/bzImage",
@@ -150,9 +151,9 @@ ARM64: Final = Arch(
     zig="aarch64-linux-musl",
     packages={
         "apt": ("qemu-system-arm", "qemu-efi-aarch64", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"),
-        "dnf": ("qemu-system-aarch64-core", "edk2-aarch64", "gcc-aarch64-linux-gnu"),
+        "dnf": ("qemu-system-aarch64-core", "edk2-aarch64", "zig"),
         "pacman": ("qemu-system-aarch64", "edk2-aarch64", "aarch64-linux-gnu-gcc"),
-        "brew": ("qemu", "aarch64-elf-gcc"),
+        "brew": ("qemu", "zig"),
     },
     linux="arm64",
     linux_image="arch/arm64/boot/Image",
@@ -185,9 +186,9 @@ ARM: Final = Arch(
     zig="arm-linux-musleabihf",
     packages={
         "apt": ("qemu-system-arm", "gcc-arm-linux-gnueabihf", "libc6-dev-armhf-cross"),
-        "dnf": ("qemu-system-arm-core", "gcc-arm-linux-gnu"),
-        "pacman": ("qemu-system-arm", "arm-none-linux-gnueabihf-gcc"),
-        "brew": ("qemu", "arm-none-eabi-gcc"),
+        "dnf": ("qemu-system-arm-core", "zig"),
+        "pacman": ("qemu-system-arm", "zig"),
+        "brew": ("qemu", "zig"),
     },
     linux="arm",
     linux_image="arch/arm/boot/zImage",
@@ -209,9 +210,9 @@ RISCV64: Final = Arch(
     zig="riscv64-linux-musl",
     packages={
         "apt": ("qemu-system-misc", "gcc-riscv64-linux-gnu", "libc6-dev-riscv64-cross"),
-        "dnf": ("qemu-system-riscv-core", "gcc-riscv64-linux-gnu"),
+        "dnf": ("qemu-system-riscv-core", "zig"),
         "pacman": ("qemu-system-riscv", "riscv64-linux-gnu-gcc"),
-        "brew": ("qemu", "riscv64-elf-gcc"),
+        "brew": ("qemu", "zig"),
     },
     linux="riscv",
     linux_image="arch/riscv/boot/Image",
