@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sistasks import tools
 from sistasks.errors import SistasksError, ToolMissing
 from sistasks.files import write_atomically
+from sistasks.kinds import host_cpus
 from sistasks.machine import accelerator, qemu
 from sistasks.machine.accelerator import Accelerator
 from sistasks.machine.arch import ARCHES
-from sistasks.settings import host_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sistasks.errors import ToolMissing
+from sistasks.kinds import host_arch
 from sistasks.machine import qemu
 from sistasks.programs import run
-from sistasks.settings import host_arch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sistasks.guest.build import AGENT
+from sistasks.kinds import host_arch
 from sistasks.machine.arch import ARCHES
-from sistasks.settings import host_arch
 from sistasks.tools import find_compiler
 
 if TYPE_CHECKING:

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from sistasks import tools
 from sistasks.errors import NodeError, ToolMissing, UsageError
+from sistasks.kinds import host_arch
 from sistasks.machine import accelerator, payload, qemu
 from sistasks.machine.accelerator import Accelerator, Attempt, probe
 from sistasks.machine.arch import ARCHES, ARM64, X86_64, Arch
 from sistasks.machine.qemu import Qemu
-from sistasks.settings import Settings, host_arch, resolve
+from sistasks.settings import Settings, resolve
 
 HOST = ARCHES[host_arch()]
 FOREIGN = X86_64 if HOST is not X86_64 else ARM64

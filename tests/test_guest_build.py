@@ -13,8 +13,8 @@ from sistasks.files import sha256_of
 from sistasks.guest import build as guest_build
 from sistasks.guest.build import Guest, build, compile_agent, sources
 from sistasks.guest.initramfs import character_device, directory, file, pack
+from sistasks.kinds import host_arch
 from sistasks.machine.arch import ARCHES
-from sistasks.settings import host_arch
 from sistasks.tools import find_compiler
 
 HOST = ARCHES[host_arch()]

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from sistasks.errors import UsageError
+from sistasks.kinds import host_arch
 from sistasks.machine.arch import ARCHES
-from sistasks.settings import Settings, each_architecture, host_arch, resolve
+from sistasks.settings import Settings, each_architecture, resolve
 
 
 def read(**values: str) -> Settings:

@@ -12,17 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sistasks.errors import UsageError
-from sistasks.settings import (
-    MIB,
-    Settings,
-    host_arch,
-    host_cpus,
-    host_memory,
-    names,
-    resolve,
-    show_size,
-    variable_table,
-)
+from sistasks.kinds import MIB, host_arch, host_cpus, host_memory, show_size
+from sistasks.settings import Settings, names, resolve, variable_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

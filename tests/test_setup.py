@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from sistasks import tools
 from sistasks.distributions import Part
 from sistasks.errors import ToolMissing
+from sistasks.kinds import host_arch, host_cpus
 from sistasks.machine import accelerator
 from sistasks.machine.arch import ARCHES
-from sistasks.settings import Settings, host_arch, host_cpus, resolve
+from sistasks.settings import Settings, resolve
 from sistasks.setup import SetupRecord, current, host_cpu, load, setup
 
 HOST = ARCHES[host_arch()]

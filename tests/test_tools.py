@@ -10,8 +10,9 @@ import pytest
 
 from sistasks import tools
 from sistasks.errors import ToolMissing
+from sistasks.kinds import host_arch
 from sistasks.machine.arch import ARCHES, ARM64, RISCV64, X86_64
-from sistasks.settings import host_arch, resolve
+from sistasks.settings import resolve
 
 HOST = ARCHES[host_arch()]
 FOREIGN = RISCV64 if HOST is not RISCV64 else ARM64

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from sistasks.errors import UsageError
 from sistasks.guest import initramfs
 from sistasks.guest.programs import Program, archive, elf_problem, programs, read
+from sistasks.kinds import host_arch
 from sistasks.machine.arch import ARCHES
-from sistasks.settings import host_arch
 from sistasks.tools import find_compiler
 
 ROOM = 64 << 20

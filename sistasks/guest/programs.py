@@ -18,8 +18,8 @@ from sistasks import tables
 from sistasks.errors import GuestBuildError, UsageError
 from sistasks.files import write_atomically
 from sistasks.guest import initramfs
+from sistasks.kinds import show_size
 from sistasks.machine.arch import ARCHES
-from sistasks.settings import show_size
 from sistasks.tables import Key, WrongValueError
 
 if TYPE_CHECKING:

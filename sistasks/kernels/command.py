@@ -155,7 +155,7 @@ def _split(command: str, name: str) -> tuple[str, ...]:
 
 def _machine(table: Mapping[str, object], arch: str, name: str) -> dict[str, Any]:
     """What an entry says of nodes: keys for all architectures, and tables for one."""
-    from sistasks.settings import ARCHITECTURES, MIB, host_memory, size
+    from sistasks.kinds import ARCHITECTURES, MIB, host_memory, size
     from sistasks.tables import nearest
 
     own = table.get(arch, {})

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from sistasks.errors import KernelImageError
-from sistasks.settings import ARCHITECTURES
+from sistasks.kinds import ARCHITECTURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

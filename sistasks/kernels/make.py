@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from sistasks import tools
 from sistasks.errors import KernelFailure, SistasksError, ToolMissing
+from sistasks.kinds import host_arch, host_cpus
 from sistasks.programs import run
-from sistasks.settings import host_arch, host_cpus
 
 if TYPE_CHECKING:
     from pathlib import Path

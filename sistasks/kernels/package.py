@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 from sistasks.errors import FetchError, SistasksError
 from sistasks.files import locked
 from sistasks.kernels import Kernel, apt, describe_image, sha256, there
+from sistasks.kinds import host_arch
 from sistasks.machine.arch import ARCHES
-from sistasks.settings import host_arch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

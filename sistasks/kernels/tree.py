@@ -23,8 +23,8 @@ from sistasks.errors import KernelFailure, SistasksError, ToolMissing, UsageErro
 from sistasks.files import locked, write_atomically
 from sistasks.kernels import Kernel, describe_image, kconfig, make, sha256, there
 from sistasks.kernels.checkout import Checkout, look
+from sistasks.kinds import host_cpus
 from sistasks.machine.arch import ARCHES
-from sistasks.settings import host_cpus
 
 if TYPE_CHECKING:
     from sistasks.kernels import Log

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sistasks.errors import NodeError, UsageError
 from sistasks.files import write_atomically
+from sistasks.kinds import host_arch
 from sistasks.machine import payload
-from sistasks.settings import host_arch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sistasks.errors import KernelFailure, NodeError, PoweredOff
-from sistasks.settings import show_size
+from sistasks.kinds import show_size
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,14 +14,15 @@ from sistasks.files import sha256_of
 from sistasks.firmware import Firmware, has_uefi
 from sistasks.guest.build import Guest
 from sistasks.kernels import Kernel
+from sistasks.kinds import show_size
 from sistasks.layout import Layout, kernel_key
 from sistasks.machine.arch import ARCHES
 from sistasks.machine.spec import Machine
 from sistasks.protocols.profile import PROFILES
-from sistasks.settings import Settings, show_size
 
 if TYPE_CHECKING:
     from sistasks.protocols.profile import ConsoleProfile
+    from sistasks.settings import Settings
     from sistasks.suites.suite import Suite
 
 # what a template and a run depend on besides their inputs: raised when the machine's make-up changes

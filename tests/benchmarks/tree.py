@@ -17,8 +17,9 @@ import time
 from pathlib import Path
 
 from sistasks.kernels import make, tree
+from sistasks.kinds import host_arch, host_cpus
 from sistasks.machine.arch import ARCHES
-from sistasks.settings import host_arch, host_cpus, resolve
+from sistasks.settings import resolve
 
 CHANGED = "kernel/fork.c"
 

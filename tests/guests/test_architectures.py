@@ -10,8 +10,9 @@ import pytest
 from guest_project import SMALL, Project, rows
 
 from sistasks import tools
+from sistasks.kinds import host_arch
 from sistasks.machine.arch import ARCHES
-from sistasks.settings import host_arch, resolve
+from sistasks.settings import resolve
 
 if TYPE_CHECKING:
     from sistasks.machine.arch import Arch

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from guest_project import DODO, SMALL, Project, rows
 
-from sistasks.settings import host_arch
+from sistasks.kinds import host_arch
 
 TREE = os.environ.get("LINUX_TREE", "")
 ENTRY = '[tool.sistasks.kernels.mine]\nkind = "tree"\npath = "linux"\nconfig = "my.config"\n'

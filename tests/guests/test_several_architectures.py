@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sistasks import tools
+from sistasks.kinds import host_arch
 from sistasks.machine.arch import ARCHES, ARM64
-from sistasks.settings import host_arch, resolve
+from sistasks.settings import resolve
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,9 +12,10 @@ from guest_project import DODO, Project, nodes_of, rows
 
 from sistasks.evidence import kernels
 from sistasks.extend import Nodes, suite
+from sistasks.kinds import host_arch
 from sistasks.layout import Layout
 from sistasks.machine.arch import ARCHES
-from sistasks.settings import host_arch, resolve
+from sistasks.settings import resolve
 from sistasks.suites import registry
 from sistasks.suites.confirm import measure_pairs
 from sistasks.suites.recipe import recipes
