@@ -30,11 +30,19 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return made
 
 
+@pytest.fixture(scope="module")
+def apart(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project of a module's own, for what others must not find in theirs: kernels of other architectures."""
+    folder = tmp_path_factory.mktemp("apart")
+    (folder / "dodo.py").write_text(DODO)
+    return Project(folder)
+
+
 @pytest.fixture(autouse=True)
 def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """Whatever a test does: no node of the project outlives it."""
     yield
-    if "project" in request.fixturenames:
-        folder: Path = request.getfixturevalue("project").folder
+    for name in {"project", "apart"} & set(request.fixturenames):
+        folder: Path = request.getfixturevalue(name).folder
         assert nodes_of(folder) == []
         assert not list(folder.glob("target/testing/run/*"))

@@ -33,17 +33,17 @@ def samples(db: Path) -> dict[tuple[int, str], bytes]:
 
 
 @pytest.fixture(scope="module", params=FOREIGN, ids=lambda arch: str(arch.name))
-def ready(request: pytest.FixtureRequest, project: Project) -> tuple[Project, Arch]:
+def ready(request: pytest.FixtureRequest, apart: Project) -> tuple[Project, Arch]:
     """The project, with a guest for an architecture of which this machine has all that it takes."""
     arch: Arch = request.param
     settings = resolve({"arch": arch.name}, environ={}, pyproject=Path("/nonexistent"))
     for part in tools.missing(arch, settings):
         pytest.skip(part.error.problem)
-    done = project.doit("guest", f"arch={arch.name}", *SMALL, limit=200)
+    done = apart.doit("guest", f"arch={arch.name}", *SMALL, limit=200)
     if done.returncode == 2 and any(words in done.stderr for words in NO_KERNEL):
         pytest.skip(done.stderr.splitlines()[0])
     assert done.returncode == 0, done.stdout + done.stderr
-    return project, arch
+    return apart, arch
 
 
 def run(project: Project, arch: Arch, db: Path, clock: str) -> None:

@@ -42,10 +42,10 @@ def test_the_probe(arch: Arch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arch", ARCHES.values(), ids=lambda arch: str(arch.name))
-def test_an_agent_that_measures(arch: Arch, project: Project, tmp_path: Path) -> None:
+def test_an_agent_that_measures(arch: Arch, apart: Project, tmp_path: Path) -> None:
     db = tmp_path / "results.db"
     words = ("performance", "nodes=1", f"arch={arch.name}", f"db={db}", "clock=virtual", *SMALL)
-    done = project.doit(*words, limit=900, CC=shlex.join(zig(arch)))
+    done = apart.doit(*words, limit=900, CC=shlex.join(zig(arch)))
     if arch.name != host_arch() and done.returncode == 2 and "setup: " in done.stderr + done.stdout:
         pytest.skip("no emulator")
     assert done.returncode == 0, done.stdout + done.stderr
