@@ -214,6 +214,15 @@ class Arena:
         Raises:
             NodeError: they do not get ready, or do not hear it.
         """
+        await self.get_ready(test, limit)
+        await self.start()
+
+    async def get_ready(self, test: str, limit: float) -> None:
+        """Wait until all nodes alive are ready for a test: what is counted from here on is the test's.
+
+        Raises:
+            NodeError: they do not get ready.
+        """
         self.test = test
 
         def ready(number: int) -> bool:
@@ -224,6 +233,13 @@ class Arena:
             raise NodeError(
                 f"node {late} does not get ready for {test}", f"see {self.nodes[late].files.console}"
             )
+
+    async def start(self) -> None:
+        """Let the nodes begin.
+
+        Raises:
+            NodeError: one does not hear it.
+        """
         await self.command(f"start {round(self.timeout * 1000)}")
 
     async def finish(self, limit: float) -> None:

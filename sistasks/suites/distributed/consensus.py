@@ -37,8 +37,9 @@ async def consensus(arena: Arena, *, cores: int) -> Outcome:
     """
     config = arena.config
     outcome = Outcome("consensus")
-    await arena.begin("consensus", config.limit)
+    await arena.get_ready("consensus", config.limit)
     before = await work(arena)
+    await arena.start()
     started = time.monotonic()
     breaking = asyncio.create_task(_break_network(arena, outcome))
     try:

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 async def network(arena: Arena) -> Outcome:
     """Let every node ask its neighbour for echoes; the nodes measure."""
     outcome = Outcome("network")
-    await arena.begin("network", arena.config.limit)
+    await arena.get_ready("network", arena.config.limit)
     before = await work(arena)
     started = time.monotonic()
+    await arena.start()
 
     def ready(number: int) -> bool:
         return any(
