@@ -393,5 +393,11 @@ def recipes(suite: Suite, settings: Settings) -> list[Recipe]:
         return [Recipe.load(settings)]
     direct = Recipe.load(settings, uefi=False)
     if direct.guest is None:
+        profile = direct.kernel.profile
+        if direct.machine.clock == "virtual" and (profile.marks or profile.ready):
+            raise UsageError(
+                f"clock=virtual cannot be with the stages of booting of kernel={direct.kernel.name}",
+                "they are timed by the host, when the console tells them: clock=wall",
+            )
         return [direct]
     return [direct, Recipe.load(settings, uefi=True)] if has_uefi(direct.machine.arch) else [direct]

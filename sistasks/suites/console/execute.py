@@ -144,7 +144,10 @@ class _Conversation:
             tail = node.console_tail()
         reader = self._reader or reader_for(self._asked.profile, tests=self._asked.tests, started=began)
         reading = reader.result(why)
-        found = heard(reading, self._asked.profile, boot=self._asked.boot, started=began, own=self._asked.own)
+        found = heard(
+            reading, self._asked.profile, boot=self._asked.boot, started=began, own=self._asked.own,
+            ours=isinstance(error, NodeError) and not reading.panic,
+        )  # fmt: skip
         if reading.panic:
             error = KernelFailure(
                 f"{node.name}: {reading.panic}", f"see {node.files.console}", reading.report

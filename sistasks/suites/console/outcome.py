@@ -38,7 +38,13 @@ class Heard:
 
 
 def heard(
-    reading: Reading, profile: ConsoleProfile, *, boot: bool, started: int, own: Mapping[str, Metric]
+    reading: Reading,
+    profile: ConsoleProfile,
+    *,
+    boot: bool,
+    started: int,
+    own: Mapping[str, Metric],
+    ours: bool = False,
 ) -> Heard:
     """Put a reading into the form of an agent's results.
 
@@ -48,6 +54,7 @@ def heard(
         boot: the suite asks for the stages of booting, and for nothing else.
         started: when the node was started, in the ns of the reading.
         own: metrics that the user has described.
+        ours: we or the host ended it: what did not come is no failure of the kernel's.
     """
     found = Heard(remarks=reading.findings)
     for result in reading.results:
@@ -59,6 +66,8 @@ def heard(
             if finding.startswith(f"{result.name}: ") or boot
         ]
         _take(found, result, remarks, own)
+        if ours and result.status == "crash":
+            found.results.tests[-1].status = "error"
         required = profile.tests[result.name].metrics if result.name in profile.tests else ()
         found.needed[result.name] = tuple(full_name(result.name, name) for name in required)
         for name in required:  # one that did not come has a record, too: it is missed by its name
