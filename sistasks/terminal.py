@@ -184,6 +184,9 @@ class NodeLines:
         if self._live is not None:
             self._live.stop()
 
+    def started(self, number: int, pid: int) -> None:
+        """A node's process runs; its stages say all that a person wants to know."""
+
     def stage(self, number: int, stage: str, detail: str = "") -> None:
         """A node has reached a stage."""
         known = self._states.get(number)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
+    from sistasks.evidence.crashes import Crash
+    from sistasks.evidence.records import Evidence
     from sistasks.guest.frames import Frame
     from sistasks.guest.plan import Plan
     from sistasks.machine.results import GuestResults
@@ -29,6 +31,9 @@ class Observer(Protocol):
 
     def stage(self, number: int, stage: str, detail: str = "") -> None:
         """A node has reached a stage: `starting`, `running`, `ready`, `testing`, `done`, `failed`."""
+
+    def started(self, number: int, pid: int) -> None:
+        """A node's process runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +48,8 @@ class NodeReport:
         started, ready, finished: seconds of the host's monotonic clock; ready is 0 where it never was.
         console: its log.
         tail: the console's last lines.
+        crashes: what its kernel complained of.
+        evidence: files that tell more of how it ended.
     """
 
     number: int
@@ -54,6 +61,8 @@ class NodeReport:
     finished: float
     console: Path
     tail: str = ""
+    crashes: tuple[Crash, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
 
     @property
     def reason(self) -> str:
@@ -158,6 +167,7 @@ class Cluster:
             async with slots:
                 observer.stage(node.number, "starting")
                 await node.start()
+                observer.started(node.number, node.pid)
                 await node.go()
                 await node.wait_ready(self.timeout)
                 if self.machine.clock == "virtual":
@@ -185,6 +195,7 @@ class Cluster:
                 observer.stage(plan.node, "starting")
                 try:
                     await node.start()
+                    observer.started(plan.node, node.pid)
                     await node.go()
                     observer.stage(plan.node, "running")
                     ready = await node.wait_ready(self.timeout)

@@ -190,6 +190,72 @@ class SampleSet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CrashRow:
+    """One complaint of a kernel.
+
+    Attributes:
+        kind, title, report: as `evidence.crashes` recognised it.
+        console_offset: of its first byte in the node's console; None where it did not come over one.
+    """
+
+    node: int
+    kind: str
+    title: str
+    report: str
+    console_offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceRow:
+    """What a node's process (0: the host) used up to a moment; what the machine does not tell is None.
+
+    Attributes:
+        cpu_percent: since the row before, of one processor (a node) or of all together (the host), 0 to 100 each.
+        rss, vms: bytes now.
+        read_bytes, write_bytes, net_rx, net_tx: bytes since the first row.
+        load1: the host's load average.
+    """
+
+    node: int
+    at: dt.datetime
+    cpu_percent: float | None = None
+    rss: int | None = None
+    vms: int | None = None
+    read_bytes: int | None = None
+    write_bytes: int | None = None
+    net_rx: int | None = None
+    net_tx: int | None = None
+    threads: int | None = None
+    fds: int | None = None
+    load1: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactRow:
+    """A file that the store keeps.
+
+    Attributes:
+        node: 0 for the cluster's.
+        kind: the store's folder.
+        path: within the store.
+        size, sha256: of the content as it was collected, whether or not it has been compressed since.
+        compressed: it is kept as zstd.
+        keep_until: None: as the retention says.
+        detail: its name for a person, and more, as JSON.
+    """
+
+    node: int
+    kind: str
+    path: str
+    size: int
+    sha256: str
+    created_at: dt.datetime
+    compressed: bool = False
+    keep_until: dt.datetime | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """One execution of one suite on one cluster: all that goes into the history at once.
 
@@ -213,6 +279,9 @@ class RunRecord:
     results: tuple[ResultRow, ...] = ()
     summaries: tuple[SummaryRow, ...] = ()
     samples: tuple[SampleSet, ...] = ()
+    crashes: tuple[CrashRow, ...] = ()
+    resources: tuple[ResourceRow, ...] = ()
+    artifacts: tuple[ArtifactRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

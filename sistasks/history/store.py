@@ -73,6 +73,9 @@ def write_run(
         "results": [_row(result) for result in run.results],
         "summaries": [_row(summary) for summary in run.summaries],
         "samples": [_sample_row(samples) for samples in run.samples],
+        "crashes": [_row(crash) for crash in run.crashes],
+        "resources": [_row(resource) for resource in run.resources],
+        "artifacts": [_row(artifact) for artifact in run.artifacts],
     }
     with writing(db, timeout) as connection:
         _insert(connection, "metrics", metric_rows, _REDEFINED)

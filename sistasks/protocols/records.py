@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sistasks.protocols.crashes import Crash
+    from sistasks.evidence.crashes import Crash
 
 STATUSES: Final = ("skip", "pass", "fail", "crash")
 """Of a test, what outweighs the ones before it last; `crash` is also a test that was to come and did not."""

@@ -6,7 +6,7 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from sistasks.protocols.crashes import Crash, recognise
+from sistasks.evidence.crashes import Crash, recognise
 from sistasks.protocols.lines import after_stamp, shorten
 
 if TYPE_CHECKING:

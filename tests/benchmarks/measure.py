@@ -43,6 +43,9 @@ TEN, HUNDRED = 10, 100
 class Silent:
     """An observer that does not listen."""
 
+    def started(self, number: int, pid: int) -> None:
+        pass
+
     def stage(self, number: int, stage: str, detail: str = "") -> None:
         """Nothing."""
 

@@ -48,6 +48,9 @@ class Stages:
 
     seen: list[tuple[int, str, str]] = field(default_factory=list)
 
+    def started(self, number: int, pid: int) -> None:
+        pass
+
     def stage(self, number: int, stage: str, detail: str = "") -> None:
         self.seen.append((number, stage, detail))
 

@@ -23,6 +23,9 @@ NODES = 8
 
 
 class Silent:
+    def started(self, number: int, pid: int) -> None:
+        pass
+
     def stage(self, number: int, stage: str, detail: str = "") -> None:
         pass
 

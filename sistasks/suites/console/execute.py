@@ -125,6 +125,7 @@ class _Conversation:
             self._observer.stage(number, "starting")
             try:
                 await node.start()
+                self._observer.started(number, node.pid)
                 node.failed.add_done_callback(lambda _: self._news.set())
                 began = time.monotonic_ns()
                 self._reader = reader_for(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sistasks.protocols.crashes import recognise
+from sistasks.evidence.crashes import recognise
 from sistasks.protocols.profile import PROFILES
 from sistasks.protocols.reader import reader_for
 
