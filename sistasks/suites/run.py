@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import json
 import shutil
-import socket
-import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,33 +12,28 @@ from typing import TYPE_CHECKING
 from sistasks.cluster.nodes import Cluster, NodeReport
 from sistasks.errors import KernelFailure, NodeError
 from sistasks.evidence import kernels
-from sistasks.files import write_atomically
-from sistasks.history import exports, read
-from sistasks.history.clusters import cluster_sizes
+from sistasks.history import read
 from sistasks.history.connection import prepare
-from sistasks.history.records import EnvironmentRow, KernelRow, MetricRow, RunRecord, SessionRow, identity
 from sistasks.history.store import write_run
 from sistasks.layout import Layout
 from sistasks.machine import template as templates
-from sistasks.session import SESSION_ID, SESSION_STARTED
+from sistasks.session import SESSION_ID
 from sistasks.suites import registry
 from sistasks.suites.acted import plans, run_acted
 from sistasks.suites.console.run import run_console
 from sistasks.suites.distributed.config import configure
 from sistasks.suites.distributed.execute import execute
-from sistasks.suites.distributed.scaling import scaling_table
 from sistasks.suites.measured import Measured, measure, measure_acted, measure_cluster
 from sistasks.suites.printed import own_metrics, take_printed
 from sistasks.suites.recipe import Recipe, recipes
-from sistasks.suites.table import results_table
+from sistasks.suites.recording import metric_rows, run_record, this_session, write_json
+from sistasks.suites.showing import say_what, show
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from sistasks.machine.template import Template
     from sistasks.settings import Settings
-    from sistasks.suites.metrics import Metric
     from sistasks.suites.suite import Suite
     from sistasks.terminal import Terminal
 
@@ -147,7 +139,7 @@ def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> list[i
         inputs = recipe.inputs_sha256(suite)
         held = read.good_runs(settings.db, inputs, targets_met=recipe.enforces_targets)
         for _ in range(max(1, settings.runs - held)):
-            _say_what(suite, recipe, terminal)
+            say_what(suite, recipe, terminal)
             numbers.append(_run_once(suite, recipe, terminal))
     return numbers
 
@@ -168,13 +160,13 @@ def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
             suite, reports, enforce=recipe.enforces_targets, confidence=settings.confidence, metrics=known
         )
     # what it was made of is what was asked, whatever the kernel then had to say
-    run = replace(_record(suite, recipe, measured, started), inputs_sha256=recipe.inputs_sha256(asked))
-    metrics = _metric_rows(suite, known)
-    run_id = write_run(settings.db, _session(), run, metrics)
-    _show(suite, recipe, run, run_id, known=known, terminal=terminal)
+    run = replace(run_record(suite, recipe, measured, started), inputs_sha256=recipe.inputs_sha256(asked))
+    metrics = metric_rows(suite, known)
+    run_id = write_run(settings.db, this_session(), run, metrics)
+    show(suite, recipe, run, run_id, known=known, terminal=terminal)
     if measured.status == "ok":
         _keep_kernel(recipe)
-    _write_json(suite, recipe, run, metrics)
+    write_json(suite, recipe, run, metrics)
     _raise_first(reports, measured)
     return run_id
 
@@ -190,119 +182,6 @@ def _keep_kernel(recipe: Recipe) -> None:
     )  # fmt: skip
     kernels.keep(folder, kernel, recipe.kernel.image, recipe.guest.initramfs)
     kernels.prune(folder, read.recent_kernels(recipe.settings.db, _BASELINE_RUNS))
-
-
-def _say_what(suite: Suite, recipe: Recipe, terminal: Terminal) -> None:
-    machine = recipe.machine
-    if machine.clock == "virtual" and "cpus" in recipe.settings.given and recipe.settings.cpus > machine.cpus:
-        terminal.say(
-            f"cpus={recipe.settings.cpus} was asked; the virtual clock means 1: only so do runs repeat"
-        )
-    if machine.memory != recipe.settings.memory:
-        terminal.say(f"this node has {machine.memory >> 20}M: its firmware needs more than was asked")
-    count = recipe.node_count(suite)
-    how = "cloned" if recipe.clones(suite) else "cold"
-    terminal.say(
-        f"{suite.name}: {count} {'node' if count == 1 else 'nodes'} {how}, {recipe.kernel_name} "
-        f"{recipe.kernel.release or recipe.kernel.sha256[:12]} {machine.arch.name}, {machine.boot} boot, "
-        f"{machine.accel}, {machine.clock} clock"
-    )
-    terminal.detail(f"{machine.accel}: {recipe.found.accelerator.reason}")
-
-
-def _record(suite: Suite, recipe: Recipe, measured: Measured, started: dt.datetime) -> RunRecord:
-    kernel, settings = recipe.kernel, recipe.settings
-    environment = recipe.environment(suite)
-    return RunRecord(
-        suite=suite.name,
-        kernel=KernelRow(
-            id=recipe.kernel_id, name=recipe.kernel_name, release=kernel.release, arch=kernel.arch,
-            config_sha256=kernel.config_sha256 or None, command_line=recipe.machine.kernel_command_line(),
-            size=kernel.size, path=str(kernel.image), git_commit=kernel.git_commit or None,
-            git_parent=kernel.git_parent or None, git_dirty=kernel.git_dirty if kernel.git_commit else None,
-        ),
-        environment=EnvironmentRow(id=identity(environment), **environment),
-        inputs_sha256=recipe.inputs_sha256(suite),
-        started_at=started,
-        finished_at=dt.datetime.now(dt.UTC),
-        status=measured.status,
-        nodes=recipe.node_count(suite),
-        iterations=settings.iterations if suite.iterations is None else suite.iterations,
-        seed=settings.seed,
-        message=measured.message,
-        results=measured.results,
-        summaries=measured.summaries,
-        samples=measured.samples,
-    )  # fmt: skip
-
-
-def _session() -> SessionRow:
-    return SessionRow(
-        id=SESSION_ID, started_at=SESSION_STARTED, command=" ".join(["doit", *sys.argv[1:]]), host=socket.gethostname(),
-        detail="",
-    )  # fmt: skip
-
-
-def _metric_rows(suite: Suite, known: Mapping[str, Metric]) -> list[MetricRow]:
-    names = [name for metrics in suite.tests.values() for name in metrics]
-    names = list(dict.fromkeys([*names, *suite.own_metrics]))
-    return [
-        MetricRow(
-            name=metric.name, unit=metric.unit, better=metric.better, target=metric.target,
-            target_statistic=metric.target_statistic, industry=metric.industry, minimum_effect=metric.minimum_effect,
-            description=metric.description,
-        )
-        for metric in (known[name] for name in names)
-    ]  # fmt: skip
-
-
-def _write_json(suite: Suite, recipe: Recipe, run: RunRecord, metrics: list[MetricRow]) -> None:
-    text = json.dumps(exports.suite_json(run, metrics, suite.title), indent=2) + "\n"
-    name = exports.results_name(suite.name, recipe.machine.boot if suite.cold else "")
-    for folder in Layout(recipe.settings.output).results:
-        write_atomically(folder / name, text)
-
-
-def _show(
-    suite: Suite,
-    recipe: Recipe,
-    run: RunRecord,
-    run_id: int,
-    *,
-    known: Mapping[str, Metric],
-    terminal: Terminal,
-) -> None:
-    passed = sum(row.status == "pass" for row in run.results)
-    seconds = (run.finished_at - run.started_at).total_seconds()
-    title = f"{suite.name} ({recipe.machine.boot} boot)" if suite.cold else suite.name
-    heading = f"{title}: median over {run.nodes} node{'s' * (run.nodes > 1)}"
-    if run.summaries:
-        terminal.table(results_table(heading, run.summaries, terminal.width, known))
-    if suite.network and run.status == "ok":
-        _show_scaling(recipe, terminal)
-    if run.summaries and not recipe.enforces_targets and not suite.cold:
-        terminal.say(f"targets are reported, not enforced: {_why_reported(recipe)}")
-    terminal.result(
-        f"{title}: {run.status}, {passed} of {len(run.results)} tests passed in {seconds:.1f} s; "
-        f"run {run_id} in {recipe.settings.db}"
-    )
-
-
-def _show_scaling(recipe: Recipe, terminal: Terminal) -> None:
-    """Clusters of this kernel that were asked the same, by size."""
-    cluster = recipe.cluster
-    sizes = cluster_sizes(recipe.settings.db, recipe.kernel_id, cluster)
-    if len(sizes) > 1:
-        asked = ", ".join(f"{name}={value}" for name, value in cluster.items() if value)
-        terminal.table(scaling_table(f"by size: {asked}", sizes))
-
-
-def _why_reported(recipe: Recipe) -> str:
-    if recipe.settings.targets == "report":
-        return "so it was asked"
-    if recipe.machine.clock == "virtual":
-        return "1 instruction counts as 1 ns here"
-    return "the machine is emulated"
 
 
 def _raise_first(reports: list[NodeReport], measured: Measured) -> None:

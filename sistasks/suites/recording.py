@@ -1,0 +1,87 @@
+"""What a run is in the history and in the JSON files: rows made of what was measured."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+from sistasks.files import write_atomically
+from sistasks.history import exports
+from sistasks.history.records import EnvironmentRow, KernelRow, MetricRow, RunRecord, SessionRow, identity
+from sistasks.layout import Layout
+from sistasks.session import SESSION_ID, SESSION_STARTED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sistasks.suites.measured import Measured
+    from sistasks.suites.metrics import Metric
+    from sistasks.suites.recipe import Recipe
+    from sistasks.suites.suite import Suite
+
+
+def run_record(suite: Suite, recipe: Recipe, measured: Measured, started: dt.datetime) -> RunRecord:
+    """The run as the history keeps it.
+
+    Args:
+        suite: what was run, with the tests that the kernel turned out to have.
+        recipe: what it was made of.
+        measured: what it gave.
+        started: when it began.
+    """
+    kernel, settings = recipe.kernel, recipe.settings
+    environment = recipe.environment(suite)
+    return RunRecord(
+        suite=suite.name,
+        kernel=KernelRow(
+            id=recipe.kernel_id, name=recipe.kernel_name, release=kernel.release, arch=kernel.arch,
+            config_sha256=kernel.config_sha256 or None, command_line=recipe.machine.kernel_command_line(),
+            size=kernel.size, path=str(kernel.image), git_commit=kernel.git_commit or None,
+            git_parent=kernel.git_parent or None, git_dirty=kernel.git_dirty if kernel.git_commit else None,
+        ),
+        environment=EnvironmentRow(id=identity(environment), **environment),
+        inputs_sha256=recipe.inputs_sha256(suite),
+        started_at=started,
+        finished_at=dt.datetime.now(dt.UTC),
+        status=measured.status,
+        nodes=recipe.node_count(suite),
+        iterations=settings.iterations if suite.iterations is None else suite.iterations,
+        seed=settings.seed,
+        message=measured.message,
+        results=measured.results,
+        summaries=measured.summaries,
+        samples=measured.samples,
+    )  # fmt: skip
+
+
+def this_session() -> SessionRow:
+    """This invocation of doit."""
+    return SessionRow(
+        id=SESSION_ID, started_at=SESSION_STARTED, command=" ".join(["doit", *sys.argv[1:]]), host=socket.gethostname(),
+        detail="",
+    )  # fmt: skip
+
+
+def metric_rows(suite: Suite, known: Mapping[str, Metric]) -> list[MetricRow]:
+    """The definitions of a suite's metrics."""
+    names = [name for metrics in suite.tests.values() for name in metrics]
+    names = list(dict.fromkeys([*names, *suite.own_metrics]))
+    return [
+        MetricRow(
+            name=metric.name, unit=metric.unit, better=metric.better, target=metric.target,
+            target_statistic=metric.target_statistic, industry=metric.industry, minimum_effect=metric.minimum_effect,
+            description=metric.description,
+        )
+        for metric in (known[name] for name in names)
+    ]  # fmt: skip
+
+
+def write_json(suite: Suite, recipe: Recipe, run: RunRecord, metrics: list[MetricRow]) -> None:
+    """Write the suite's JSON file where its readers expect it."""
+    text = json.dumps(exports.suite_json(run, metrics, suite.title), indent=2) + "\n"
+    name = exports.results_name(suite.name, recipe.machine.boot if suite.cold else "")
+    for folder in Layout(recipe.settings.output).results:
+        write_atomically(folder / name, text)

@@ -1,0 +1,80 @@
+"""What a person sees of a run: what is about to be done, and what came of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sistasks.history.clusters import cluster_sizes
+from sistasks.suites.distributed.scaling import scaling_table
+from sistasks.suites.table import results_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sistasks.history.records import RunRecord
+    from sistasks.suites.metrics import Metric
+    from sistasks.suites.recipe import Recipe
+    from sistasks.suites.suite import Suite
+    from sistasks.terminal import Terminal
+
+
+def say_what(suite: Suite, recipe: Recipe, terminal: Terminal) -> None:
+    """Say what is about to be run."""
+    machine = recipe.machine
+    if machine.clock == "virtual" and "cpus" in recipe.settings.given and recipe.settings.cpus > machine.cpus:
+        terminal.say(
+            f"cpus={recipe.settings.cpus} was asked; the virtual clock means 1: only so do runs repeat"
+        )
+    if machine.memory != recipe.settings.memory:
+        terminal.say(f"this node has {machine.memory >> 20}M: its firmware needs more than was asked")
+    count = recipe.node_count(suite)
+    how = "cloned" if recipe.clones(suite) else "cold"
+    terminal.say(
+        f"{suite.name}: {count} {'node' if count == 1 else 'nodes'} {how}, {recipe.kernel_name} "
+        f"{recipe.kernel.release or recipe.kernel.sha256[:12]} {machine.arch.name}, {machine.boot} boot, "
+        f"{machine.accel}, {machine.clock} clock"
+    )
+    terminal.detail(f"{machine.accel}: {recipe.found.accelerator.reason}")
+
+
+def show(
+    suite: Suite,
+    recipe: Recipe,
+    run: RunRecord,
+    run_id: int,
+    *,
+    known: Mapping[str, Metric],
+    terminal: Terminal,
+) -> None:
+    """Show what came of a run."""
+    passed = sum(row.status == "pass" for row in run.results)
+    seconds = (run.finished_at - run.started_at).total_seconds()
+    title = f"{suite.name} ({recipe.machine.boot} boot)" if suite.cold else suite.name
+    heading = f"{title}: median over {run.nodes} node{'s' * (run.nodes > 1)}"
+    if run.summaries:
+        terminal.table(results_table(heading, run.summaries, terminal.width, known))
+    if suite.network and run.status == "ok":
+        _show_scaling(recipe, terminal)
+    if run.summaries and not recipe.enforces_targets and not suite.cold:
+        terminal.say(f"targets are reported, not enforced: {_why_reported(recipe)}")
+    terminal.result(
+        f"{title}: {run.status}, {passed} of {len(run.results)} tests passed in {seconds:.1f} s; "
+        f"run {run_id} in {recipe.settings.db}"
+    )
+
+
+def _show_scaling(recipe: Recipe, terminal: Terminal) -> None:
+    """Clusters of this kernel that were asked the same, by size."""
+    cluster = recipe.cluster
+    sizes = cluster_sizes(recipe.settings.db, recipe.kernel_id, cluster)
+    if len(sizes) > 1:
+        asked = ", ".join(f"{name}={value}" for name, value in cluster.items() if value)
+        terminal.table(scaling_table(f"by size: {asked}", sizes))
+
+
+def _why_reported(recipe: Recipe) -> str:
+    if recipe.settings.targets == "report":
+        return "so it was asked"
+    if recipe.machine.clock == "virtual":
+        return "1 instruction counts as 1 ns here"
+    return "the machine is emulated"
