@@ -5,6 +5,14 @@ Exit codes (the contract): 1 a test failed, 2 the tool or the machine failed, 3 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sistasks.evidence.crashes import Crash
+    from sistasks.evidence.records import Evidence
+
 
 class SistasksError(Exception):
     """The tool or the machine failed (exit code 2).
@@ -22,6 +30,18 @@ class SistasksError(Exception):
         self.problem = problem
         self.remedy = remedy
         self.detail = detail
+        self.crashes: tuple[Crash, ...] = ()
+        self.evidence: tuple[Evidence, ...] = ()
+
+    def take_from(self, crashes: Sequence[Crash], evidence: Sequence[Evidence]) -> None:
+        """Carry what a node has left that is gone when this is heard of.
+
+        Args:
+            crashes: what its kernel complained of.
+            evidence: files that tell more.
+        """
+        self.crashes += tuple(crashes)
+        self.evidence += tuple(evidence)
 
     def __str__(self) -> str:
         """The sentence: problem; remedy."""

@@ -305,7 +305,10 @@ def make_template(settings: Settings, terminal: Terminal) -> None:
     if made.guest is None:
         terminal.say(f"template: none, nodes of {made.kernel_name} are booted one by one")
         return
-    template = run.ensure_template(made, terminal)
+    try:
+        template = run.ensure_template(made, terminal)
+    finally:
+        run.remove_scratch(settings)
     terminal.say(f"template: {template.ram.parent}")
 
 

@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import errno
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Protocol
 
-from sistasks.errors import NodeError, SistasksError
+from sistasks.errors import KernelFailure, NodeError, SistasksError
 from sistasks.machine.node import Node, NodeFiles
 from sistasks.machine.spec import Machine, Role
 
@@ -22,8 +22,13 @@ if TYPE_CHECKING:
     from sistasks.evidence.records import Evidence
     from sistasks.guest.frames import Frame
     from sistasks.guest.plan import Plan
+    from sistasks.machine.emulator import Emulator
     from sistasks.machine.results import GuestResults
     from sistasks.machine.template import Template
+
+
+# what a kernel may complain of that is no fault of the host's: a slow host makes stalls, and a warning breaks nothing
+_SOUND: Final = frozenset({"warning", "leak", "rcu_stall", "soft_lockup", "hung_task"})
 
 
 class Observer(Protocol):
@@ -50,6 +55,7 @@ class NodeReport:
         tail: the console's last lines.
         crashes: what its kernel complained of.
         evidence: files that tell more of how it ended.
+        retried: why a node before this one, which had the same plan, was given up; empty: there was none.
     """
 
     number: int
@@ -63,6 +69,7 @@ class NodeReport:
     tail: str = ""
     crashes: tuple[Crash, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+    retried: str = ""
 
     @property
     def reason(self) -> str:
@@ -70,6 +77,23 @@ class NodeReport:
         if self.error is None:
             return ""
         return self.error.problem.removeprefix(f"node {self.number}").lstrip(": ")
+
+    def after(self, first: NodeReport) -> NodeReport:
+        """This report, of a node that came after another with the same plan."""
+        return replace(
+            self,
+            retried=first.reason,
+            crashes=(*first.crashes, *self.crashes),
+            evidence=(*first.evidence, *self.evidence),
+        )
+
+
+def complaint(node: Emulator) -> KernelFailure | None:
+    """The failure of a kernel that has done its work and corrupted itself meanwhile, if it says so."""
+    for crash in node.crashes:
+        if crash.kind not in _SOUND:
+            return KernelFailure(f"{node.name}: {crash.title}", f"see {node.log}", crash.report)
+    return None
 
 
 def _host_failed(name: str, failure: OSError, logs: Path) -> NodeError:
@@ -110,9 +134,9 @@ class Cluster:
     port: Callable[[int], socket.socket] | None = None
     listener: Callable[[Node, Frame], None] | None = None
 
-    def node(self, plan: Plan, observer: Observer) -> Node:
-        """One node, not started."""
-        name = f"node_{plan.node}"
+    def node(self, plan: Plan, observer: Observer, *, again: bool = False) -> Node:
+        """One node, not started; `again`: a second one with this plan, with logs of its own."""
+        name = f"node_{plan.node}" + ".again" * again
         files = NodeFiles(
             plan=self.scratch / f"{name}.plan",
             console=self.logs / f"{name}.log",
@@ -164,18 +188,35 @@ class Cluster:
         slots = asyncio.Semaphore(self.slots)
 
         async def bring_up(node: Node) -> None:
+            observer.stage(node.number, "starting")
+            await node.start()
+            observer.started(node.number, node.pid)
+            await node.go()
+            await node.wait_ready(self.timeout)
+            if self.machine.clock == "virtual":
+                await node.pause()
+
+        async def one(index: int) -> None:
             async with slots:
-                observer.stage(node.number, "starting")
-                await node.start()
-                observer.started(node.number, node.pid)
-                await node.go()
-                await node.wait_ready(self.timeout)
-                if self.machine.clock == "virtual":
-                    await node.pause()
+                try:
+                    try:
+                        await bring_up(nodes[index])
+                        return
+                    except NodeError as failure:
+                        await nodes[index].close()
+                        observer.stage(nodes[index].number, "starting", f"again: {failure.problem}")
+                    nodes[index] = self.node(plans[index], observer, again=True)
+                    await bring_up(nodes[index])
+                except SistasksError as failure:
+                    # before its neighbours' end takes it along
+                    await nodes[index].post_mortem(self.scratch / "evidence")
+                    failure.take_from(nodes[index].crashes, nodes[index].evidence)
+                    observer.stage(nodes[index].number, "failed", failure.problem)
+                    raise
 
         nodes = [self.node(plan, observer) for plan in plans]
         try:
-            tasks = [asyncio.create_task(bring_up(node)) for node in nodes]
+            tasks = [asyncio.create_task(one(index)) for index in range(len(nodes))]
             try:
                 await asyncio.gather(*tasks)
             finally:
@@ -187,27 +228,39 @@ class Cluster:
             await asyncio.gather(*(node.close() for node in nodes))
 
     async def _run_one(self, plan: Plan, slots: asyncio.Semaphore, observer: Observer) -> NodeReport:
+        """One plan's node; where the host or we failed it, once more on a fresh one."""
         async with slots:
-            started = time.monotonic()
-            error: SistasksError | None = None
-            ready = 0.0
-            async with self.node(plan, observer) as node:
-                observer.stage(plan.node, "starting")
-                try:
-                    await node.start()
-                    observer.started(plan.node, node.pid)
-                    await node.go()
-                    observer.stage(plan.node, "running")
-                    ready = await node.wait_ready(self.timeout)
-                    await node.wait_done(self.timeout, started)
-                    await node.wait_power_off()
-                except SistasksError as failure:
-                    error = failure
-                except OSError as failure:
-                    error = _host_failed(node.name, failure, self.logs)
-                report = NodeReport(
-                    number=plan.node, seed=plan.seed, results=node.results, error=error, started=started,
-                    ready=ready, finished=time.monotonic(), console=node.files.console, tail=node.console_tail(),
-                )  # fmt: skip
-                observer.stage(plan.node, "failed" if error else "done", report.reason)
+            report = await self._attempt(plan, observer)
+            if not isinstance(report.error, NodeError):
                 return report
+            observer.stage(plan.node, "starting", f"again: {report.reason}")
+            return (await self._attempt(plan, observer, again=True)).after(report)
+
+    async def _attempt(self, plan: Plan, observer: Observer, *, again: bool = False) -> NodeReport:
+        started = time.monotonic()
+        error: SistasksError | None = None
+        ready = 0.0
+        async with self.node(plan, observer, again=again) as node:
+            observer.stage(plan.node, "starting")
+            try:
+                await node.start()
+                observer.started(plan.node, node.pid)
+                await node.go()
+                observer.stage(plan.node, "running")
+                ready = await node.wait_ready(self.timeout)
+                await node.wait_done(self.timeout, started)
+                await node.wait_power_off()
+                error = complaint(node)
+            except SistasksError as failure:
+                error = failure
+            except OSError as failure:
+                error = _host_failed(node.name, failure, self.logs)
+            if error is not None:
+                await node.post_mortem(self.scratch / "evidence")
+            report = NodeReport(
+                number=plan.node, seed=plan.seed, results=node.results, error=error, started=started,
+                ready=ready, finished=time.monotonic(), console=node.files.console, tail=node.console_tail(),
+                crashes=node.crashes, evidence=node.evidence,
+            )  # fmt: skip
+            observer.stage(plan.node, "failed" if error else "done", report.reason)
+            return report

@@ -94,7 +94,7 @@ def latest_run(
             return None
         parameters = {"suite": suite, "inputs": inputs_sha256}
         row = connection.execute(f"{query} ORDER BY id DESC LIMIT 1", parameters).fetchone()
-        return None if row is None else _stored_run(connection, dict(row))
+        return None if row is None else stored_run(connection, dict(row))
 
 
 def recent_kernels(db: Path, runs: int) -> set[str]:
@@ -189,7 +189,8 @@ def _results(connection: sqlite3.Connection, run_id: int) -> tuple[ResultRow, ..
     )
 
 
-def _stored_run(connection: sqlite3.Connection, row: dict[str, Any]) -> StoredRun:
+def stored_run(connection: sqlite3.Connection, row: dict[str, Any]) -> StoredRun:
+    """A row of `runs` with its results and summaries; rows of the connection have names."""
     for column in ("started_at", "finished_at"):
         row[column] = dt.datetime.fromisoformat(row[column])
     return StoredRun(

@@ -10,7 +10,7 @@ import shutil
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sistasks.errors import NodeError
+from sistasks.errors import NodeError, SistasksError
 from sistasks.guest.plan import Plan
 from sistasks.machine.node import Node, NodeFiles
 from sistasks.machine.spec import Role
@@ -71,7 +71,7 @@ def load(templates: Path, key: str) -> Template | None:
 
 
 async def freeze(
-    machine: Machine, key: str, templates: Path, *, session: str, log: Path, limit: float
+    machine: Machine, key: str, templates: Path, *, session: str, log: Path, limit: float, evidence: Path
 ) -> Template:
     """Boot a node of this machine, freeze it, and keep it under its key.
 
@@ -82,6 +82,7 @@ async def freeze(
         session: the mark of this session.
         log: where the console goes.
         limit: seconds that the boot may take.
+        evidence: the folder for what a boot leaves that fails; the errors name it.
 
     Raises:
         KernelFailure: the kernel panicked or ended.
@@ -92,7 +93,9 @@ async def freeze(
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
     try:
-        template = await _freeze_into(scratch, machine, key, session=session, log=log, limit=limit)
+        template = await _freeze_into(
+            scratch, machine, key, session=session, log=log, limit=limit, evidence=evidence
+        )
         final = templates / key
         if not _put(scratch, final) and (theirs := load(templates, key)) is not None:
             return theirs
@@ -124,7 +127,7 @@ def _put(scratch: Path, final: Path) -> bool:
 
 
 async def _freeze_into(
-    folder: Path, machine: Machine, key: str, *, session: str, log: Path, limit: float
+    folder: Path, machine: Machine, key: str, *, session: str, log: Path, limit: float, evidence: Path
 ) -> Template:
     ram, state = folder / "ram", folder / "state"
     with ram.open("wb") as file:
@@ -139,8 +142,13 @@ async def _freeze_into(
         firmware_log=log.with_suffix(".firmware.log") if machine.firmware else None,
     )
     async with Node(0, machine, Role.TEMPLATE, plan, files, session=session, ram=ram, state=state) as node:
-        await node.start()
-        await node.freeze(limit)
+        try:
+            await node.start()
+            await node.freeze(limit)
+        except SistasksError as failure:
+            await node.post_mortem(evidence)
+            failure.take_from(node.crashes, node.evidence)
+            raise
         hello, first_frame = node.results.hello, node.next_frame
     template = Template(
         key=key, ram=ram, state=state, memory=machine.memory, state_size=state.stat().st_size,

@@ -186,15 +186,17 @@ def _checked(suite: Suite, act: Act, given: Mapping[str, Sequence[float]]) -> di
 
 
 async def _report(node: Node, stage: Nodes, cluster: Cluster, started: float) -> NodeReport:
-    from sistasks.cluster.nodes import NodeReport
+    from sistasks.cluster.nodes import NodeReport, complaint
     from sistasks.machine.results import TestOutcome
 
     error: SistasksError | None = None
     if node.number not in stage.killed:
         try:
             await node.wait_done(cluster.timeout, started)
+            error = complaint(node)
         except SistasksError as failure:
             error = failure
+            await node.post_mortem(cluster.scratch / "evidence")
     results = node.results
     if node.number in stage.killed:
         ended = {test.name for test in results.tests if test.status != "error"}
@@ -206,4 +208,5 @@ async def _report(node: Node, stage: Nodes, cluster: Cluster, started: float) ->
     return NodeReport(
         number=node.number, seed=node.plan.seed, results=results, error=error, started=started,
         ready=node.ready.result(), finished=time.monotonic(), console=node.files.console, tail=node.console_tail(),
+        crashes=node.crashes, evidence=node.evidence,
     )  # fmt: skip

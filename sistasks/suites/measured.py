@@ -198,6 +198,8 @@ def _result(
     met, misses = _targets([metrics[name] for name in needed], summaries)
     if status == "pass" and misses and enforce:
         status, message = "fail", "; ".join(misses)
+    if status == "pass" and report.retried:
+        message = "; ".join(filter(None, [message, f"on a second node, for the first: {report.retried}"]))
     return ResultRow(
         node=report.number, test=test, status=status, target_met=met, duration=duration, message=message
     )

@@ -7,6 +7,7 @@ import datetime as dt
 import shutil
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sistasks.cluster.nodes import Cluster, NodeReport
@@ -23,6 +24,7 @@ from sistasks.suites.acted import plans, run_acted
 from sistasks.suites.console.run import run_console
 from sistasks.suites.distributed.config import configure
 from sistasks.suites.distributed.execute import execute
+from sistasks.suites.kept import again_as_a_whole, crash_rows, keep, never_up
 from sistasks.suites.measured import Measured, measure, measure_acted, measure_cluster
 from sistasks.suites.printed import own_metrics, take_printed
 from sistasks.suites.recipe import Recipe, recipes
@@ -30,10 +32,12 @@ from sistasks.suites.recording import metric_rows, run_record, this_session, wri
 from sistasks.suites.showing import say_what, show
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from sistasks.machine.template import Template
     from sistasks.settings import Settings
+    from sistasks.suites.metrics import Metric
     from sistasks.suites.suite import Suite
     from sistasks.terminal import Terminal
 
@@ -54,18 +58,27 @@ def ensure_template(recipe: Recipe, terminal: Terminal) -> Template:
         f"template: booting {recipe.kernel_name} {recipe.kernel.release or ''} once ({machine.clock} clock)"
     )
     started = time.monotonic()
-    made = asyncio.run(
-        templates.freeze(
-            machine,
-            key,
-            layout.templates,
-            session=SESSION_ID,
-            log=layout.logs / "template.log",
-            limit=recipe.timeout,
-        )
-    )
+    freeze = partial(
+        templates.freeze, machine, key, layout.templates, session=SESSION_ID, log=layout.logs / "template.log",
+        limit=recipe.timeout, evidence=_scratch(layout) / "evidence",
+    )  # fmt: skip
+    try:
+        made = asyncio.run(freeze())
+    except NodeError as failure:
+        terminal.say(f"template: again, for {failure.problem}")
+        made = asyncio.run(freeze())
     terminal.say(f"template: frozen after {time.monotonic() - started:.1f} s")
     return made
+
+
+def _scratch(layout: Layout) -> Path:
+    """What lives only while nodes run."""
+    return layout.scratch / SESSION_ID
+
+
+def remove_scratch(settings: Settings) -> None:
+    """Remove it; the folder above stays, for another session may be about to make its own in it."""
+    shutil.rmtree(_scratch(Layout(settings.output)), ignore_errors=True)
 
 
 def _run_nodes(suite: Suite, recipe: Recipe, terminal: Terminal) -> list[NodeReport]:
@@ -75,37 +88,28 @@ def _run_nodes(suite: Suite, recipe: Recipe, terminal: Terminal) -> list[NodeRep
     if suite.network:
         return _run_cluster(recipe, template, terminal)
     count = recipe.node_count(suite)
-    scratch = layout.scratch / SESSION_ID
     logs = layout.logs / f"boot-{recipe.machine.boot}" if suite.cold else layout.logs
     cluster = Cluster(
-        machine=recipe.machine, template=template, logs=logs, scratch=scratch, session=SESSION_ID,
+        machine=recipe.machine, template=template, logs=logs, scratch=_scratch(layout), session=SESSION_ID,
         slots=recipe.slots, timeout=recipe.timeout,
     )  # fmt: skip
-    try:
-        with terminal.nodes(count) as lines:
-            if suite.act is not None:
-                return asyncio.run(run_acted(suite, suite.act, cluster, plans(suite, recipe), lines))
-            return asyncio.run(cluster.run(plans(suite, recipe), lines))
-    finally:
-        # the folder above stays: another session may be about to make its own in it
-        shutil.rmtree(scratch, ignore_errors=True)
+    with terminal.nodes(count) as lines:
+        if suite.act is not None:
+            return asyncio.run(run_acted(suite, suite.act, cluster, plans(suite, recipe), lines))
+        return asyncio.run(cluster.run(plans(suite, recipe), lines))
 
 
 def _run_cluster(recipe: Recipe, template: Template | None, terminal: Terminal) -> list[NodeReport]:
     config = configure(recipe.settings, limit=recipe.timeout)
     layout = Layout(recipe.settings.output)
-    scratch = layout.scratch / SESSION_ID
-    try:
-        with terminal.nodes(config.count) as lines:
-            return asyncio.run(
-                execute(
-                    config, machine=recipe.machine, template=template, logs=layout.logs / "distributed",
-                    scratch=scratch, session=SESSION_ID, slots=recipe.slots, cores=recipe.found.host_cores,
-                    observer=lines, capture=_capture(recipe, terminal),
-                )
-            )  # fmt: skip
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with terminal.nodes(config.count) as lines:
+        return asyncio.run(
+            execute(
+                config, machine=recipe.machine, template=template, logs=layout.logs / "distributed",
+                scratch=_scratch(layout), session=SESSION_ID, slots=recipe.slots, cores=recipe.found.host_cores,
+                observer=lines, capture=_capture(recipe, terminal),
+            )
+        )  # fmt: skip
 
 
 def _capture(recipe: Recipe, terminal: Terminal) -> Path | None:
@@ -145,22 +149,27 @@ def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> list[i
 
 
 def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
+    try:
+        return _record_once(suite, recipe, terminal)
+    finally:
+        remove_scratch(recipe.settings)
+
+
+def _record_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
     settings = recipe.settings
     started = dt.datetime.now(dt.UTC)
     asked = suite
-    known = registry.metrics(settings)
-    if recipe.kernel.talks:
-        reports, measured, suite, known = run_console(suite, recipe, terminal, known)
-    else:
-        reports = _run_nodes(suite, recipe, terminal)
-        known = take_printed(suite, [report.results for report in reports], known)
-        suite = replace(suite, own_metrics=own_metrics(suite, reports, known))
-        judge = measure_acted if suite.act is not None else measure_cluster if suite.network else measure
-        measured = judge(
-            suite, reports, enforce=recipe.enforces_targets, confidence=settings.confidence, metrics=known
-        )
+    reports, measured, suite, known = _execute(suite, recipe, terminal)
+    if measured.status == "error" and again_as_a_whole(suite, reports):
+        terminal.say(f"{suite.name}: again on fresh nodes, for {measured.message}")
+        reports, measured, suite, known = _execute(asked, recipe, terminal)
     # what it was made of is what was asked, whatever the kernel then had to say
-    run = replace(run_record(suite, recipe, measured, started), inputs_sha256=recipe.inputs_sha256(asked))
+    run = replace(
+        run_record(suite, recipe, measured, started),
+        inputs_sha256=recipe.inputs_sha256(asked),
+        crashes=crash_rows(reports),
+        artifacts=keep(recipe, reports, terminal),
+    )
     metrics = metric_rows(suite, known)
     run_id = write_run(settings.db, this_session(), run, metrics)
     show(suite, recipe, run, run_id, known=known, terminal=terminal)
@@ -169,6 +178,38 @@ def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
     write_json(suite, recipe, run, metrics)
     _raise_first(reports, measured)
     return run_id
+
+
+def _execute(
+    suite: Suite, recipe: Recipe, terminal: Terminal
+) -> tuple[list[NodeReport], Measured, Suite, Mapping[str, Metric]]:
+    """One execution: how each node ended, what that comes to, and the suite with what the kernel turned out to have."""
+    settings = recipe.settings
+    known: Mapping[str, Metric] = registry.metrics(settings)
+    began = time.monotonic()
+    try:
+        if recipe.kernel.talks:
+            return run_console(suite, recipe, terminal, known, _scratch(Layout(settings.output)))
+        reports = _run_nodes(suite, recipe, terminal)
+    except (KernelFailure, NodeError) as failure:
+        # nodes that did not even come up: a run like any other, for which the cluster answers
+        reports = [never_up(recipe, failure, began)]
+        return (
+            reports,
+            measure(
+                replace(suite, own_metrics=()), reports, enforce=False, confidence=settings.confidence,
+                metrics=known,
+            ),
+            suite,
+            known,
+        )  # fmt: skip
+    known = take_printed(suite, [report.results for report in reports], known)
+    suite = replace(suite, own_metrics=own_metrics(suite, reports, known))
+    judge = measure_acted if suite.act is not None else measure_cluster if suite.network else measure
+    measured = judge(
+        suite, reports, enforce=recipe.enforces_targets, confidence=settings.confidence, metrics=known
+    )
+    return reports, measured, suite, known
 
 
 def _keep_kernel(recipe: Recipe) -> None:

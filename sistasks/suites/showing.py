@@ -9,7 +9,7 @@ from sistasks.suites.distributed.scaling import scaling_table
 from sistasks.suites.table import results_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from sistasks.history.records import RunRecord
     from sistasks.suites.metrics import Metric
@@ -57,10 +57,25 @@ def show(
         _show_scaling(recipe, terminal)
     if run.summaries and not recipe.enforces_targets and not suite.cold:
         terminal.say(f"targets are reported, not enforced: {_why_reported(recipe)}")
+    for line in _left(run, run_id):
+        terminal.say(line)
     terminal.result(
         f"{title}: {run.status}, {passed} of {len(run.results)} tests passed in {seconds:.1f} s; "
         f"run {run_id} in {recipe.settings.db}"
     )
+
+
+def _left(run: RunRecord, run_id: int) -> Iterator[str]:
+    """What kernels complained of, each once, and what is kept of a run that is not content."""
+    complaints: dict[str, list[int]] = {}
+    for crash in run.crashes:
+        complaints.setdefault(crash.title, []).append(crash.node)
+    for name, nodes in complaints.items():
+        who = ", ".join(str(node) for node in sorted(set(nodes)))
+        yield f"node{'s' * (len(set(nodes)) > 1)} {who}: {name}"
+    if run.artifacts and (run.status != "ok" or run.crashes):
+        size = sum(artifact.size for artifact in run.artifacts)
+        yield f"evidence: {len(run.artifacts)} files, {size / 1e6:.1f} MB; doit artifacts run={run_id} lists them"
 
 
 def _show_scaling(recipe: Recipe, terminal: Terminal) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from sistasks.cluster.nodes import NodeReport
+from sistasks.cluster.nodes import NodeReport, complaint
 from sistasks.cluster.switch import Switch
 from sistasks.errors import KernelFailure, NodeError, PoweredOff, SistasksError
 from sistasks.machine.emulator import EmulatorFiles
@@ -67,6 +67,7 @@ async def execute(
     slots: int,
     seed: int,
     observer: Observer,
+    scratch: Path,
 ) -> list[Spoken]:
     """Boot the nodes and speak to each; one node's failure does not end the others.
 
@@ -79,23 +80,33 @@ async def execute(
         slots: nodes that run at once.
         seed: of the run, for the record.
         observer: told of the nodes' stages.
+        scratch: the folder of what lives only while they run.
     """
     logs.mkdir(parents=True, exist_ok=True)
     at_once = asyncio.Semaphore(count if asked.together else slots)
     async with contextlib.AsyncExitStack() as stack:
         switch = await stack.enter_async_context(Switch()) if machine.network else None
 
+        async def attempt(number: int, *, again: bool = False) -> Spoken:
+            name = f"node_{number}" + ".again" * again
+            files = EmulatorFiles(
+                console=logs / f"{name}.log",
+                stderr=logs / f"{name}.qemu.log",
+                firmware_log=logs / f"{name}.firmware.log" if machine.firmware else None,
+            )
+            port = switch.port if switch else None
+            node = ForeignNode(number, machine, files, session=session, port=port)
+            return await _Conversation(asked, node, count, observer, scratch / "evidence").hold(seed + number)
+
         async def one(number: int) -> Spoken:
             async with at_once:
-                name = f"node_{number}"
-                files = EmulatorFiles(
-                    console=logs / f"{name}.log",
-                    stderr=logs / f"{name}.qemu.log",
-                    firmware_log=logs / f"{name}.firmware.log" if machine.firmware else None,
-                )
-                port = switch.port if switch else None
-                node = ForeignNode(number, machine, files, session=session, port=port)
-                return await _Conversation(asked, node, count, observer).hold(seed + number)
+                spoken = await attempt(number)
+                first = spoken.report
+                if not isinstance(first.error, NodeError):
+                    return spoken
+                observer.stage(number, "starting", f"again: {first.reason}")
+                again = await attempt(number, again=True)
+                return replace(again, report=again.report.after(first))
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(number)) for number in range(1, count + 1)]
@@ -105,7 +116,8 @@ async def execute(
 class _Conversation:
     """With one node."""
 
-    def __init__(self, asked: Asked, node: ForeignNode, count: int, observer: Observer) -> None:
+    def __init__(self, asked: Asked, node: ForeignNode, count: int, observer: Observer, folder: Path) -> None:
+        self._folder = folder
         self._asked = asked
         self._node = node
         self._count = count
@@ -142,6 +154,8 @@ class _Conversation:
                 why, error = failure.problem, failure
             except OSError as failure:
                 error = NodeError(f"{node.name}: the host refuses it: {failure.strerror}", "fewer nodes=")
+            if error is not None or (self._reader is not None and self._reader.panic):
+                await node.post_mortem(self._folder)
             tail = node.console_tail()
         reader = self._reader or reader_for(self._asked.profile, tests=self._asked.tests, started=began)
         reading = reader.result(why)
@@ -155,9 +169,12 @@ class _Conversation:
             )
         elif reading.complete and isinstance(error, KernelFailure):
             error = None  # it had said all, and went
+        if error is None:
+            error = complaint(node)
         report = NodeReport(
             number=number, seed=seed, results=found.results, error=error, started=started,
             ready=(reading.ready or began) / 1e9, finished=time.monotonic(), console=node.files.console, tail=tail,
+            crashes=node.crashes, evidence=node.evidence if error else (),
         )  # fmt: skip
         self._observer.stage(number, "failed" if error else "done", report.reason)
         return Spoken(report=report, heard=found)

@@ -15,6 +15,7 @@ from sistasks.suites.measured import Measured, measure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from sistasks.cluster.nodes import NodeReport
     from sistasks.protocols.profile import ConsoleProfile
@@ -52,7 +53,7 @@ def tests_for(suite: Suite, profile: ConsoleProfile, kernel: str) -> tuple[str, 
 
 
 def run_console(
-    suite: Suite, recipe: Recipe, terminal: Terminal, own: Mapping[str, Metric]
+    suite: Suite, recipe: Recipe, terminal: Terminal, own: Mapping[str, Metric], scratch: Path
 ) -> tuple[list[NodeReport], Measured, Suite, dict[str, Metric]]:
     """Boot the nodes, speak to them, and judge what they said.
 
@@ -61,6 +62,7 @@ def run_console(
         recipe: of a kernel that talks.
         terminal: where to say things.
         own: metrics that the user has described.
+        scratch: the folder of what lives only while the nodes run.
 
     Returns:
         The nodes' reports, what they measured, the suite with the tests that this kernel has, and its metrics.
@@ -88,7 +90,7 @@ def run_console(
         spoken = asyncio.run(
             execute(
                 asked, machine=recipe.machine, count=count, logs=layout.logs / suite.name, session=SESSION_ID,
-                slots=recipe.slots, seed=settings.seed, observer=lines,
+                slots=recipe.slots, seed=settings.seed, observer=lines, scratch=scratch,
             )
         )  # fmt: skip
     reports = [one.report for one in spoken]

@@ -7,7 +7,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from sistasks.cluster.nodes import Cluster, NodeReport
+from sistasks.cluster.nodes import Cluster, NodeReport, complaint
 from sistasks.cluster.switch import Switch
 from sistasks.errors import NodeError, SistasksError
 from sistasks.machine.results import GuestResults, TestOutcome
@@ -91,7 +91,10 @@ async def execute(
                 await switch.heal()
             await _last_words(arena)
             for node in nodes:
-                observer.stage(node.number, "failed" if _error(arena, node) else "done")
+                failed = _error(arena, node) is not None
+                if failed:
+                    await node.post_mortem(scratch / "evidence")
+                observer.stage(node.number, "failed" if failed else "done")
             reports = [_report(arena, node, started, up) for node in nodes]
         end = time.monotonic()
     cluster_report = NodeReport(
@@ -133,7 +136,7 @@ def _error(arena: Arena, node: Node) -> SistasksError | None:
         return NodeError(
             f"{node.name} did not finish its tests", f"see {node.files.console}", node.console_tail()
         )
-    return None
+    return complaint(node)
 
 
 def _report(arena: Arena, node: Node, started: float, up: float) -> NodeReport:
@@ -152,4 +155,5 @@ def _report(arena: Arena, node: Node, started: float, up: float) -> NodeReport:
     return NodeReport(
         number=node.number, seed=node.plan.seed, results=results, error=_error(arena, node), started=started,
         ready=ready, finished=time.monotonic(), console=node.files.console, tail=node.console_tail(),
+        crashes=node.crashes, evidence=node.evidence,
     )  # fmt: skip

@@ -1,0 +1,82 @@
+"""Runs by what they were made for: a session's, and those of a test case that somebody scripted."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Final
+
+from sistasks.history.connection import reading, writing
+from sistasks.history.read import stored_run
+from sistasks.history.records import CrashRow, StoredRun, utc_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+# the kind of annotation that says which test case a run was made for
+_KIND: Final = "test_case"
+
+
+def newest_run(db: Path) -> int:
+    """The number of the run that was written last; 0 for an empty history.
+
+    Raises:
+        HistoryError: the history cannot be read.
+    """
+    with reading(db) as connection:
+        if connection is None:
+            return 0
+        return int(connection.execute("SELECT coalesce(max(id), 0) FROM runs").fetchone()[0])
+
+
+def runs_of_session(db: Path, session: str, after: int = 0) -> tuple[StoredRun, ...]:
+    """A session's runs with a number above `after`, in the order of writing.
+
+    Raises:
+        HistoryError: the history cannot be read.
+    """
+    with reading(db) as connection:
+        if connection is None:
+            return ()
+        query = "SELECT * FROM runs WHERE session_id = ? AND id > ? ORDER BY id"
+        return tuple(stored_run(connection, dict(row)) for row in connection.execute(query, (session, after)))
+
+
+def crashes_of(db: Path, run_id: int) -> tuple[CrashRow, ...]:
+    """What the kernels of a run complained of, by node; empty for an unknown run.
+
+    Raises:
+        HistoryError: the history cannot be read.
+    """
+    query = "SELECT node, kind, title, report, console_offset FROM crashes WHERE run_id = ? ORDER BY node, id"
+    with reading(db) as connection:
+        if connection is None:
+            return ()
+        return tuple(CrashRow(**dict(row)) for row in connection.execute(query, (run_id,)))
+
+
+def note_test_case(db: Path, runs: Iterable[int], test_id: str, author: str) -> None:
+    """Say for which test case runs were made.
+
+    Raises:
+        HistoryError: the history cannot be written, or has no such run.
+    """
+    now = utc_text(dt.datetime.now(dt.UTC))
+    with writing(db) as connection:
+        connection.executemany(
+            "INSERT INTO annotations (run_id, kind, text, author, created_at) VALUES (?, ?, ?, ?, ?)",
+            [(run, _KIND, test_id, author, now) for run in runs],
+        )
+
+
+def runs_of_test_case(db: Path, test_id: str) -> tuple[int, ...]:
+    """Numbers of the runs that were made for a test case, the oldest first.
+
+    Raises:
+        HistoryError: the history cannot be read.
+    """
+    query = "SELECT DISTINCT run_id FROM annotations WHERE kind = ? AND text = ? ORDER BY run_id"
+    with reading(db) as connection:
+        return (
+            () if connection is None else tuple(row[0] for row in connection.execute(query, (_KIND, test_id)))
+        )

@@ -1,0 +1,88 @@
+"""What nodes leave behind when they end: crashes and files, as rows of the run."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from sistasks.cluster.nodes import NodeReport
+from sistasks.errors import KernelFailure, NodeError, SistasksError
+from sistasks.evidence.artifacts import Store
+from sistasks.evidence.crashes import normalise
+from sistasks.evidence.records import Evidence
+from sistasks.history.records import CrashRow
+from sistasks.layout import Layout
+from sistasks.machine.results import GuestResults
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sistasks.history.records import ArtifactRow
+    from sistasks.suites.recipe import Recipe
+    from sistasks.suites.suite import Suite
+    from sistasks.terminal import Terminal
+
+# a guest decides how often it complains
+_CRASHES: Final = 100
+
+
+def never_up(recipe: Recipe, failure: SistasksError, began: float) -> NodeReport:
+    """The report of a cluster whose nodes did not come up."""
+    return NodeReport(
+        number=0, seed=recipe.settings.seed, results=GuestResults(), error=failure, started=began, ready=0.0,
+        finished=time.monotonic(), console=Layout(recipe.settings.output).logs, crashes=failure.crashes,
+        evidence=failure.evidence,
+    )  # fmt: skip
+
+
+def again_as_a_whole(suite: Suite, reports: Sequence[NodeReport]) -> bool:
+    """Whether a run that is an error is worth another: nodes that work together fall together.
+
+    Single nodes have been tried again already, and so have those that did not come up.
+    """
+    together = suite.network or suite.act is not None
+    return together and any(report.number and isinstance(report.error, NodeError) for report in reports)
+
+
+def crash_rows(reports: Sequence[NodeReport]) -> tuple[CrashRow, ...]:
+    """What kernels complained of, and the ends that no kernel speaks of: hangs, reboots, power cuts."""
+    rows: list[CrashRow] = []
+    for report in reports:
+        told = report.crashes[:_CRASHES]
+        rows += [
+            CrashRow(
+                node=report.number, kind=crash.kind, title=crash.title, report=crash.report, console_offset=crash.offset
+            )
+            for crash in told
+        ]  # fmt: skip
+        error = report.error
+        if isinstance(error, KernelFailure) and error.kind and not any(crash.fatal for crash in told):
+            title = normalise(f"{error.kind}: {report.reason}")
+            rows.append(CrashRow(node=report.number, kind=error.kind, title=title, report=str(error)))
+    return tuple(rows)
+
+
+def keep(recipe: Recipe, reports: Sequence[NodeReport], terminal: Terminal) -> tuple[ArtifactRow, ...]:
+    """Put what nodes leave into the store; what cannot be kept is said, and the run goes on without."""
+    store = Store(Layout(recipe.settings.output).artifacts)
+    rows: list[ArtifactRow] = []
+    for report in reports:
+        for item in (*_console(report), *report.evidence):
+            try:
+                rows.append(store.put(item))
+            except (SistasksError, OSError) as failure:
+                why = failure.strerror if isinstance(failure, OSError) else failure
+                terminal.say(f"{item.name} of node {item.node} is not kept: {why}")
+    return tuple(rows)
+
+
+def _console(report: NodeReport) -> list[Evidence]:
+    """A node's console, unless its post-mortem has it already; a clone that is content says nothing."""
+    if any(item.path == report.console for item in report.evidence) or not _has_bytes(report.console):
+        return []
+    return [Evidence(node=report.number, kind="logs", path=report.console, name=report.console.name)]
+
+
+def _has_bytes(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
