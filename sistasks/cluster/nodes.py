@@ -201,12 +201,11 @@ class Cluster:
                 try:
                     try:
                         await bring_up(nodes[index])
-                        return
                     except NodeError as failure:
                         await nodes[index].close()
                         observer.stage(nodes[index].number, "starting", f"again: {failure.problem}")
-                    nodes[index] = self.node(plans[index], observer, again=True)
-                    await bring_up(nodes[index])
+                        nodes[index] = self.node(plans[index], observer, again=True)
+                        await bring_up(nodes[index])
                 except SistasksError as failure:
                     # before its neighbours' end takes it along
                     await nodes[index].post_mortem(self.scratch / "evidence")
