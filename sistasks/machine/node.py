@@ -14,7 +14,7 @@ from sistasks.machine import ends
 from sistasks.machine.console import Console
 from sistasks.machine.emulator import Emulator, EmulatorFiles, settle
 from sistasks.machine.lines import open_line, receive
-from sistasks.machine.results import GuestResults, ResultsChannel
+from sistasks.machine.results import Allowed, GuestResults, ResultsChannel
 from sistasks.machine.spec import MARK, Machine, NodeSpec, Role, command_line
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Node(Emulator):
     async def _listen(self, console: IO[bytes], results: IO[bytes]) -> None:
         log = self._stack.enter_context(self.files.console.open("wb", buffering=0))
         self._console = Console(log, self._panicked)
-        self._channel = ResultsChannel(self._first_frame, self._frame, self._fail_ours)
+        self._channel = ResultsChannel(self._first_frame, self._frame, self._fail_ours, Allowed.by(self.plan))
         for line, protocol in ((console, self._console), (results, self._channel)):
             self._transports.append(await receive(line, protocol))
         self._lines = [self._console.closed, self._channel.closed]
