@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sistasks.cluster.nodes import Cluster, NodeReport
 from sistasks.errors import KernelFailure, NodeError
 from sistasks.evidence import kernels
+from sistasks.evidence.monitor import ResourceMonitor, rows_of_each
 from sistasks.history import read
 from sistasks.history.connection import prepare
 from sistasks.history.store import write_run
@@ -28,6 +29,7 @@ from sistasks.suites.printed import own_metrics, take_printed
 from sistasks.suites.recipe import Recipe, recipes
 from sistasks.suites.recording import metric_rows, run_record, this_session, write_json
 from sistasks.suites.showing import say_what, show
+from sistasks.suites.watching import watched
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,12 +70,14 @@ def ensure_template(recipe: Recipe, terminal: Terminal) -> Template:
     return made
 
 
-def _run_nodes(suite: Suite, recipe: Recipe, terminal: Terminal) -> list[NodeReport]:
+def _run_nodes(
+    suite: Suite, recipe: Recipe, terminal: Terminal, monitor: ResourceMonitor
+) -> list[NodeReport]:
     settings = recipe.settings
     layout = Layout(settings.output)
     template = ensure_template(recipe, terminal) if recipe.clones(suite) else None
     if suite.network:
-        return _run_cluster(recipe, template, terminal)
+        return _run_cluster(recipe, template, terminal, monitor)
     count = recipe.node_count(suite)
     scratch = layout.scratch / SESSION_ID
     logs = layout.logs / f"boot-{recipe.machine.boot}" if suite.cold else layout.logs
@@ -82,26 +86,28 @@ def _run_nodes(suite: Suite, recipe: Recipe, terminal: Terminal) -> list[NodeRep
         slots=recipe.slots, timeout=recipe.timeout,
     )  # fmt: skip
     try:
-        with terminal.nodes(count) as lines:
+        with watched(terminal, count, monitor) as observer:
             if suite.act is not None:
-                return asyncio.run(run_acted(suite, suite.act, cluster, plans(suite, recipe), lines))
-            return asyncio.run(cluster.run(plans(suite, recipe), lines))
+                return asyncio.run(run_acted(suite, suite.act, cluster, plans(suite, recipe), observer))
+            return asyncio.run(cluster.run(plans(suite, recipe), observer))
     finally:
         # the folder above stays: another session may be about to make its own in it
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _run_cluster(recipe: Recipe, template: Template | None, terminal: Terminal) -> list[NodeReport]:
+def _run_cluster(
+    recipe: Recipe, template: Template | None, terminal: Terminal, monitor: ResourceMonitor
+) -> list[NodeReport]:
     config = configure(recipe.settings, limit=recipe.timeout)
     layout = Layout(recipe.settings.output)
     scratch = layout.scratch / SESSION_ID
     try:
-        with terminal.nodes(config.count) as lines:
+        with watched(terminal, config.count, monitor) as observer:
             return asyncio.run(
                 execute(
                     config, machine=recipe.machine, template=template, logs=layout.logs / "distributed",
                     scratch=scratch, session=SESSION_ID, slots=recipe.slots, cores=recipe.found.host_cores,
-                    observer=lines, capture=_capture(recipe, terminal),
+                    observer=observer, capture=_capture(recipe, terminal),
                 )
             )  # fmt: skip
     finally:
@@ -149,10 +155,11 @@ def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
     started = dt.datetime.now(dt.UTC)
     asked = suite
     known = registry.metrics(settings)
+    monitor = ResourceMonitor(settings.monitor, rows_of_each(recipe.node_count(suite)))
     if recipe.kernel.talks:
-        reports, measured, suite, known = run_console(suite, recipe, terminal, known)
+        reports, measured, suite, known = run_console(suite, recipe, terminal, known, monitor)
     else:
-        reports = _run_nodes(suite, recipe, terminal)
+        reports = _run_nodes(suite, recipe, terminal, monitor)
         known = take_printed(suite, [report.results for report in reports], known)
         suite = replace(suite, own_metrics=own_metrics(suite, reports, known))
         judge = measure_acted if suite.act is not None else measure_cluster if suite.network else measure
@@ -161,6 +168,7 @@ def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
         )
     # what it was made of is what was asked, whatever the kernel then had to say
     run = replace(run_record(suite, recipe, measured, started), inputs_sha256=recipe.inputs_sha256(asked))
+    run = replace(run, resources=monitor.rows())
     metrics = metric_rows(suite, known)
     run_id = write_run(settings.db, this_session(), run, metrics)
     show(suite, recipe, run, run_id, known=known, terminal=terminal)

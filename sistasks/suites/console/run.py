@@ -12,11 +12,13 @@ from sistasks.layout import Layout
 from sistasks.session import SESSION_ID
 from sistasks.suites.console.execute import Asked, execute, metrics_of, tests_of
 from sistasks.suites.measured import Measured, measure
+from sistasks.suites.watching import watched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sistasks.cluster.nodes import NodeReport
+    from sistasks.evidence.monitor import ResourceMonitor
     from sistasks.protocols.profile import ConsoleProfile
     from sistasks.suites.metrics import Metric
     from sistasks.suites.recipe import Recipe
@@ -52,7 +54,7 @@ def tests_for(suite: Suite, profile: ConsoleProfile, kernel: str) -> tuple[str, 
 
 
 def run_console(
-    suite: Suite, recipe: Recipe, terminal: Terminal, own: Mapping[str, Metric]
+    suite: Suite, recipe: Recipe, terminal: Terminal, own: Mapping[str, Metric], monitor: ResourceMonitor
 ) -> tuple[list[NodeReport], Measured, Suite, dict[str, Metric]]:
     """Boot the nodes, speak to them, and judge what they said.
 
@@ -61,6 +63,7 @@ def run_console(
         recipe: of a kernel that talks.
         terminal: where to say things.
         own: metrics that the user has described.
+        monitor: watches what the nodes use.
 
     Returns:
         The nodes' reports, what they measured, the suite with the tests that this kernel has, and its metrics.
@@ -84,11 +87,11 @@ def run_console(
     if recipe.kernel.esp is not None:
         esp.ready(recipe.kernel)
     count = recipe.node_count(suite)
-    with terminal.nodes(count) as lines:
+    with watched(terminal, count, monitor) as observer:
         spoken = asyncio.run(
             execute(
                 asked, machine=recipe.machine, count=count, logs=layout.logs / suite.name, session=SESSION_ID,
-                slots=recipe.slots, seed=settings.seed, observer=lines,
+                slots=recipe.slots, seed=settings.seed, observer=observer,
             )
         )  # fmt: skip
     reports = [one.report for one in spoken]
