@@ -115,6 +115,11 @@ class Settings:
     confidence: float = _variable(0.99, number(0.5, 0.9999), "level of confidence intervals")
     db: Path = _variable(Path("results.db"), PATH, "the history")
     qemu: str = _variable("auto", TEXT, "QEMU's program; auto: searched in PATH", env="SIS_QEMU_PATH")
+    user: str = _variable(
+        "auto",
+        choice("auto", "keep"),
+        "whom nodes run as; auto: started by root, each as a user of its own that owns nothing",
+    )
     firmware: str = _variable("auto", TEXT, "UEFI firmware: auto, or the path of a code image, or CODE,VARS")
     firmware_mirror: str = _variable(
         "auto", TEXT, "address to fetch pinned firmware from instead of the manifest's", shown="auto"

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from sistasks.errors import KernelFailure, NodeError, SistasksError
 from sistasks.machine import ends
+from sistasks.machine.confinement import Handed, environment
 from sistasks.machine.process import Process, spawn
+from sistasks.machine.spec import command_line
 
 if TYPE_CHECKING:
     import socket
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from sistasks.machine.console import Console
     from sistasks.machine.monitor import Monitor
-    from sistasks.machine.spec import Machine
+    from sistasks.machine.spec import Machine, NodeSpec
 
 _EXIT_GRACE: Final = 2.0
 _PANIC_LIMIT: Final = 5.0
@@ -84,15 +86,28 @@ class Emulator:
         """The console's last lines."""
         return self._console.tail(lines) if self._console is not None else ""
 
-    def _spawn(self, command: list[str], descriptors: Sequence[int], *, in_turn: bool = False) -> None:
-        """Start QEMU; it inherits the descriptors.
+    def _spawn(self, spec: NodeSpec, descriptors: Sequence[int], number: int) -> None:
+        """Start QEMU, as confined as its machine says; it inherits the descriptors.
 
         Raises:
             NodeError: it cannot be started.
+            OSError: a file that it needs cannot be handed over.
         """
-        self.command = command
-        with self._logs.stderr.open("wb") as stderr:
-            self._process = spawn(command, pass_fds=descriptors, stderr=stderr, in_turn=in_turn)
+        self.command = command = command_line(spec)
+        identity = self.machine.confinement.identity(number)
+        with contextlib.ExitStack() as ours:
+            given = list(descriptors)
+            if identity is not None:
+                handed = Handed(ours, identity)
+                command = command_line(spec, handed)
+                handed.own(given)
+                given += handed.descriptors
+            # Nodes that talk wake one another with each message. Where all are to run at once and there are few
+            # processors, that was a change of processes for every message, each with cold caches.
+            self._process = spawn(
+                command, pass_fds=given, stderr=ours.enter_context(self._logs.stderr.open("wb")),
+                in_turn=self.machine.network, identity=identity, environ=environment(identity),
+            )  # fmt: skip
 
     async def _connect(self, sock: socket.socket) -> None:
         """Watch for the process's end, and connect to its monitor."""

@@ -12,7 +12,7 @@ from sistasks.machine import ends
 from sistasks.machine.console import Console
 from sistasks.machine.emulator import Emulator, EmulatorFiles
 from sistasks.machine.lines import attend, open_keyboard
-from sistasks.machine.spec import MARK, Machine, NodeSpec, Role, command_line
+from sistasks.machine.spec import MARK, Machine, NodeSpec, Role
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -77,7 +77,7 @@ class ForeignNode(Emulator):
                 mac=f"52:54:77:00:{self.number >> 8:02x}:{self.number & 0xFF:02x}",
                 firmware_log=self.files.firmware_log,
             )
-            self._spawn(command_line(spec), inherited, in_turn=self.machine.network)
+            self._spawn(spec, inherited, self.number)
         log = self._stack.enter_context(self.files.console.open("wb", buffering=0))
         self._console = Console(log, self._panicked, self.on_console)
         self._keyboard = await attend(console, self._console)

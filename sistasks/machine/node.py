@@ -15,7 +15,7 @@ from sistasks.machine.console import Console
 from sistasks.machine.emulator import Emulator, EmulatorFiles, settle
 from sistasks.machine.lines import open_line, receive
 from sistasks.machine.results import Allowed, GuestResults, ResultsChannel
-from sistasks.machine.spec import MARK, Machine, NodeSpec, Role, command_line
+from sistasks.machine.spec import MARK, Machine, NodeSpec, Role
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -142,9 +142,7 @@ class Node(Emulator):
             ram=self.ram,
             firmware_log=self.files.firmware_log,
         )
-        # Nodes that talk wake one another with each message. Where all are to run at once and there are few
-        # processors, that was a change of processes for every message, each with cold caches.
-        self._spawn(command_line(spec), descriptors, in_turn=self.machine.network)
+        self._spawn(spec, descriptors, self.number)
 
     async def _listen(self, console: IO[bytes], results: IO[bytes]) -> None:
         log = self._stack.enter_context(self.files.console.open("wb", buffering=0))

@@ -17,6 +17,7 @@ from sistasks.kernels import Kernel
 from sistasks.kinds import show_size
 from sistasks.layout import Layout, kernel_key
 from sistasks.machine.arch import ARCHES
+from sistasks.machine.confinement import confine
 from sistasks.machine.spec import Machine
 from sistasks.protocols.profile import PROFILES
 
@@ -148,6 +149,7 @@ class Recipe:
             firmware=(firmware.code, firmware.vars) if firmware else None,
             results_line=guest.results_line if guest else "serial",
             arguments=_arguments(settings, kernel), network=network,
+            confinement=confine(found.sandbox, accel.name, found.hindered, keep=settings.user == "keep"),
         )  # fmt: skip
         if kernel.talks and kernel.esp is None:
             # what an agent's kernel is told, too; it is no part of the kernel's identity
