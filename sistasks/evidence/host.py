@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,16 +54,17 @@ def read_host() -> HostReading:
     """The host now.
 
     Raises:
-        OSError: it does not tell even its processor time.
+        OSError: it does not tell even its processor time and its memory.
     """
     import psutil
 
-    times = psutil.cpu_times()
+    times, memory = _told(psutil.cpu_times), _told(psutil.virtual_memory)
+    if times is None or memory is None:
+        raise OSError(errno.ENODATA, "the host tells nothing of itself")
     idle = times.idle + getattr(times, "iowait", 0.0)
     steal = getattr(times, "steal", 0.0)
     # guests' time is part of user and nice on Linux
     total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
-    memory = psutil.virtual_memory()
     disks = _told(psutil.disk_io_counters)
     cards = _told(lambda: psutil.net_io_counters(pernic=True)) or {}
     return HostReading(
@@ -110,7 +112,7 @@ def _told(ask: Callable[[], Any]) -> Any:
 
     try:
         return ask()
-    except (OSError, NotImplementedError, RuntimeError, ValueError, IndexError, psutil.Error):
+    except (OSError, NotImplementedError, RuntimeError, ValueError, LookupError, psutil.Error):
         return None
 
 

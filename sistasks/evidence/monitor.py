@@ -20,6 +20,7 @@ from sistasks.evidence.rows import HOST, host_row, node_row
 from sistasks.evidence.thinning import Thinned
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     from sistasks.history.records import ResourceRow
@@ -29,7 +30,8 @@ INTERVAL: Final = 0.5
 ROWS: Final = 600
 _ALL_ROWS: Final = 12_000
 _FEWEST_ROWS: Final = 60
-# what took less of an interval says nothing: processor time is counted in hundredths of a second
+# shorter times say little, for processor time is counted in hundredths of a second; of an interval at most this part
+_SHORTEST: Final = 0.1
 _LEAST_PART: Final = 0.4
 
 
@@ -84,10 +86,12 @@ class ResourceMonitor:
 
     def __init__(self, interval: float = INTERVAL, limit: int = ROWS) -> None:
         self._interval = interval
+        self._shortest = min(_SHORTEST, _LEAST_PART * interval)
         self._limit = limit
         self._ours = Tree(os.getpid())
         self._nodes: dict[int, _Watched] = {}
         self._rows: dict[int, Thinned] = {}
+        self._bases: dict[int, tuple[int, int]] = {}
         self._last: dict[int, dt.datetime] = {}
         self._lock = threading.Lock()
         self._end = threading.Event()
@@ -110,12 +114,10 @@ class ResourceMonitor:
     def __enter__(self) -> Self:
         """Begin."""
         if self._interval > 0:
-            begun = time.thread_time()
-            self._census = host.census()
-            self._speeds = host.card_speeds()
-            with self._lock:
+            with self._at_work():
+                self._census = host.census()
+                self._speeds = host.card_speeds()
                 self._sample()
-            self.cpu_seconds += time.thread_time() - begun
             self._thread = threading.Thread(target=self._watch, name="sistasks-monitor", daemon=True)
             self._thread.start()
         return self
@@ -129,7 +131,7 @@ class ResourceMonitor:
             return
         self._thread.join()
         self._thread = None
-        with self._lock:
+        with self._at_work():
             self._sample()
             self._name_others()
             for node in self._nodes.values():
@@ -137,50 +139,50 @@ class ResourceMonitor:
             self._nodes.clear()
             self._ours.close()
 
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """One thread at a time, its processor time counted."""
+        begun = time.thread_time()
+        with self._lock:
+            yield
+            self.cpu_seconds += time.thread_time() - begun
+
     # -- what is told ----------------------------------------------------------------------------------------------
 
-    def stage(self, number: int, stage: str, detail: str = "") -> None:
-        """A node has reached a stage: nothing to watch."""
+    def stage(self, number: int, stage: str, detail: str = "") -> None:  # noqa: ARG002 - an observer's
+        """A node has reached a stage: it is sampled, for some live shorter than an interval."""
+        if self._thread is not None:
+            with self._at_work():
+                if number in self._nodes:
+                    self._sample_node(number)
 
     def started(self, number: int, pid: int) -> None:
         """A node's process runs; it is watched until it ends."""
-        if self._thread is not None:
-            with contextlib.suppress(GoneError):
-                self._begin(number, reader(pid))
+        self._begin(number, reader, pid)
 
     def watch_tree(self, number: int, pid: int) -> None:
         """Watch a process with all its children as one."""
-        if self._thread is not None:
-            with contextlib.suppress(GoneError):
-                self._begin(number, Tree(pid))
+        self._begin(number, Tree, pid)
 
-    def _begin(self, number: int, new: Reader | Tree) -> None:
-        try:
-            now = new.read()
-        except GoneError:
-            new.close()
-            raise
-        with self._lock:
-            watched = _Watched(new, now, time.monotonic(), now)
-            before = self._nodes.pop(number, None)
-            if before is not None:
-                watched.read_base, watched.write_base = (count or 0 for count in before.disk(before.before))
-                self._forget(before)
+    def _begin(self, number: int, kind: Callable[[int], Reader | Tree], pid: int) -> None:
+        if self._thread is None:
+            return
+        with self._at_work(), contextlib.suppress(GoneError, OSError):
+            new = kind(pid)
+            try:
+                now = new.read()
+            except (GoneError, OSError):
+                new.close()
+                return
+            if number in self._nodes:
+                self._forget(number)
+            # a process of the same node that came before has counted so far
+            watched = _Watched(new, now, time.monotonic(), now, *self._bases.get(number, (0, 0)))
             self._nodes[number] = watched
             if not isinstance(new, Tree):
-                self._pids.add(new.pid)
-            memory = self._host.memory if self._host is not None else 0
-            self._put(
-                node_row(
-                    number,
-                    self._clock.at(watched.then),
-                    now,
-                    None,
-                    0.0,
-                    disk=watched.disk(now),
-                    memory=memory,
-                )
-            )
+                self._pids.add(pid)
+            at = self._clock.at(watched.then)
+            self._put(node_row(number, at, now, None, 0.0, disk=watched.disk(now), memory=self._memory))
 
     def rows(self) -> tuple[ResourceRow, ...]:
         """All rows so far, by node and time."""
@@ -192,10 +194,8 @@ class ResourceMonitor:
     def _watch(self) -> None:
         due = time.monotonic() + self._interval
         while not self._end.wait(max(0.0, due - time.monotonic())):
-            begun = time.thread_time()
-            with self._lock:
+            with self._at_work():
                 self._sample()
-            self.cpu_seconds += time.thread_time() - begun
             # a host that let us wait for long does not get all that was missed at once
             due = max(due + self._interval, time.monotonic() + self._interval / 2)
 
@@ -204,22 +204,36 @@ class ResourceMonitor:
         mine = self._ours.members(without=self._pids)
         self._family = set(mine)
         ours = sum(each.with_ended for each in mine.values())
-        memory = self._host.memory if self._host is not None else 0
-        for number, node in list(self._nodes.items()):
-            moment = time.monotonic()
-            try:
-                now = node.reader.read()
-            except GoneError:
-                self._forget(self._nodes.pop(number))
-                continue
-            ours += self._of_ours(node, now)
-            seconds = moment - node.then
-            if seconds >= _LEAST_PART * self._interval:
-                at = self._clock.at(moment)
-                row = node_row(number, at, now, node.before, seconds, disk=node.disk(now), memory=memory)
-                self._put(row)
-                node.before, node.then = now, moment
+        for number in list(self._nodes):
+            ours += self._sample_node(number)
         self._sample_host(ours + self._strangers)
+
+    def _sample_node(self, number: int) -> float:
+        """Read one node.
+
+        Returns:
+            Seconds of processor time that it adds to ours; what ended adds elsewhere.
+        """
+        node, moment = self._nodes[number], time.monotonic()
+        try:
+            now = node.reader.read()
+        except GoneError:
+            self._forget(number)
+            return 0.0
+        except OSError:  # we have no descriptor left, or the like
+            return self._of_ours(node, node.before)
+        seconds = moment - node.then
+        if seconds >= self._shortest:
+            at = self._clock.at(moment)
+            row = node_row(number, at, now, node.before, seconds, disk=node.disk(now), memory=self._memory)
+            self._put(row)
+            node.before, node.then = now, moment
+        return self._of_ours(node, now)
+
+    @property
+    def _memory(self) -> int:
+        """Bytes that the host has."""
+        return self._host.memory if self._host is not None else 0
 
     def _of_ours(self, node: _Watched, now: Reading) -> float:
         """Seconds of processor time by which a node's process adds to ours."""
@@ -228,9 +242,13 @@ class ResourceMonitor:
         # what a process of others had used before it was a node is not ours
         return now.with_ended - (0.0 if node.first.parent in self._family else node.first.with_ended)
 
-    def _forget(self, node: _Watched) -> None:
+    def _forget(self, number: int) -> None:
         """A process has ended: the time of a child of ours is found with its parent; that of another is kept here."""
+        node = self._nodes.pop(number)
         node.reader.close()
+        self._pids.discard(node.reader.pid)
+        read, written = node.disk(node.before)
+        self._bases[number] = read or 0, written or 0
         if node.first.parent not in self._family:
             self._strangers += self._of_ours(node, node.before)
 
@@ -244,7 +262,7 @@ class ResourceMonitor:
         moment = time.monotonic()
         before, seconds = self._host, moment - self._host_then
         # a run that is shorter than an interval has this row alone
-        if before is not None and self._host_rows > 1 and seconds < _LEAST_PART * self._interval:
+        if before is not None and self._host_rows > 1 and seconds < self._shortest:
             return
         try:
             now = host.read_host()

@@ -65,6 +65,7 @@ class Reader(Protocol):
 
         Raises:
             GoneError: it has ended.
+            OSError: it cannot be read now.
         """
 
     def children(self) -> Iterator[int]:
@@ -91,7 +92,7 @@ class ProcReader:
         self.pid = pid
         try:
             self._folder = os.open(f"{_PROC}/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
+        except FileNotFoundError as error:
             raise GoneError(pid) from error
         self._waits: dict[str, int] = {}
         self._waited = 0
@@ -107,10 +108,11 @@ class ProcReader:
 
         Raises:
             GoneError: it has ended.
+            OSError: it cannot be read now: we have no descriptor left.
         """
         try:
             stat = self._file("stat")
-        except OSError as error:
+        except (FileNotFoundError, ProcessLookupError) as error:
             raise GoneError(self.pid) from error
         fields = stat[stat.rindex(b")") + 2 :].split()
         if fields[_STATE] in {b"Z", b"X", b"x"}:
@@ -272,11 +274,11 @@ class Tree:
                 continue
             try:
                 each = self._readers.pop(pid, None) or reader(pid)
-            except GoneError:
+            except (GoneError, OSError):
                 continue
             try:
                 found[pid] = each.read()
-            except GoneError:
+            except (GoneError, OSError):
                 each.close()
                 continue
             readers[pid] = each
