@@ -116,8 +116,23 @@ def _told(ask: Callable[[], Any]) -> Any:
         return None
 
 
-# (id, moment of its start) -> (its name, seconds of processor time with its ended children's)
-Census = dict[tuple[int, float], tuple[str, float]]
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """One process in a census.
+
+    Attributes:
+        name: what it is called.
+        parent: the id of its parent.
+        used: seconds of processor time, with its ended children's.
+    """
+
+    name: str
+    parent: int
+    used: float
+
+
+# by id and moment of its start
+Census = dict[tuple[int, float], Counted]
 
 
 def census() -> Census:
@@ -131,7 +146,7 @@ def census() -> Census:
             used = sum(
                 getattr(times, name, 0.0) for name in ("user", "system", "children_user", "children_system")
             )
-            found[process.pid, process.create_time()] = process.name(), used
+            found[process.pid, process.create_time()] = Counted(process.name(), process.ppid(), used)
     return found
 
 
@@ -149,14 +164,31 @@ def busiest(before: Census, after: Census, ours: Collection[int], seconds: float
     Returns:
         At most three, the busiest first: `make 38 %, firefox 4 %`; empty if none used 2 % of the host.
     """
+    inherited = _inherited(before, after)
     used: dict[str, float] = {}
-    for (pid, began), (name, now) in after.items():
-        if pid not in ours:
-            _, earlier = before.get((pid, began), (name, 0.0))
-            used[name] = used.get(name, 0.0) + max(0.0, now - earlier)
+    for key, now in after.items():
+        if key[0] not in ours:
+            earlier = (before[key].used if key in before else 0.0) + inherited.get(key, 0.0)
+            used[now.name] = used.get(now.name, 0.0) + max(0.0, now.used - earlier)
     shares = (
         sorted(((spent / seconds, name) for name, spent in used.items()), reverse=True) if seconds > 0 else []
     )
     return ", ".join(
         f"{name} {100 * min(share, 1.0):.0f} %" for share, name in shares[:_NAMED] if share >= _LEAST_SHARE
     )
+
+
+def _inherited(before: Census, after: Census) -> dict[tuple[int, float], float]:
+    """What processes got from children that ended in between, of the time before: it was used before."""
+    places = {pid: (pid, began) for pid, began in before}
+    found: dict[tuple[int, float], float] = {}
+    for key, ended in before.items():
+        if key in after:
+            continue
+        heir, seen = places.get(ended.parent), {key}
+        while heir is not None and heir not in after and heir not in seen:
+            seen.add(heir)
+            heir = places.get(before[heir].parent)
+        if heir is not None:
+            found[heir] = found.get(heir, 0.0) + ended.used
+    return found

@@ -1,8 +1,8 @@
 """Rows of resources in bounded room: when there are too many, each two neighbours become one.
 
-What is a share of time (percent, load) is averaged, weighted by the seconds that each row stands for, so that the
-average over all rows stays what it was. Peaks are the larger of the two; counters and sizes are those at the end, for
-which the later row has them.
+What is a share of time (percent, load) or resident memory is averaged, weighted by the seconds that each row stands
+for, so that the average over all rows stays what it was. Peaks, threads, open files and address space are the larger
+of the two; counters are those at the end, which the later row has.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ AVERAGED: Final = (
     "cpu_percent", "wait_percent", "memory_percent", "memory_wait", "io_wait", "others_percent", "steal_percent",
     "net_percent", "load1", "load5", "load15",
 )  # fmt: skip
-_PEAKS: Final = ("cpu_peak", "rss_peak", "threads", "fds", "processors")
+_PEAKS: Final = ("cpu_peak", "rss_peak", "vms", "threads", "fds", "processors")
 
 
 def mean(rows: Sequence[ResourceRow], name: str) -> float | None:
@@ -45,6 +45,7 @@ def merged(first: ResourceRow, second: ResourceRow) -> ResourceRow:
     values |= {name: mean(both, name) for name in AVERAGED}
     for name in _PEAKS:
         values[name] = max((value for row in both if (value := getattr(row, name)) is not None), default=None)
+    values["rss"] = None if (rss := mean(both, "rss")) is None else round(rss)
     seconds = [row.seconds for row in both if row.seconds is not None]
     values["seconds"] = sum(seconds) if seconds else None
     return ResourceRow(**values)

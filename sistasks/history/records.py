@@ -213,9 +213,9 @@ class ResourceRow:
         at: the end of the time that the row stands for.
         cpu_percent: of one processor (a node) or of all together (the host), in the mean of that time.
         cpu_peak: the most of any sample in it.
-        rss: bytes now; of the host, those that are not available.
+        rss: bytes, in the mean of that time; of the host, those that are not available.
         rss_peak: the most of any sample.
-        vms: bytes now.
+        vms, threads, fds: the most of any sample; bytes, and how many.
         read_bytes, write_bytes, net_rx, net_tx: bytes since the first row.
         load1, load5, load15: the host's load averages.
         seconds: how long that time was; None: nothing was before.
