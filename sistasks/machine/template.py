@@ -14,6 +14,7 @@ from sistasks.errors import NodeError
 from sistasks.guest.plan import Plan
 from sistasks.machine.node import Node, NodeFiles
 from sistasks.machine.spec import Role
+from sistasks.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,21 +88,16 @@ async def freeze(
         KernelFailure: the kernel panicked or ended.
         NodeError: it did not get ready, or the template cannot be written.
     """
-    templates.mkdir(parents=True, exist_ok=True)
-    scratch = templates / f".new-{session}"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
+    final = templates / key
     try:
-        template = await _freeze_into(scratch, machine, key, session=session, log=log, limit=limit)
-        final = templates / key
-        if not _put(scratch, final) and (theirs := load(templates, key)) is not None:
-            return theirs
+        with scratch_folder(templates / f".new-{session}") as scratch:
+            template = await _freeze_into(scratch, machine, key, session=session, log=log, limit=limit)
+            if not _put(scratch, final) and (theirs := load(templates, key)) is not None:
+                return theirs
     except OSError as error:
         raise NodeError(
             f"the template cannot be kept in {templates}: {error.strerror}", "make room, or set output="
         ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     prune(templates)
     return replace(template, ram=final / "ram", state=final / "state")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import shutil
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,7 +17,8 @@ from sistasks.history.connection import prepare
 from sistasks.history.store import write_run
 from sistasks.layout import Layout
 from sistasks.machine import template as templates
-from sistasks.session import SESSION_ID
+from sistasks.scratch import scratch_folder
+from sistasks.session import SESSION_ID, session_logs
 from sistasks.suites import registry
 from sistasks.suites.acted import plans, run_acted
 from sistasks.suites.console.run import run_console
@@ -62,7 +62,7 @@ def ensure_template(recipe: Recipe, terminal: Terminal) -> Template:
             key,
             layout.templates,
             session=SESSION_ID,
-            log=layout.logs / "template.log",
+            log=session_logs(layout) / "template.log",
             limit=recipe.timeout,
         )
     )
@@ -79,20 +79,21 @@ def _run_nodes(
     if suite.network:
         return _run_cluster(recipe, template, terminal, monitor)
     count = recipe.node_count(suite)
-    scratch = layout.scratch / SESSION_ID
-    logs = layout.logs / f"boot-{recipe.machine.boot}" if suite.cold else layout.logs
-    cluster = Cluster(
-        machine=recipe.machine, template=template, logs=logs, scratch=scratch, session=SESSION_ID,
-        slots=recipe.slots, timeout=recipe.timeout,
-    )  # fmt: skip
-    try:
-        with watched(terminal, count, monitor) as observer:
-            if suite.act is not None:
-                return asyncio.run(run_acted(suite, suite.act, cluster, plans(suite, recipe), observer))
-            return asyncio.run(cluster.run(plans(suite, recipe), observer))
-    finally:
-        # the folder above stays: another session may be about to make its own in it
-        shutil.rmtree(scratch, ignore_errors=True)
+    logs = session_logs(layout)
+    if suite.cold:
+        logs /= f"boot-{recipe.machine.boot}"
+    # the folder above stays: another session may be about to make its own in it
+    with (
+        scratch_folder(layout.scratch / SESSION_ID) as scratch,
+        watched(terminal, count, monitor) as observer,
+    ):
+        cluster = Cluster(
+            machine=recipe.machine, template=template, logs=logs, scratch=scratch, session=SESSION_ID,
+            slots=recipe.slots, timeout=recipe.timeout,
+        )  # fmt: skip
+        if suite.act is not None:
+            return asyncio.run(run_acted(suite, suite.act, cluster, plans(suite, recipe), observer))
+        return asyncio.run(cluster.run(plans(suite, recipe), observer))
 
 
 def _run_cluster(
@@ -100,18 +101,17 @@ def _run_cluster(
 ) -> list[NodeReport]:
     config = configure(recipe.settings, limit=recipe.timeout)
     layout = Layout(recipe.settings.output)
-    scratch = layout.scratch / SESSION_ID
-    try:
-        with watched(terminal, config.count, monitor) as observer:
-            return asyncio.run(
-                execute(
-                    config, machine=recipe.machine, template=template, logs=layout.logs / "distributed",
-                    scratch=scratch, session=SESSION_ID, slots=recipe.slots, cores=recipe.found.host_cores,
-                    observer=observer, capture=_capture(recipe, terminal),
-                )
-            )  # fmt: skip
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with (
+        scratch_folder(layout.scratch / SESSION_ID) as scratch,
+        watched(terminal, config.count, monitor) as observer,
+    ):
+        return asyncio.run(
+            execute(
+                config, machine=recipe.machine, template=template, logs=session_logs(layout) / "distributed",
+                scratch=scratch, session=SESSION_ID, slots=recipe.slots, cores=recipe.found.host_cores,
+                observer=observer, capture=_capture(recipe, terminal),
+            )
+        )  # fmt: skip
 
 
 def _capture(recipe: Recipe, terminal: Terminal) -> Path | None:

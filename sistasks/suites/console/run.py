@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sistasks.errors import UsageError
 from sistasks.kernels import esp
 from sistasks.layout import Layout
-from sistasks.session import SESSION_ID
+from sistasks.session import SESSION_ID, session_logs
 from sistasks.suites.console.execute import Asked, execute, metrics_of, tests_of
 from sistasks.suites.measured import Measured, measure
 from sistasks.suites.watching import watched
@@ -90,7 +90,7 @@ def run_console(
     with watched(terminal, count, monitor) as observer:
         spoken = asyncio.run(
             execute(
-                asked, machine=recipe.machine, count=count, logs=layout.logs / suite.name, session=SESSION_ID,
+                asked, machine=recipe.machine, count=count, logs=session_logs(layout) / suite.name, session=SESSION_ID,
                 slots=recipe.slots, seed=settings.seed, observer=observer,
             )
         )  # fmt: skip
