@@ -102,7 +102,6 @@ class ResourceMonitor:
         self._host_then = 0.0
         self._speeds: dict[str, float] = {}
         self._ours_cpu = 0.0
-        self._host_rows = 0
         # of processes that were nodes and no children of ours
         self._strangers = 0.0
         self._family: set[int] = set()
@@ -132,7 +131,7 @@ class ResourceMonitor:
         self._thread.join()
         self._thread = None
         with self._at_work():
-            self._sample()
+            self._sample(last=True)
             self._name_others()
             for node in self._nodes.values():
                 node.reader.close()
@@ -199,16 +198,20 @@ class ResourceMonitor:
             # a host that let us wait for long does not get all that was missed at once
             due = max(due + self._interval, time.monotonic() + self._interval / 2)
 
-    def _sample(self) -> None:
-        """Read everything once: our own processes first, so that none of a node's time is counted twice."""
+    def _sample(self, *, last: bool = False) -> None:
+        """Read everything once: our own processes first, so that none of a node's time is counted twice.
+
+        Args:
+            last: what has no rates yet gets them, however short the time was.
+        """
         mine = self._ours.members(without=self._pids)
         self._family = set(mine)
         ours = sum(each.with_ended for each in mine.values())
         for number in list(self._nodes):
-            ours += self._sample_node(number)
-        self._sample_host(ours + self._strangers)
+            ours += self._sample_node(number, last=last)
+        self._sample_host(ours + self._strangers, last=last)
 
-    def _sample_node(self, number: int) -> float:
+    def _sample_node(self, number: int, *, last: bool = False) -> float:
         """Read one node.
 
         Returns:
@@ -223,7 +226,7 @@ class ResourceMonitor:
         except OSError:  # we have no descriptor left, or the like
             return self._of_ours(node, node.before)
         seconds = moment - node.then
-        if seconds >= self._shortest:
+        if seconds >= self._shortest or (last and node.before is node.first):
             at = self._clock.at(moment)
             row = node_row(number, at, now, node.before, seconds, disk=node.disk(now), memory=self._memory)
             self._put(row)
@@ -258,11 +261,10 @@ class ResourceMonitor:
             self._last[row.node] = row.at
             self._rows.setdefault(row.node, Thinned(self._limit)).add(row)
 
-    def _sample_host(self, ours: float) -> None:
+    def _sample_host(self, ours: float, *, last: bool) -> None:
         moment = time.monotonic()
         before, seconds = self._host, moment - self._host_then
-        # a run that is shorter than an interval has this row alone
-        if before is not None and self._host_rows > 1 and seconds < self._shortest:
+        if before is not None and seconds < self._shortest and not (last and before is self._host_first):
             return
         try:
             now = host.read_host()
@@ -276,7 +278,6 @@ class ResourceMonitor:
             speeds=self._speeds,
         )  # fmt: skip
         self._put(row)
-        self._host_rows += 1
         self._host, self._host_then, self._ours_cpu = now, moment, ours
 
     def _name_others(self) -> None:
