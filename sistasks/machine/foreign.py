@@ -45,8 +45,7 @@ class ForeignNode(Emulator):
         port: Callable[[int], socket.socket] | None = None,
         on_console: Callable[[int, bytes], None] = lambda _at, _data: None,
     ) -> None:
-        super().__init__(f"node {number}", machine, files)
-        self.number = number
+        super().__init__(f"node {number}", number, machine, files)
         self.files = files
         self.session = session
         self._port = port
@@ -83,6 +82,7 @@ class ForeignNode(Emulator):
         self._keyboard = await attend(console, self._console)
         self._transports.append(self._keyboard)
         self._lines = [self._console.closed]
+        self._sources = [console]
         await self._connect(monitor)
 
     def type(self, text: str) -> None:
@@ -113,7 +113,8 @@ class ForeignNode(Emulator):
                 f"{self.name} did not {what} within {limit:g} s",
                 f"see {self.files.console}",
                 self.console_tail(),
+                kind="hang",
             ) from None
 
-    async def _guest_ended(self, where: ends.Where) -> SistasksError:
-        return ends.of_foreign(where, await self.monitor.ended_by())
+    def _guest_ended(self, where: ends.Where, reason: str) -> SistasksError:
+        return ends.of_foreign(where, reason)

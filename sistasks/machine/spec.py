@@ -20,6 +20,7 @@ WATCHDOG_ADDRESS: Final = "0x6"
 RESULTS_ADDRESS: Final = "0x7"
 NETWORK_ADDRESS: Final = "0x8"
 ESP_ADDRESS: Final = "0x9"
+DISPLAY_ADDRESS: Final = "0xa"
 # every node boots on the same day: no test may depend on today
 CLOCK_BASE: Final = "2024-01-01T00:00:00"
 MARK: Final = "sistasks"
@@ -54,6 +55,7 @@ class Machine:
         results_line: `virtio` (virtio-serial, for a kernel that has it) or `serial` (a second serial line).
         arguments: more kernel command line, which makes it another kernel under test.
         network: each node has a virtio-net on a port of a switch.
+        display: it has a screen, which nobody sees but a picture is taken of when it fails.
         confinement: what QEMU may not do; it changes nothing in the machine.
     """
 
@@ -72,6 +74,7 @@ class Machine:
     results_line: str = "serial"
     arguments: tuple[str, ...] = ()
     network: bool = False
+    display: bool = False
     confinement: Confinement = Confinement()
 
     @property
@@ -207,9 +210,7 @@ def _memory(spec: NodeSpec, files: Files) -> list[str]:
     if spec.ram is None:
         return ["-machine", base, "-m", size]
     share = "on" if spec.role is Role.TEMPLATE else "off"
-    backend = (
-        f"memory-backend-file,id=ram,size={size},mem-path={_comma(files.change(spec.ram))},share={share}"
-    )
+    backend = f"memory-backend-file,id=ram,size={size},mem-path={_comma(files.change(spec.ram))},share={share}"
     return ["-object", backend, "-machine", f"{base},memory-backend=ram", "-m", size]
 
 
@@ -241,7 +242,8 @@ def command_line(spec: NodeSpec, files: Files | None = None) -> list[str]:
     command = [
         str(machine.qemu), "-name", f"{spec.name},debug-threads=off",
         "-nodefaults", "-no-user-config", "-display", "none", "-nic", "none", "-no-reboot",
-        "-action", "watchdog=pause",
+        # a guest that ends stands still, its memory and its registers as they were, until we have looked
+        "-action", "shutdown=pause,watchdog=pause",
         "-accel", machine.accel, "-cpu", machine.cpu, "-smp", _processors(machine),
         *_memory(spec, files),
         "-rtc", f"base={CLOCK_BASE},clock=vm", "-seed", "1",
@@ -256,6 +258,8 @@ def command_line(spec: NodeSpec, files: Files | None = None) -> list[str]:
         *_network(spec),
         *_firmware(spec, files),
     ]  # fmt: skip
+    if machine.display:
+        command += ["-device", f"{machine.arch.display},addr={DISPLAY_ADDRESS}"]
     if spec.role is Role.CLONE:
         # its kernel is in the template's memory: loading the image again would cost each clone its size
         return [*command, "-incoming", "defer"]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sistasks.suites.suite import Suite
 
 # what a template and a run depend on besides their inputs: raised when the machine's make-up changes
-_MACHINE_VERSION = 3
+_MACHINE_VERSION = 4
 # variables with which a cluster does something else
 _CLUSTER = ("protocol", "byzantine", "traitors", "faults")
 
