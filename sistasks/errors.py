@@ -21,15 +21,17 @@ class SistasksError(Exception):
         problem: one clause that names the value or the thing, without a full stop.
         remedy: what the person can do about it; one clause, may be empty.
         detail: more lines (a log's tail, a compiler's first lines), shown indented below the sentence.
+        kind: of a node: how it ended: `panic`, `hang`, `reboot`, `power_off`, `firmware`, `emulator`; else empty.
     """
 
     exit_code = 2
 
-    def __init__(self, problem: str, remedy: str = "", detail: str = "") -> None:
+    def __init__(self, problem: str, remedy: str = "", detail: str = "", *, kind: str = "") -> None:
         super().__init__(problem)
         self.problem = problem
         self.remedy = remedy
         self.detail = detail
+        self.kind = kind
         self.crashes: tuple[Crash, ...] = ()
         self.evidence: tuple[Evidence, ...] = ()
 
@@ -99,3 +101,15 @@ class NodeError(SistasksError):
 
 class HistoryError(SistasksError):
     """results.db cannot be used."""
+
+
+class ArtifactError(SistasksError):
+    """A file cannot be kept as evidence, or is not the one that was kept."""
+
+
+class ArtifactGone(ArtifactError):
+    """The store no longer has a file that the history names."""
+
+
+class ArchiveError(SistasksError):
+    """A bundle of a run is not whole."""

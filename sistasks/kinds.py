@@ -86,8 +86,14 @@ def number(low: float, high: float) -> Kind:
     return Kind(parse, f"a number from {low:g} to {high:g}")
 
 
-def size(low: int, high: int) -> Kind:
-    """A size such as 256M or 1G (plain numbers are MiB, as in QEMU's -m)."""
+def size(low: int, high: int, whose: str = "this machine's memory") -> Kind:
+    """A size such as 256M or 1G (plain numbers are MiB, as in QEMU's -m).
+
+    Args:
+        low: in bytes, included.
+        high: the same.
+        whose: what the highest is; empty: nothing in particular.
+    """
 
     def parse(text: str) -> int:
         match = re.fullmatch(r"([0-9]{1,12})([KMG]?)(?:i?B)?", text, re.IGNORECASE | re.ASCII)
@@ -99,7 +105,8 @@ def size(low: int, high: int) -> Kind:
             raise RefusedError
         return value
 
-    return Kind(parse, f"a size from {show_size(low)} to {high // MIB}M (this machine's memory), in whole M")
+    top = f"{high // MIB}M ({whose})" if whose else show_size(high)
+    return Kind(parse, f"a size from {show_size(low)} to {top}, in whole M")
 
 
 def choice(*names: str) -> Kind:

@@ -52,18 +52,23 @@ class Layout:
         return self.output / "templates"
 
     @property
+    def artifacts(self) -> Path:
+        """The store of what is kept as evidence."""
+        return self.output / "artifacts"
+
+    @property
+    def archives(self) -> Path:
+        """Bundles of whole runs."""
+        return self.output / "archives"
+
+    @property
     def captures(self) -> Path:
         """What went over networks, one file a run."""
-        return self.output / "artifacts" / "captures"
+        return self.artifacts / "captures"
 
     def kept_kernels(self, db: Path) -> Path:
         """Kernels that the baselines of a history name, content-addressed; each history has its own."""
-        return (
-            self.output
-            / "artifacts"
-            / "kernels"
-            / hashlib.sha256(str(db.resolve()).encode()).hexdigest()[:12]
-        )
+        return self.artifacts / "kernels" / hashlib.sha256(str(db.resolve()).encode()).hexdigest()[:12]
 
     @property
     def scratch(self) -> Path:

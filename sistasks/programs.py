@@ -6,6 +6,7 @@ Nodes are not run here: they live long and have an ordered shutdown of their own
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from sistasks.machine.confinement import Identity
+
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_NO_NEW_PRIVS: Final = 38
 _INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # pipes that a killed program handed to a daemon of another session never close
 _DRAIN_SECONDS: Final = 1.0
@@ -56,7 +60,11 @@ class Finished:
 
 
 def start(
-    command: Sequence[str | os.PathLike[str]], *, in_turn: bool = False, **options: Any
+    command: Sequence[str | os.PathLike[str]],
+    *,
+    in_turn: bool = False,
+    identity: Identity | None = None,
+    **options: Any,
 ) -> subprocess.Popen[bytes]:
     """Start a child in a session of its own that our end ends too, SIGKILL included.
 
@@ -67,18 +75,21 @@ def start(
         command: the program and its arguments.
         in_turn: it waits for its turn when it is woken (Linux, SCHED_BATCH), instead of taking the processor from
             another that has one.
+        identity: whom it runs as (Linux, for root); as we do if None.
         options: for `subprocess.Popen`.
 
     Raises:
-        OSError: the program cannot be started.
+        OSError: the program cannot be started, or not as that user.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    ask = _before_it_runs(before, in_turn=in_turn)
+    ask = _before_it_runs(before, in_turn=in_turn, identity=identity)
     if ask is not None:  # without it the child would keep the mask; and there are no hooks
         signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
     child: subprocess.Popen[bytes] | None = None
     try:
         child = subprocess.Popen(command, start_new_session=True, preexec_fn=ask, **options)  # noqa: PLW1509 - no locks
+    except subprocess.SubprocessError as error:  # all that the hook may fail with is the change of user
+        raise PermissionError(errno.EPERM, "another user's rights cannot be taken") from error
     finally:
         try:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)  # what has waited is raised here
@@ -89,7 +100,9 @@ def start(
     return child
 
 
-def _before_it_runs(mask: set[int | signal.Signals], *, in_turn: bool) -> Callable[[], None] | None:
+def _before_it_runs(
+    mask: set[int | signal.Signals], *, in_turn: bool, identity: Identity | None
+) -> Callable[[], None] | None:
     """What a child does before it becomes the program: it asks to end with us, and hears signals again."""
     if sys.platform != "linux":
         return None
@@ -100,6 +113,12 @@ def _before_it_runs(mask: set[int | signal.Signals], *, in_turn: bool) -> Callab
     parent = os.getpid()
 
     def ask() -> None:
+        if identity is not None:
+            os.setgroups(identity.groups)
+            os.setresgid(identity.group, identity.group, identity.group)
+            os.setresuid(identity.user, identity.user, identity.user)
+            prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        # only now: the signal is forgotten when a process changes its user
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # it died before the signal was asked for
             os._exit(1)
@@ -121,6 +140,7 @@ def run(
     patience: float = 0.0,
     pass_fds: Sequence[int] = (),
     folder: Path | None = None,
+    identity: Identity | None = None,
 ) -> Finished:
     """Run a program in a session of its own until it ends or the limit is over.
 
@@ -134,6 +154,7 @@ def run(
             middle, such as a package manager; it then outlives us too. 0: SIGKILL at once.
         pass_fds: open files that the program inherits, such as a lock that holds for as long as it lives.
         folder: where it runs; where we do if None.
+        identity: whom it runs as; not together with patience.
 
     Raises:
         OSError: the program cannot be started.
@@ -150,7 +171,7 @@ def run(
     made = (
         subprocess.Popen(command, start_new_session=True, **options)
         if patience
-        else start(command, **options)
+        else start(command, identity=identity, **options)
     )
     with made as process:
         try:

@@ -70,6 +70,9 @@ class Settings:
         shown="4, at most the host's",
     )
     output: Path = _variable(Path("target/testing"), PATH, "where logs, results and build products go")
+    monitor: float = _variable(
+        0.5, number(0, 60), "seconds between samples of what nodes and host use; 0: none are taken"
+    )
     verbose: bool = _variable(False, YES_NO, "say more", env="SIS_VERBOSE")
     quiet: bool = _variable(False, YES_NO, "say only results and failures", env="SIS_QUIET")
     iterations: int = _variable(1000, whole(10, 1_000_000), "samples of each test on each node")
@@ -112,6 +115,11 @@ class Settings:
     confidence: float = _variable(0.99, number(0.5, 0.9999), "level of confidence intervals")
     db: Path = _variable(Path("results.db"), PATH, "the history")
     qemu: str = _variable("auto", TEXT, "QEMU's program; auto: searched in PATH", env="SIS_QEMU_PATH")
+    user: str = _variable(
+        "auto",
+        choice("auto", "keep"),
+        "whom nodes run as; auto: started by root, each as a user of its own that owns nothing",
+    )
     firmware: str = _variable("auto", TEXT, "UEFI firmware: auto, or the path of a code image, or CODE,VARS")
     firmware_mirror: str = _variable(
         "auto", TEXT, "address to fetch pinned firmware from instead of the manifest's", shown="auto"
@@ -123,9 +131,17 @@ class Settings:
     )
     head: str = _variable("", LINE, "compare: a run, a kernel or a session", shown="the latest")
     metric: str = _variable("", LINE, "compare: show the percentiles of this metric, too", shown="none")
-    run: int = _variable(0, whole(1, 2**53), "accept: the run that is the new normal", shown="none")
+    run: int = _variable(
+        0, whole(1, 2**53), "accept: the run that is the new normal; archive, artifacts: whose", shown="none"
+    )
     note: str = _variable("", LINE, "accept: why", shown="none")
     count: int = _variable(5, whole(2, 100), "selfcheck: runs of the same kernel")
+    verify: str = _variable("", TEXT, "archive: the bundle to verify instead", shown="none")
+    keep_days: int = _variable(30, whole(0, 36500), "cleanup: days that an artifact is kept")
+    keep_artifacts: int = _variable(1000, whole(0, 10**9), "cleanup: artifacts of each kind that are kept")
+    keep_bytes: int = _variable(
+        2 << 30, size(0, 1 << 50, ""), "cleanup: bytes of artifacts of each kind that are kept", shown="2G"
+    )
     port: int = _variable(8001, whole(1, 65535), "browse: the port on this machine")
     given: frozenset[str] = frozenset()
     """Names that were set by the person, not by default (not itself a variable)."""

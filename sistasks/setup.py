@@ -17,7 +17,7 @@ from sistasks import tools
 from sistasks.errors import SistasksError, ToolMissing
 from sistasks.files import write_atomically
 from sistasks.kinds import host_cpus
-from sistasks.machine import accelerator, qemu
+from sistasks.machine import accelerator, confinement, qemu
 from sistasks.machine.accelerator import Accelerator
 from sistasks.machine.arch import ARCHES
 
@@ -49,6 +49,8 @@ class SetupRecord:
         qemu_path: the emulator, absolute.
         qemu_version: as it says it.
         accelerator: what nodes run on, and why.
+        sandbox: the system calls that this QEMU can do without, as its option `-sandbox`; empty where it has none.
+        hindered: why nodes cannot run as users that own nothing; empty: they can.
         compiler: the command that links static programs for `arch`.
         host_cpu: the host's processor in its maker's words.
         host_cores: processors that we may use.
@@ -61,6 +63,8 @@ class SetupRecord:
     qemu_path: str
     qemu_version: str
     accelerator: Accelerator
+    sandbox: str
+    hindered: str
     compiler: tuple[str, ...]
     host_cpu: str
     host_cores: int
@@ -148,12 +152,15 @@ def setup(settings: Settings, target: Path, say: Callable[[str], None]) -> Setup
         Row("Python parts", True, ", ".join(f"{part.name} {part.found}" for part in parts), ""),
         Row("accelerator", True, f"{found.name}, cpu {found.cpu}", found.reason),
         Row("host", True, f"{host_cpus()} x {host_cpu()}", ""),
+        _confinement(*(confined := confinement.probe(program.path, found.name))),
     ]
     record = SetupRecord(
         arch=arch.name,
         qemu_path=str(program.path),
         qemu_version=program.version_text,
         accelerator=found,
+        sandbox=confined[0],
+        hindered=confined[1],
         compiler=compiler,
         host_cpu=host_cpu(),
         host_cores=host_cpus(),
@@ -200,6 +207,11 @@ def _passed_over(compiler: tuple[str, ...]) -> str:
     return "" if used else f"CC={asked[0]} builds no static programs for this architecture"
 
 
+def _confinement(sandbox: str, hindered: str) -> Row:
+    calls = "QEMU's system calls are filtered" if sandbox else "this QEMU cannot filter its system calls"
+    return Row("confinement", True, calls, f"each node as a user of its own: {hindered or 'yes'}")
+
+
 def _python_parts() -> list[Part]:
     # importing this costs more than all the rest here
     from sistasks import distributions
@@ -240,6 +252,7 @@ def _holds(settings: Settings, program: Path) -> dict[str, str | int]:
         "device": accelerator.hardware(ARCHES[settings.arch])[1],
         "host_cpu": host_cpu(),
         "host_cores": host_cpus(),
+        "user": os.geteuid(),
     }
 
 

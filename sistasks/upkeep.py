@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import re
 import shutil
 from typing import TYPE_CHECKING, Final
 
 from sistasks.layout import Layout
+from sistasks.machine.confinement import is_users
 from sistasks.machine.spec import MARK
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def leftovers() -> Iterator[psutil.Process]:
 
     for process in psutil.process_iter():
         try:
-            if process.uids().real != os.getuid():
+            if not is_users(process.uids().real):
                 continue
             command = process.cmdline()
         except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):

@@ -213,7 +213,7 @@ def announced(count: int, numbers: bytes) -> bytes:
         (b"x" * 65 + b"\0" + bytes(8), "without a metric"),
         (b"metric", "without a metric"),
         (b"m\0" + bytes(7), "without a metric"),
-        (b"\xe4\0" + bytes(8), "not ASCII"),
+        (b"\xe4\0" + bytes(8), "other letters"),
         (announced(2, b"\x02"), "2 samples announced, 1 came"),
         (announced(1, b"\x02\x02"), "1 samples announced, 2 came"),
         (announced(1, b"\x80"), "1 samples announced, 0 came"),

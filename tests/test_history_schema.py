@@ -36,7 +36,8 @@ TABLES = {
     "p50_low, p50_high, p95_low, p95_high, p99_low, p99_high",
     "samples": "run_id, node, metric, count, encoding, data",
     "resources": "run_id, node, at, cpu_percent, rss, vms, read_bytes, write_bytes, net_rx, net_tx, threads, fds, "
-    "load1",
+    "load1, seconds, cpu_peak, rss_peak, wait_percent, memory_percent, memory_wait, io_wait, others_percent, "
+    "steal_percent, net_percent, load5, load15, processors, busiest",
     "artifacts": "id, run_id, node, kind, path, size, sha256, created_at, compressed, keep_until, detail",
     "crashes": "id, run_id, node, kind, title, report, console_offset",
     "verdicts": "id, run_id, metric, outcome, effect, p, q, n, k, mde, method, baseline, seed, confirmed, created_at, "

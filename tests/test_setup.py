@@ -46,7 +46,7 @@ def test_the_table_and_the_record_agree(tmp_path: Path) -> None:
     said: list[str] = []
     record = setup(settings(), tmp_path / "setup.json", said.append)
     rows = {row.part: row for row in record.rows}
-    assert list(rows) == ["QEMU", "compiler", "Python parts", "accelerator", "host"]
+    assert list(rows) == ["QEMU", "compiler", "Python parts", "accelerator", "host", "confinement"]
     assert all(row.found for row in record.rows)
     assert record.qemu_version in rows["QEMU"].where
     assert record.qemu_path in rows["QEMU"].where

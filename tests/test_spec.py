@@ -60,7 +60,7 @@ def test_the_whole_command_of_a_cold_node() -> None:
     assert command_line(COLD) == [
         "/usr/bin/qemu-system-x86_64", "-name", "sistasks-s-node-1,debug-threads=off",
         "-nodefaults", "-no-user-config", "-display", "none", "-nic", "none", "-no-reboot",
-        "-action", "watchdog=pause",
+        "-action", "shutdown=pause,watchdog=pause",
         "-accel", "tcg", "-cpu", "qemu64", "-smp", "1",
         "-machine", f"{X86_64.machine},usb=off", "-m", "64M",
         "-rtc", "base=2024-01-01T00:00:00,clock=vm", "-seed", "1",
@@ -87,7 +87,7 @@ def test_the_whole_command_of_a_foreign_kernel_on_an_esp() -> None:
     assert command_line(spec) == [
         "/usr/bin/qemu-system-x86_64", "-name", "sistasks-s-node-1,debug-threads=off",
         "-nodefaults", "-no-user-config", "-display", "none", "-nic", "none", "-no-reboot",
-        "-action", "watchdog=pause",
+        "-action", "shutdown=pause,watchdog=pause",
         "-accel", "tcg", "-cpu", "qemu64", "-smp", "1",
         "-machine", ARM64.machine, "-m", "64M",
         "-rtc", "base=2024-01-01T00:00:00,clock=vm", "-seed", "1",

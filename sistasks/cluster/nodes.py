@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from sistasks.errors import KernelFailure, NodeError, SistasksError
+from sistasks.machine.examination import examine
 from sistasks.machine.node import Node, NodeFiles
 from sistasks.machine.spec import Machine, Role
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sistasks.guest.frames import Frame
     from sistasks.guest.plan import Plan
     from sistasks.machine.emulator import Emulator
+    from sistasks.machine.examination import Examination
     from sistasks.machine.results import GuestResults
     from sistasks.machine.template import Template
 
@@ -122,6 +124,7 @@ class Cluster:
         timeout: seconds that a node may take from its start.
         port: gives QEMU's end of a node's port of the switch, for machines with a network.
         listener: told of each frame of each node.
+        examination: what a node gets that fails; None: it is just ended.
     """
 
     machine: Machine
@@ -133,6 +136,7 @@ class Cluster:
     timeout: float
     port: Callable[[int], socket.socket] | None = None
     listener: Callable[[Node, Frame], None] | None = None
+    examination: Examination | None = None
 
     def node(self, plan: Plan, observer: Observer, *, again: bool = False) -> Node:
         """One node, not started; `again`: a second one with this plan, with logs of its own."""
@@ -208,8 +212,7 @@ class Cluster:
                         await bring_up(nodes[index])
                 except SistasksError as failure:
                     # before its neighbours' end takes it along
-                    await nodes[index].post_mortem(self.scratch / "evidence")
-                    failure.take_from(nodes[index].crashes, nodes[index].evidence)
+                    await examine(self.examination, nodes[index], failure)
                     observer.stage(nodes[index].number, "failed", failure.problem)
                     raise
 
@@ -255,7 +258,7 @@ class Cluster:
             except OSError as failure:
                 error = _host_failed(node.name, failure, self.logs)
             if error is not None:
-                await node.post_mortem(self.scratch / "evidence")
+                await examine(self.examination, node, error)
             report = NodeReport(
                 number=plan.node, seed=plan.seed, results=node.results, error=error, started=started,
                 ready=ready, finished=time.monotonic(), console=node.files.console, tail=node.console_tail(),

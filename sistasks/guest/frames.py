@@ -9,10 +9,13 @@ difference to the one before (0 before the first).
 from __future__ import annotations
 
 import enum
+import re
 import struct
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from sistasks.protocols.lines import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +25,7 @@ HEADER: Final = struct.Struct("<4sHHII")
 PAYLOAD_MAX: Final = 1 << 16
 NOISE_MAX: Final = 1 << 20
 _INT64: Final = 1 << 63
+_METRIC: Final = re.compile(rb"[a-z0-9_./-]+")
 
 
 class FrameType(enum.IntEnum):
@@ -52,9 +56,9 @@ class Frame:
     payload: bytes
 
     def fields(self) -> dict[str, str]:
-        """The `key=value` lines of a text payload."""
-        text = self.payload.decode("utf-8", "replace")
-        return dict(line.split("=", 1) for line in text.split("\n") if "=" in line)
+        """The `key=value` lines of a text payload, without control characters: people's terminals will show them."""
+        lines = map(plain, self.payload.split(b"\n"))
+        return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ def decode_samples(payload: bytes) -> Samples:
     """Read the payload of a SAMPLES frame.
 
     Raises:
-        FrameError: the payload is cut off, has bytes left over, or a number longer than 64 bits.
+        FrameError: the payload is cut off, has bytes left over, a number longer than 64 bits or no metric's name.
     """
     end = payload.find(b"\0")
     if not 0 < end <= 64 or len(payload) < end + 9:
@@ -112,11 +116,9 @@ def decode_samples(payload: bytes) -> Samples:
         number = shift = 0
     if shift or len(values) != count:
         raise FrameError(f"{count} samples announced, {len(values)} came")
-    try:
-        metric = payload[:end].decode("ascii")
-    except UnicodeDecodeError:
-        raise FrameError("a metric's name is not ASCII") from None
-    return Samples(metric, first, values)
+    if not _METRIC.fullmatch(payload, 0, end):
+        raise FrameError("a metric's name has other letters than a-z, 0-9 and _.-/")
+    return Samples(payload[:end].decode("ascii"), first, values)
 
 
 class FrameParser:

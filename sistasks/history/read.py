@@ -31,8 +31,7 @@ _SUMMARY_FIELDS: Final = tuple(field.name for field in dataclasses.fields(Summar
 
 # a regression of a kernel counts until somebody accepts a run of that kernel; of several verdicts on one thing the
 # newest does
-_REGRESSED: Final = """
-    SELECT judged.suite, judged.environment_id, judged.kernel_id
+REGRESSED: Final = """
     FROM verdicts JOIN runs AS judged ON judged.id = verdicts.run_id
     LEFT JOIN (
         SELECT runs.suite, runs.environment_id, runs.kernel_id, max(runs.id) AS last
@@ -47,6 +46,7 @@ _REGRESSED: Final = """
                 AND newer.statistic = verdicts.statistic AND newer.id > verdicts.id
         )
         AND judged.id > coalesce(accepted.last, 0)"""
+_REGRESSED: Final = f"SELECT judged.suite, judged.environment_id, judged.kernel_id {REGRESSED}"
 # whether a good run may be part of a baseline, in a query on `runs` and `kernels`
 BASELINE_CONDITION: Final = (
     f"(coalesce(git_dirty, 0) = 0 AND (suite, environment_id, kernels.id) NOT IN ({_REGRESSED}))"

@@ -210,10 +210,24 @@ class ResourceRow:
     """What a node's process (0: the host) used up to a moment; what the machine does not tell is None.
 
     Attributes:
-        cpu_percent: since the row before, of one processor (a node) or of all together (the host), 0 to 100 each.
-        rss, vms: bytes now.
+        at: the end of the time that the row stands for.
+        cpu_percent: of one processor (a node) or of all together (the host), in the mean of that time.
+        cpu_peak: the most of any sample in it.
+        rss: bytes, in the mean of that time; of the host, those that are not available.
+        rss_peak: the most of any sample.
+        vms, threads, fds: the most of any sample; bytes, and how many.
         read_bytes, write_bytes, net_rx, net_tx: bytes since the first row.
-        load1: the host's load average.
+        load1, load5, load15: the host's load averages.
+        seconds: how long that time was; None: nothing was before.
+        wait_percent: how long it wanted a processor and had none, of one processor, all its threads together (a node);
+            how much of the time anybody did (the host).
+        memory_percent: rss of the host's memory.
+        memory_wait, io_wait: percent of the time in which anybody on the host waited for memory, for disks.
+        others_percent, steal_percent: of the host's processors, what neither the nodes nor this program used, and what
+            the machine below the host took.
+        net_percent: of what its busiest network card can carry.
+        processors: of the host.
+        busiest: which other programs used the host's processors, in words.
     """
 
     node: int
@@ -228,6 +242,20 @@ class ResourceRow:
     threads: int | None = None
     fds: int | None = None
     load1: float | None = None
+    seconds: float | None = None
+    cpu_peak: float | None = None
+    rss_peak: int | None = None
+    wait_percent: float | None = None
+    memory_percent: float | None = None
+    memory_wait: float | None = None
+    io_wait: float | None = None
+    others_percent: float | None = None
+    steal_percent: float | None = None
+    net_percent: float | None = None
+    load5: float | None = None
+    load15: float | None = None
+    processors: int | None = None
+    busiest: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -281,6 +281,16 @@ _CHANGES_BY_STATISTIC: Final = (
     "CREATE INDEX change_points_by_environment ON change_points (environment_id)",
 )
 
+# how long a row stands for, its peaks, and what the host's processors, memory and disks were short of
+_RESOURCES_IN_FULL: Final = tuple(
+    f"ALTER TABLE resources ADD COLUMN {column}"
+    for column in (
+        "seconds REAL", "cpu_peak REAL", "rss_peak INTEGER", "wait_percent REAL", "memory_percent REAL",
+        "memory_wait REAL", "io_wait REAL", "others_percent REAL", "steal_percent REAL", "net_percent REAL",
+        "load5 REAL", "load15 REAL", "processors INTEGER", "busiest TEXT",
+    )
+)  # fmt: skip
+
 # name -> statements, in the order in which they are applied
 MIGRATIONS: Final = {
     "0001_runs": _RUNS,
@@ -291,6 +301,7 @@ MIGRATIONS: Final = {
     "0006_percentile_intervals": _PERCENTILE_INTERVALS,
     "0007_recent_noise": RECENT_NOISE,
     "0008_changes_by_statistic": _CHANGES_BY_STATISTIC,
+    "0009_resources_in_full": _RESOURCES_IN_FULL,
 }
 
 

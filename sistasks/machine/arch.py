@@ -57,6 +57,7 @@ class Arch:
         firmware_size: bytes of each flash chip, where the machine demands that an image fills it; else 0.
         firmware_memory: bytes that a guest must have for the firmware to start.
         firmware_log: the device that the firmware writes its debug output to, if there is one.
+        display: the device of a machine that has a screen.
         without_firmware: of an architecture without UEFI: how its kernels boot, and what to do.
         virtual_cpus: processors that the virtual clock can repeat with.
     """
@@ -85,6 +86,7 @@ class Arch:
     firmware_size: int = 0
     firmware_memory: int = 0
     firmware_log: str = ""
+    display: str = "virtio-gpu-pci"
     without_firmware: str = ""
     virtual_cpus: int = 1
 
@@ -136,6 +138,7 @@ X86_64: Final = Arch(
     ),
     firmware_memory=144 << 20,
     firmware_log="isa-debugcon,iobase=0x402",
+    display="VGA",
 )
 
 ARM64: Final = Arch(

@@ -5,24 +5,33 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import IO, TYPE_CHECKING, Any, Final, Self
 
 from sistasks.errors import KernelFailure, NodeError, SistasksError
 from sistasks.machine import ends
+from sistasks.machine.confinement import Handed, environment
+from sistasks.machine.lines import waiting_bytes
 from sistasks.machine.process import Process, spawn
+from sistasks.machine.spec import command_line
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
     from types import TracebackType
 
+    from sistasks.evidence.crashes import Crash
+    from sistasks.evidence.records import Evidence
     from sistasks.machine.console import Console
     from sistasks.machine.monitor import Monitor
-    from sistasks.machine.spec import Machine
+    from sistasks.machine.processors import Processor
+    from sistasks.machine.spec import Machine, NodeSpec
 
 _EXIT_GRACE: Final = 2.0
-_PANIC_LIMIT: Final = 5.0
+# what a kernel says after it has panicked; then it ends its machine, or it never will
+_PANIC_LIMIT: Final = 1.5
+_STOP_LIMIT: Final = 2.0
+_LOOK_LIMIT: Final = 3.0
 _STDERR_LIMIT: Final = 4096
 
 
@@ -40,6 +49,18 @@ class EmulatorFiles:
     stderr: Path
     firmware_log: Path | None = None
 
+    def written(self) -> list[tuple[Path, str]]:
+        """(file, what a person calls it) of those in which something is."""
+        logs = {"console.log": self.console, "qemu.log": self.stderr, "firmware.log": self.firmware_log}
+        return [(path, name) for name, path in logs.items() if path and _size(path)]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
 
 class Emulator:
     """One QEMU process. Use as an async context manager: leaving it ends the process.
@@ -49,23 +70,36 @@ class Emulator:
 
     Args:
         name: what a person calls it.
+        number: the node's number; 0 for a template.
         machine: what it is made of.
         files: where its files are.
+
+    Attributes:
+        failed: has the reason when the node fails, and never a value.
+        evidence: what was found after it had failed.
+        lookup: the function that an address is in, as the kernel's symbols say; gives nothing until it is set.
+        spec: what QEMU was started with.
     """
 
-    def __init__(self, name: str, machine: Machine, files: EmulatorFiles) -> None:
+    def __init__(self, name: str, number: int, machine: Machine, files: EmulatorFiles) -> None:
         self.name = name
+        self.number = number
         self.machine = machine
-        self._logs = files
+        self._files = files
         self._stack = contextlib.ExitStack()
         self._transports: list[asyncio.BaseTransport] = []
         self._lines: list[asyncio.Future[None]] = []
         self._process: Process | None = None
         self._monitor: Monitor | None = None
         self._console: Console | None = None
-        self._watcher: asyncio.Task[None] | None = None
+        self._sources: list[IO[bytes] | socket.socket] = []
+        self._watchers: list[asyncio.Task[None]] = []
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.command: list[str] = []
+        self.spec: NodeSpec | None = None
+        self.lookup: Callable[[int], str] = lambda _address: ""
+        self.evidence: tuple[Evidence, ...] = ()
+        self._examined = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -84,23 +118,93 @@ class Emulator:
         """The console's last lines."""
         return self._console.tail(lines) if self._console is not None else ""
 
-    def _spawn(self, command: list[str], descriptors: Sequence[int], *, in_turn: bool = False) -> None:
-        """Start QEMU; it inherits the descriptors.
+    @property
+    def log(self) -> Path:
+        """Its console's."""
+        return self._files.console
+
+    @property
+    def crashes(self) -> tuple[Crash, ...]:
+        """What its kernel has complained of until now."""
+        return self._console.crashes if self._console is not None else ()
+
+    @property
+    def running(self) -> bool:
+        """Whether QEMU's process is there."""
+        return self._process is not None and self._process.running
+
+    @property
+    def page(self) -> bytes:
+        """What its agent reads; nothing where there is none."""
+        return b""
+
+    def written(self) -> list[tuple[Path, str]]:
+        """Its files in which something is, and what a person calls them."""
+        return self._files.written()
+
+    async def processors(self) -> list[Processor]:
+        """What its processors are doing; none if QEMU does not say so soon."""
+        from sistasks.machine.processors import look
+
+        try:
+            async with asyncio.timeout(_LOOK_LIMIT):
+                return (await look(self.monitor, self.pid, self.lookup))[0]
+        except (SistasksError, TimeoutError):
+            return []
+
+    async def post_mortem(
+        self, folder: Path, *, error: SistasksError | None = None, dumps: str = "auto", limit: float = 60.0
+    ) -> tuple[Evidence, ...]:
+        """Collect what a failed node leaves, before it is ended: once, and without an error of its own.
+
+        Args:
+            folder: gets the files that are made; of this node alone.
+            error: why it failed; what it has failed by itself with if None.
+            dumps: `yes`, `no`, or `auto`: a dump of its memory where the kernel failed.
+            limit: seconds that all of it may take.
+        """
+        from sistasks.machine.diagnosis import diagnose
+
+        if error is None and self.failed.done() and not self.failed.cancelled():
+            failure = self.failed.exception()
+            error = failure if isinstance(failure, SistasksError) else None
+        async with self._examined:
+            if not self.evidence:
+                self.evidence = await diagnose(self, folder, error=error, dumps=dumps, limit=limit)
+        return self.evidence
+
+    def _spawn(self, spec: NodeSpec, descriptors: Sequence[int], number: int) -> None:
+        """Start QEMU, as confined as its machine says; it inherits the descriptors.
 
         Raises:
             NodeError: it cannot be started.
+            OSError: a file that it needs cannot be handed over.
         """
-        self.command = command
-        with self._logs.stderr.open("wb") as stderr:
-            self._process = spawn(command, pass_fds=descriptors, stderr=stderr, in_turn=in_turn)
+        self.spec = spec
+        self.command = command = command_line(spec)
+        identity = self.machine.confinement.identity(number)
+        with contextlib.ExitStack() as ours:
+            given = list(descriptors)
+            if identity is not None:
+                handed = Handed(ours, identity)
+                command = command_line(spec, handed)
+                handed.own(given)
+                given += handed.descriptors
+            # Nodes that talk wake one another with each message. Where all are to run at once and there are few
+            # processors, that was a change of processes for every message, each with cold caches.
+            self._process = spawn(
+                command, pass_fds=given, stderr=ours.enter_context(self._files.stderr.open("wb")),
+                in_turn=self.machine.network, identity=identity, environ=environment(identity),
+            )  # fmt: skip
 
     async def _connect(self, sock: socket.socket) -> None:
         """Watch for the process's end, and connect to its monitor."""
         from sistasks.machine.monitor import Monitor
 
-        self._watcher = asyncio.create_task(self._watch())
+        self._watchers.append(asyncio.create_task(self._watch()))
         self._monitor = Monitor(self.name, self._unless_failed, self._raise_failure)
         await self._monitor.connect(sock)
+        self._watchers.append(asyncio.create_task(self._attend()))
 
     @property
     def monitor(self) -> Monitor:
@@ -130,18 +234,19 @@ class Emulator:
         """End the process if it still runs, and let go of everything."""
         if self._process is not None and self._process.running:
             await self._process.stop(_EXIT_GRACE)
-        if self._watcher is not None:
-            self._watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watcher
+        for watcher in self._watchers:
+            watcher.cancel()
+        if self._watchers:
+            await asyncio.wait(self._watchers)
         if self._monitor is not None:
             await self._monitor.disconnect()
         for transport in self._transports:
             transport.close()
         settle(self.failed)
         self._stack.close()
-        if self._logs.stderr.exists() and self._logs.stderr.stat().st_size == 0:
-            self._logs.stderr.unlink()
+        with contextlib.suppress(FileNotFoundError):  # a second session writes its logs to the same place
+            if self._files.stderr.stat().st_size == 0:
+                self._files.stderr.unlink()
 
     # -- what those who inherit say ------------------------------------------------------------------------------
 
@@ -150,26 +255,46 @@ class Emulator:
         """Whether its end is no failure."""
         return False
 
-    async def _guest_ended(self, where: ends.Where) -> SistasksError:
-        """What it means that the guest ended its machine."""
+    def _guest_ended(self, where: ends.Where, reason: str) -> SistasksError:
+        """What it means that the guest ended its machine; the reason is QEMU's word."""
         raise NotImplementedError
 
     # -- what happens to it --------------------------------------------------------------------------------------
 
     def _panicked(self, _words: str) -> None:
-        # panic=-1 ends the machine; a kernel that does not obey is ended by us
-        if self._process is not None:
-            asyncio.get_running_loop().call_later(_PANIC_LIMIT, self._process.kill)
+        self._watchers.append(asyncio.create_task(self._stop_after_panic()))
+
+    async def _stop_after_panic(self) -> None:
+        """panic=-1 makes the kernel end its machine, which `_attend` sees; one that does not obey is stopped."""
+        await asyncio.wait([self.failed], timeout=_PANIC_LIMIT)
+        if not self.failed.done():
+            with contextlib.suppress(SistasksError, TimeoutError):
+                async with asyncio.timeout(_STOP_LIMIT):
+                    await self.pause()
+            self._fail(self._kernel_failure())
 
     def _kernel_failure(self) -> KernelFailure:
         words = self._console.panic if self._console is not None else ""
+        remedy = f"see {self._files.console}"
         return KernelFailure(
-            f"{self.name}: the kernel panicked: {words}", f"see {self._logs.console}", self.console_tail()
+            f"{self.name}: the kernel panicked: {words}", remedy, self.console_tail(), kind="panic"
         )
 
     def _fail(self, error: SistasksError) -> None:
         if not self.failed.done():
             self.failed.set_exception(error)
+
+    async def _attend(self) -> None:
+        """Wait for the guest to end its machine: if its work is done QEMU goes, else the machine is kept as it is."""
+        reason = await self.monitor.ended_by()
+        await self._caught_up()
+        if self._console is not None and self._console.panic:
+            self._fail(self._kernel_failure())
+        elif self._finished:
+            with contextlib.suppress(SistasksError):
+                await self.monitor.execute("quit")
+        else:
+            self._fail(self._guest_ended(self._where(), reason))
 
     async def _watch(self) -> None:
         """Wait for the end of the process; one that was not expected is a failure."""
@@ -181,11 +306,18 @@ class Emulator:
         if self._console is not None and self._console.panic:
             self._fail(self._kernel_failure())
             return
-        with self._logs.stderr.open("rb") as file:
+        said = ""
+        with contextlib.suppress(OSError), self._files.stderr.open("rb") as file:
             said = file.read(_STDERR_LIMIT).decode("utf-8", "replace").strip()
-        where = ends.Where(self.name, self._logs.console, self._logs.stderr, self.console_tail() or said)
-        by_guest = code == 0 and not ends.was_told(said)
-        self._fail(await self._guest_ended(where) if by_guest else ends.of_qemu(where, code, said))
+        self._fail(ends.of_qemu(self._where(said), code, said))
+
+    def _where(self, said: str = "") -> ends.Where:
+        return ends.Where(self.name, self._files.console, self._files.stderr, self.console_tail() or said)
+
+    async def _caught_up(self) -> None:
+        """Everything that a machine that stands still has said has been read; QEMU wrote it before it told of that."""
+        while any(waiting_bytes(source) for source in self._sources):  # noqa: ASYNC110 - nothing is waited for:
+            await asyncio.sleep(0)  # each turn of the event loop reads some of it
 
     async def _drained(self) -> None:
         """Everything that QEMU wrote before its end has been read."""
@@ -196,9 +328,9 @@ class Emulator:
         """If the node's end is on its way, wait for it and raise it."""
         if self._process is not None:
             either: list[asyncio.Future[Any]] = [self._process.exited, self.failed]
-            await asyncio.wait(either, timeout=_EXIT_GRACE)
-        if self._watcher is not None:
-            await asyncio.wait([self._watcher], timeout=_EXIT_GRACE)
+            await asyncio.wait(either, timeout=_EXIT_GRACE, return_when=asyncio.FIRST_COMPLETED)
+        if self._watchers and not self.failed.done():
+            await asyncio.wait(self._watchers[:1], timeout=_EXIT_GRACE)
         if self.failed.done():
             await asyncio.shield(self.failed)
 

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 _SMALL_MEMORY: Final = 128 << 20
 # QEMU, qapi/run-state.json: ShutdownCause
 _ENDS: Final = {
-    "guest-reset": "rebooted",
-    "guest-shutdown": "powered off",
-    "guest-panic": "told its machine of a panic",
+    "guest-reset": ("rebooted", "reboot"),
+    "guest-shutdown": ("powered off", "power_off"),
+    "guest-panic": ("told its machine of a panic", "panic"),
 }
+_ENDED: Final = ("ended its machine", "reboot")
+_FAULTS: Final = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE}
 _TOLD: Final = "terminating on signal"
 
 
@@ -45,24 +47,24 @@ def was_told(said: str) -> bool:
     return _TOLD in said
 
 
-def of_guest(where: Where, memory: int, *, reached_agent: bool) -> KernelFailure:
-    """The guest powered off or reset.
+def of_guest(where: Where, reason: str, memory: int, *, stage: str) -> KernelFailure:
+    """A guest of ours ended its machine before its work was done.
 
     Args:
         where: who.
+        reason: QEMU's word for it, as in its event SHUTDOWN.
         memory: bytes that it had.
-        reached_agent: whether the agent has said anything.
+        stage: what it was at; empty before the agent has said anything.
     """
     log = f"see {where.console}"
-    if reached_agent:
-        return KernelFailure(
-            f"{where.name}: the guest ended by itself before its work was done", log, where.tail
-        )
-    problem = f"{where.name}: the kernel ended before it reached the agent"
+    what, kind = _ENDS.get(reason, _ENDED)
+    if stage:
+        return KernelFailure(f"{where.name}: the guest {what} {stage}", log, where.tail, kind=kind)
+    problem = f"{where.name}: the kernel {what} before it reached the agent"
     if memory < _SMALL_MEMORY:
         size = show_size(memory)
         log = f"memory={size} may be too little for it, try memory={show_size(_SMALL_MEMORY)}, or {log}"
-    return KernelFailure(problem, log, where.tail)
+    return KernelFailure(problem, log, where.tail, kind=kind)
 
 
 def of_foreign(where: Where, reason: str) -> KernelFailure:
@@ -72,9 +74,9 @@ def of_foreign(where: Where, reason: str) -> KernelFailure:
         where: who.
         reason: QEMU's word for it, as in its event SHUTDOWN.
     """
-    what = _ENDS.get(reason, "ended its machine")
-    kind = PoweredOff if reason == "guest-shutdown" else KernelFailure
-    return kind(f"{where.name}: the kernel {what}", f"see {where.console}", where.tail)
+    what, kind = _ENDS.get(reason, _ENDED)
+    error = PoweredOff if reason == "guest-shutdown" else KernelFailure
+    return error(f"{where.name}: the kernel {what}", f"see {where.console}", where.tail, kind=kind)
 
 
 def of_qemu(where: Where, code: int, said: str) -> NodeError:
@@ -91,4 +93,6 @@ def of_qemu(where: Where, code: int, said: str) -> NodeError:
         remedy = "somebody ended it, or the host ran out of memory: fewer nodes=, or less memory="
     elif was_told(said):
         how, remedy = "it was told to", "let nodes run to their end"
-    return NodeError(f"{where.name}: QEMU ended ({how})", remedy, said)
+    elif code in _FAULTS:
+        remedy = f"that is a fault of QEMU's own: {remedy}, or try another QEMU"
+    return NodeError(f"{where.name}: QEMU ended ({how})", remedy, said, kind="emulator")

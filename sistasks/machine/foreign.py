@@ -12,7 +12,7 @@ from sistasks.machine import ends
 from sistasks.machine.console import Console
 from sistasks.machine.emulator import Emulator, EmulatorFiles
 from sistasks.machine.lines import attend, open_keyboard
-from sistasks.machine.spec import MARK, Machine, NodeSpec, Role, command_line
+from sistasks.machine.spec import MARK, Machine, NodeSpec, Role
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -45,8 +45,7 @@ class ForeignNode(Emulator):
         port: Callable[[int], socket.socket] | None = None,
         on_console: Callable[[int, bytes], None] = lambda _at, _data: None,
     ) -> None:
-        super().__init__(f"node {number}", machine, files)
-        self.number = number
+        super().__init__(f"node {number}", number, machine, files)
         self.files = files
         self.session = session
         self._port = port
@@ -77,12 +76,13 @@ class ForeignNode(Emulator):
                 mac=f"52:54:77:00:{self.number >> 8:02x}:{self.number & 0xFF:02x}",
                 firmware_log=self.files.firmware_log,
             )
-            self._spawn(command_line(spec), inherited, in_turn=self.machine.network)
+            self._spawn(spec, inherited, self.number)
         log = self._stack.enter_context(self.files.console.open("wb", buffering=0))
         self._console = Console(log, self._panicked, self.on_console)
         self._keyboard = await attend(console, self._console)
         self._transports.append(self._keyboard)
         self._lines = [self._console.closed]
+        self._sources = [console]
         await self._connect(monitor)
 
     def type(self, text: str) -> None:
@@ -113,7 +113,8 @@ class ForeignNode(Emulator):
                 f"{self.name} did not {what} within {limit:g} s",
                 f"see {self.files.console}",
                 self.console_tail(),
+                kind="hang",
             ) from None
 
-    async def _guest_ended(self, where: ends.Where) -> SistasksError:
-        return ends.of_foreign(where, await self.monitor.ended_by())
+    def _guest_ended(self, where: ends.Where, reason: str) -> SistasksError:
+        return ends.of_foreign(where, reason)

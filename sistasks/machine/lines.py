@@ -7,6 +7,8 @@ import contextlib
 import fcntl
 import os
 import socket
+import sys
+import termios
 from typing import IO, TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -48,3 +50,11 @@ async def attend(sock: socket.socket, protocol: asyncio.Protocol) -> asyncio.Wri
     give: Callable[[], asyncio.Protocol] = lambda: protocol  # noqa: E731 - asyncio wants a factory
     transport, _ = await asyncio.get_running_loop().create_connection(give, sock=sock)
     return transport
+
+
+def waiting_bytes(line: IO[bytes] | socket.socket) -> int:
+    """How many bytes have come over a line that nobody has read yet; 0 if it is closed."""
+    try:
+        return int.from_bytes(fcntl.ioctl(line, termios.FIONREAD, bytes(4)), sys.byteorder)
+    except (OSError, ValueError):
+        return 0

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 # an answer takes milliseconds, a transfer little more: its memory stays in a file
 _ANSWER_LIMIT: Final = 60.0
-# said before the process ends, and on its way when that is seen
-_LAST_WORD_LIMIT: Final = 1.0
 # a template's memory stays in its file, and the end of a transfer is an event
 _CAPABILITIES: Final = [
     {"capability": "x-ignore-shared", "state": True},
@@ -46,7 +44,7 @@ class Monitor:
         self._unless_failed = unless_failed
         self._explain = explain
         self._client = QMPClient(name)
-        self._ends = EventListener("SHUTDOWN")
+        self._ends = EventListener(("SHUTDOWN", "GUEST_PANICKED"))
         self._client.register_listener(self._ends)
 
     async def connect(self, sock: socket.socket) -> None:
@@ -81,13 +79,16 @@ class Monitor:
             await self._client.disconnect()
 
     async def ended_by(self) -> str:
-        """QEMU's word for why the machine has ended; empty if it has gone without one."""
-        try:
-            async with asyncio.timeout(_LAST_WORD_LIMIT):
-                event: Any = await self._ends.get()
+        """Wait for the guest to end its machine, and return QEMU's word for how; `guest-panic` if it said so itself.
+
+        The machine then stands still.
+        """
+        while True:
+            event: Any = await self._ends.get()
+            if event["event"] == "GUEST_PANICKED":
+                return "guest-panic"
+            if event["data"]["guest"]:
                 return str(event["data"]["reason"])
-        except TimeoutError:
-            return ""
 
     async def execute(self, command: str, **arguments: object) -> Any:
         """Run one command and return its answer.
@@ -125,11 +126,29 @@ class Monitor:
             NodeError: it cannot be written (a full disk, for one).
         """
         with self._client.listener("MIGRATION") as events:
-            # here QEMU knows descriptors by name only, and the name travels with the descriptor
-            self._client.send_fd_scm(descriptor)
-            await self.execute("getfd", fdname="state")
+            await self.give_descriptor("state", descriptor)
             await self.execute("migrate", uri="fd:state")
             await self._transferred(events)
+
+    async def give_descriptor(self, name: str, descriptor: int) -> None:
+        """Let QEMU have a descriptor of ours, which it then knows as `fd:name`.
+
+        Raises:
+            NodeError: it does not take it.
+        """
+        # a name travels with the descriptor
+        self._client.send_fd_scm(descriptor)
+        await self.execute("getfd", fdname=name)
+
+    async def screen(self, descriptor: int) -> None:
+        """Write what the display shows as PNG to a descriptor of ours.
+
+        Raises:
+            NodeError: there is no display, or it cannot be written.
+        """
+        self._client.send_fd_scm(descriptor)
+        number = (await self.execute("add-fd"))["fdset-id"]
+        await self.execute("screendump", filename=f"/dev/fdset/{number}", format="png")
 
     async def _transferred(self, events: EventListener) -> None:
         while True:
@@ -145,8 +164,17 @@ class Monitor:
                     f"{self._name}: the template's state cannot be passed: {words}", "doit -a template"
                 )
 
-    async def run_until_stopped(self, wait: Callable[[Awaitable[Any]], Awaitable[Any]]) -> None:
-        """Let the guest run until it stops its own machine; `wait` bounds the waiting."""
+    async def run_until_frozen(self, wait: Callable[[Awaitable[Any]], Awaitable[Any]]) -> None:
+        """Let the guest run until its watchdog stops the machine; `wait` bounds the waiting.
+
+        Raises:
+            KernelFailure: the guest ended its machine.
+            NodeError: something else stopped it.
+        """
         with self._client.listener("STOP") as events:
             await self.execute("cont")
             await wait(events.get())
+        status = (await self.execute("query-status"))["status"]
+        if status != "watchdog":
+            await self._explain()
+            raise NodeError(f"{self._name}: QEMU stopped it ({status})")

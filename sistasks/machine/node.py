@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final
 
-from sistasks.errors import NodeError, SistasksError
+from sistasks.errors import KernelFailure, NodeError, SistasksError
 from sistasks.guest.frames import Frame, FrameType
 from sistasks.machine import ends
 from sistasks.machine.console import Console
 from sistasks.machine.emulator import Emulator, EmulatorFiles, settle
 from sistasks.machine.lines import open_line, receive
-from sistasks.machine.results import GuestResults, ResultsChannel
-from sistasks.machine.spec import MARK, Machine, NodeSpec, Role, command_line
+from sistasks.machine.results import Allowed, GuestResults, ResultsChannel
+from sistasks.machine.spec import MARK, Machine, NodeSpec, Role
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from sistasks.guest.plan import Plan
 
 _POWER_OFF_LIMIT: Final = 20.0
+# Linux' first words, its stub's that firmware starts, and its stamps
+_KERNEL_SPEAKS: Final = re.compile(rb"^(?:EFI stub: |Linux version |\[ *\d+\.\d+\])", re.MULTILINE)
+_HEAD: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,8 +69,9 @@ class Node(Emulator):
         port: Callable[[int], socket.socket] | None = None,
         on_frame: Callable[[Node, Frame], None] = lambda _node, _frame: None,
     ) -> None:
-        super().__init__("the template" if role is Role.TEMPLATE else f"node {number}", machine, files)
-        self.number = number
+        super().__init__(
+            "the template" if role is Role.TEMPLATE else f"node {number}", number, machine, files
+        )
         self.role = role
         self.plan = plan
         self.files = files
@@ -94,6 +99,11 @@ class Node(Emulator):
     def next_frame(self) -> int:
         """The sequence number of the frame that is next."""
         return self._channel.next_sequence if self._channel is not None else 0
+
+    @property
+    def page(self) -> bytes:
+        """The plan's page."""
+        return self.plan.page()
 
     async def start(self) -> None:
         """Start QEMU and connect to it. The guest does not run yet; a clone has taken its template's state.
@@ -142,17 +152,16 @@ class Node(Emulator):
             ram=self.ram,
             firmware_log=self.files.firmware_log,
         )
-        # Nodes that talk wake one another with each message. Where all are to run at once and there are few
-        # processors, that was a change of processes for every message, each with cold caches.
-        self._spawn(command_line(spec), descriptors, in_turn=self.machine.network)
+        self._spawn(spec, descriptors, self.number)
 
     async def _listen(self, console: IO[bytes], results: IO[bytes]) -> None:
         log = self._stack.enter_context(self.files.console.open("wb", buffering=0))
         self._console = Console(log, self._panicked)
-        self._channel = ResultsChannel(self._first_frame, self._frame, self._fail_ours)
+        self._channel = ResultsChannel(self._first_frame, self._frame, self._fail_ours, Allowed.by(self.plan))
         for line, protocol in ((console, self._console), (results, self._channel)):
             self._transports.append(await receive(line, protocol))
         self._lines = [self._console.closed, self._channel.closed]
+        self._sources = [console, results]
 
     async def freeze(self, limit: float) -> None:
         """Let the guest run until it has stopped its machine by the watchdog, and write its state.
@@ -161,7 +170,7 @@ class Node(Emulator):
             NodeError: it did not within `limit` seconds, or the state cannot be written.
             KernelFailure: the kernel panicked before.
         """
-        await self.monitor.run_until_stopped(lambda event: self._within(event, limit))
+        await self.monitor.run_until_frozen(lambda event: self._within(event, limit))
         await self.monitor.save_state(self._state_fd)
 
     async def wait_ready(self, limit: float) -> float:
@@ -192,7 +201,8 @@ class Node(Emulator):
             KernelFailure: the kernel panicked after its work.
         """
         assert self._process is not None  # noqa: S101 - start came before
-        await asyncio.wait([self._process.exited], timeout=_POWER_OFF_LIMIT)
+        either: list[asyncio.Future[Any]] = [self._process.exited, self.failed]
+        await asyncio.wait(either, timeout=_POWER_OFF_LIMIT, return_when=asyncio.FIRST_COMPLETED)
         await self._drained()
         if self._console is not None and self._console.panic:
             raise self._kernel_failure()
@@ -223,9 +233,19 @@ class Node(Emulator):
     def _finished(self) -> bool:
         return self.done.done()
 
-    async def _guest_ended(self, where: ends.Where) -> SistasksError:
-        reached = bool(self.results.hello or self._first_frame)
-        return ends.of_guest(where, self.machine.memory, reached_agent=reached)
+    def _guest_ended(self, where: ends.Where, reason: str) -> SistasksError:
+        return ends.of_guest(where, reason, self.machine.memory, stage=self._stage())
+
+    def _stage(self) -> str:
+        """What the agent is at, as it goes on after `the guest rebooted`; empty before it has said anything."""
+        if not self.results.hello and self._first_frame == 0:
+            return ""
+        if not self.ready.done():
+            return "before it was ready"
+        last = self.results.tests[-1] if self.results.tests else None
+        if last is not None and last.status == "error" and last.duration_ns == 0:  # it has not ended
+            return f"in the test {last.name}"
+        return "before its work was done"
 
     async def _within(self, work: Awaitable[Any], limit: float, started: float | None = None) -> Any:
         """The same, for at most `limit` seconds since `started`."""
@@ -234,13 +254,35 @@ class Node(Emulator):
             async with asyncio.timeout_at((loop.time() if started is None else started) + limit):
                 return await self._unless_failed(work)
         except TimeoutError:
-            raise NodeError(
-                f"{self.name} did not {self._next_step()} within {limit:g} s",
-                f"raise timeout=, or see {self.files.console}",
-                self.console_tail(),
-            ) from None
+            pass
+        error = await self._overdue(limit)
+        self._fail(error)
+        raise error
+
+    async def _overdue(self, limit: float) -> SistasksError:
+        """What it means that the limit has passed: which of firmware, kernel and agent has it, and what it is at."""
+        late = f"within {limit:g} s"
+        where = self._where()
+        remedy = f"raise timeout=, or see {where.console}"
+        if self._firmware_has_it():
+            problem = f"{self.name}: its firmware did not hand over to a kernel {late}"
+            return NodeError(problem, remedy, where.tail, kind="firmware")
+        doing = ", ".join(processor.doing for processor in await self.processors())
+        step = f"did not {self._next_step()} {late}" + (f": {doing}" if doing else "")
+        return KernelFailure(f"{self.name} {step}", remedy, where.tail, kind="hang")
+
+    def _firmware_has_it(self) -> bool:
+        """Whether nothing of a kernel is on the console, though there is firmware before it."""
+        if self.machine.firmware is None or self.results.hello or self._first_frame:
+            return False
+        with contextlib.suppress(OSError), self.files.console.open("rb") as log:
+            return _KERNEL_SPEAKS.search(log.read(_HEAD)) is None
+        return False
 
     def _next_step(self) -> str:
-        if not self.results.hello and self._first_frame == 0:
+        stage = self._stage()
+        if not stage:
             return "reach the agent" if self.console_tail() else "say anything"
-        return "finish its tests" if self.ready.done() else "get ready"
+        if not self.ready.done():
+            return "get ready"
+        return f"finish {stage.removeprefix('in ')}" if stage.startswith("in ") else "finish its tests"

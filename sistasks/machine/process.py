@@ -12,7 +12,9 @@ from sistasks.errors import NodeError
 from sistasks.programs import start
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from sistasks.machine.confinement import Identity
 
 
 class Process:
@@ -71,7 +73,13 @@ class Process:
 
 
 def spawn(
-    command: Sequence[str], *, pass_fds: Sequence[int], stderr: IO[bytes], in_turn: bool = False
+    command: Sequence[str],
+    *,
+    pass_fds: Sequence[int],
+    stderr: IO[bytes],
+    in_turn: bool = False,
+    identity: Identity | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> Process:
     """Start a child in a session of its own, so that Ctrl-C reaches only us.
 
@@ -80,6 +88,8 @@ def spawn(
         pass_fds: descriptors that it inherits.
         stderr: where its words go.
         in_turn: see `programs.start`.
+        identity: see `programs.start`.
+        environ: its environment; ours if None.
 
     Raises:
         NodeError: the program cannot be started.
@@ -88,6 +98,8 @@ def spawn(
         child = start(
             command,
             in_turn=in_turn,
+            identity=identity,
+            env=environ,
             pass_fds=pass_fds,
             stdin=subprocess.DEVNULL,
             stdout=stderr,

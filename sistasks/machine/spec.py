@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sistasks.guest.plan import PAGE_SIZE
+from sistasks.machine.confinement import Confinement, Named
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sistasks.machine.arch import Arch
+    from sistasks.machine.confinement import Files
 
 PLAN_ADDRESS: Final = "0x5"
 WATCHDOG_ADDRESS: Final = "0x6"
 RESULTS_ADDRESS: Final = "0x7"
 NETWORK_ADDRESS: Final = "0x8"
 ESP_ADDRESS: Final = "0x9"
+DISPLAY_ADDRESS: Final = "0xa"
 # every node boots on the same day: no test may depend on today
 CLOCK_BASE: Final = "2024-01-01T00:00:00"
 MARK: Final = "sistasks"
@@ -52,6 +55,8 @@ class Machine:
         results_line: `virtio` (virtio-serial, for a kernel that has it) or `serial` (a second serial line).
         arguments: more kernel command line, which makes it another kernel under test.
         network: each node has a virtio-net on a port of a switch.
+        display: it has a screen, which nobody sees but a picture is taken of when it fails.
+        confinement: what QEMU may not do; it changes nothing in the machine.
     """
 
     arch: Arch
@@ -69,6 +74,8 @@ class Machine:
     results_line: str = "serial"
     arguments: tuple[str, ...] = ()
     network: bool = False
+    display: bool = False
+    confinement: Confinement = Confinement()
 
     @property
     def boot(self) -> str:
@@ -120,9 +127,9 @@ class NodeSpec:
     firmware_log: Path | None = None
 
 
-def _comma(path: Path) -> str:
+def _comma(name: str) -> str:
     """QEMU doubles commas in option values."""
-    return str(path).replace(",", ",,")
+    return name.replace(",", ",,")
 
 
 def _pipe(name: str, descriptor: int) -> list[str]:
@@ -152,7 +159,7 @@ def _processors(machine: Machine) -> str:
     return str(machine.cpus)
 
 
-def _lines(spec: NodeSpec) -> list[str]:
+def _lines(spec: NodeSpec, files: Files) -> list[str]:
     """The serial line, and what the agent has beside it."""
     if not spec.machine.agent or spec.plan is None:
         return ["-chardev", f"socket,id=console,fd={spec.console}", "-serial", "chardev:console"]
@@ -160,28 +167,28 @@ def _lines(spec: NodeSpec) -> list[str]:
         *_pipe("console", spec.console), "-serial", "chardev:console",
         *_pipe("results", spec.results), *_results_line(spec.machine),
         "-object",
-        f"memory-backend-file,id=plan,size={PAGE_SIZE},mem-path={_comma(spec.plan)},"
+        f"memory-backend-file,id=plan,size={PAGE_SIZE},mem-path={_comma(files.change(spec.plan))},"
         f"share={'off' if spec.role is Role.CLONE else 'on'}",
         "-device", f"ivshmem-plain,memdev=plan,master=on,addr={PLAN_ADDRESS}",
         "-device", f"i6300esb,addr={WATCHDOG_ADDRESS}",
     ]  # fmt: skip
 
 
-def _image(machine: Machine) -> list[str]:
+def _image(machine: Machine, files: Files) -> list[str]:
     """What is booted."""
     options: list[str] = []
     if machine.esp is not None:
         options += [
-            "-blockdev", f"driver=vvfat,node-name=esp,read-only=on,dir={_comma(machine.esp)}",
+            "-blockdev", f"driver=vvfat,node-name=esp,read-only=on,dir={_comma(files.read(machine.esp))}",
             # first: the firmware tries no other way before
             "-device", f"virtio-blk-pci,drive=esp,bootindex=0,addr={ESP_ADDRESS}",
             # nor does it wait five seconds for a key, as that of arm64 else does
             "-boot", "menu=on,splash-time=0",
         ]  # fmt: skip
     if machine.kernel is not None:
-        options += ["-kernel", str(machine.kernel)]
+        options += ["-kernel", files.read(machine.kernel)]
         if machine.initramfs is not None:
-            options += ["-initrd", str(machine.initramfs)]
+            options += ["-initrd", files.read(machine.initramfs)]
         if words := machine.kernel_command_line():
             options += ["-append", words]
     return options
@@ -196,54 +203,67 @@ def _network(spec: NodeSpec) -> list[str]:
     ]  # fmt: skip
 
 
-def _memory(spec: NodeSpec) -> list[str]:
+def _memory(spec: NodeSpec, files: Files) -> list[str]:
     machine = spec.machine
     size = f"{machine.memory >> 20}M"
     base = ",".join(filter(None, (machine.arch.machine, machine.arch.quiet)))
     if spec.ram is None:
         return ["-machine", base, "-m", size]
     share = "on" if spec.role is Role.TEMPLATE else "off"
-    backend = f"memory-backend-file,id=ram,size={size},mem-path={_comma(spec.ram)},share={share}"
+    backend = (
+        f"memory-backend-file,id=ram,size={size},mem-path={_comma(files.change(spec.ram))},share={share}"
+    )
     return ["-object", backend, "-machine", f"{base},memory-backend=ram", "-m", size]
 
 
-def _firmware(spec: NodeSpec) -> list[str]:
+def _firmware(spec: NodeSpec, files: Files) -> list[str]:
     machine = spec.machine
     if machine.firmware is None:
         return []
     code, variables = machine.firmware
     options = [
-        "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_comma(code)}",
+        "-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_comma(files.read(code))}",
         # each node writes its own variables, and they go with it
-        "-drive", f"if=pflash,unit=1,format=raw,snapshot=on,file={_comma(variables)}",
+        "-drive", f"if=pflash,unit=1,format=raw,snapshot=on,file={_comma(files.read(variables))}",
     ]  # fmt: skip
     if machine.arch.firmware_log and spec.firmware_log is not None:
-        log = f"file,id=firmware,path={_comma(spec.firmware_log)}"
+        log = f"file,id=firmware,path={_comma(files.change(spec.firmware_log))}"
         options += ["-chardev", log, "-device", f"{machine.arch.firmware_log},chardev=firmware"]
     return options
 
 
-def command_line(spec: NodeSpec) -> list[str]:
-    """QEMU's command line for a node."""
+def command_line(spec: NodeSpec, files: Files | None = None) -> list[str]:
+    """QEMU's command line for a node.
+
+    Args:
+        spec: the node.
+        files: what QEMU is to call files; by their names if None.
+    """
     machine = spec.machine
+    files = files or Named()
     command = [
         str(machine.qemu), "-name", f"{spec.name},debug-threads=off",
         "-nodefaults", "-no-user-config", "-display", "none", "-nic", "none", "-no-reboot",
-        "-action", "watchdog=pause",
+        # a guest that ends stands still, its memory and its registers as they were, until we have looked
+        "-action", "shutdown=pause,watchdog=pause",
         "-accel", machine.accel, "-cpu", machine.cpu, "-smp", _processors(machine),
-        *_memory(spec),
+        *_memory(spec, files),
         "-rtc", f"base={CLOCK_BASE},clock=vm", "-seed", "1",
     ]  # fmt: skip
+    if machine.confinement.sandbox:
+        command += ["-sandbox", machine.confinement.sandbox]
     if machine.clock == "virtual":
         command += ["-icount", "shift=0,sleep=off"]
     command += [
         "-chardev", f"socket,id=qmp,fd={spec.qmp}", "-mon", "chardev=qmp,mode=control",
-        *_lines(spec),
+        *_lines(spec, files),
         *_network(spec),
-        *_firmware(spec),
+        *_firmware(spec, files),
     ]  # fmt: skip
+    if machine.display:
+        command += ["-device", f"{machine.arch.display},addr={DISPLAY_ADDRESS}"]
     if spec.role is Role.CLONE:
         # its kernel is in the template's memory: loading the image again would cost each clone its size
         return [*command, "-incoming", "defer"]
     # connected before the guest runs, so that no early output is lost
-    return [*command, *_image(machine), "-S"]
+    return [*command, *_image(machine, files), "-S"]

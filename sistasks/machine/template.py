@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.errors import NodeError, SistasksError
 from sistasks.guest.plan import Plan
+from sistasks.machine.examination import examine
 from sistasks.machine.node import Node, NodeFiles
 from sistasks.machine.spec import Role
+from sistasks.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sistasks.machine.examination import Examination
     from sistasks.machine.spec import Machine
 
 _RECORD: Final = "template.json"
@@ -71,7 +74,14 @@ def load(templates: Path, key: str) -> Template | None:
 
 
 async def freeze(
-    machine: Machine, key: str, templates: Path, *, session: str, log: Path, limit: float, evidence: Path
+    machine: Machine,
+    key: str,
+    templates: Path,
+    *,
+    session: str,
+    log: Path,
+    limit: float,
+    examination: Examination,
 ) -> Template:
     """Boot a node of this machine, freeze it, and keep it under its key.
 
@@ -82,29 +92,24 @@ async def freeze(
         session: the mark of this session.
         log: where the console goes.
         limit: seconds that the boot may take.
-        evidence: the folder for what a boot leaves that fails; the errors name it.
+        examination: what a boot gets that fails; the errors carry what was found.
 
     Raises:
         KernelFailure: the kernel panicked or ended.
         NodeError: it did not get ready, or the template cannot be written.
     """
-    templates.mkdir(parents=True, exist_ok=True)
-    scratch = templates / f".new-{session}"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
+    final = templates / key
     try:
-        template = await _freeze_into(
-            scratch, machine, key, session=session, log=log, limit=limit, evidence=evidence
-        )
-        final = templates / key
-        if not _put(scratch, final) and (theirs := load(templates, key)) is not None:
-            return theirs
+        with scratch_folder(templates / f".new-{session}") as scratch:
+            template = await _freeze_into(
+                scratch, machine, key, session=session, log=log, limit=limit, examination=examination
+            )
+            if not _put(scratch, final) and (theirs := load(templates, key)) is not None:
+                return theirs
     except OSError as error:
         raise NodeError(
             f"the template cannot be kept in {templates}: {error.strerror}", "make room, or set output="
         ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     prune(templates)
     return replace(template, ram=final / "ram", state=final / "state")
 
@@ -127,7 +132,14 @@ def _put(scratch: Path, final: Path) -> bool:
 
 
 async def _freeze_into(
-    folder: Path, machine: Machine, key: str, *, session: str, log: Path, limit: float, evidence: Path
+    folder: Path,
+    machine: Machine,
+    key: str,
+    *,
+    session: str,
+    log: Path,
+    limit: float,
+    examination: Examination,
 ) -> Template:
     ram, state = folder / "ram", folder / "state"
     with ram.open("wb") as file:
@@ -146,8 +158,7 @@ async def _freeze_into(
             await node.start()
             await node.freeze(limit)
         except SistasksError as failure:
-            await node.post_mortem(evidence)
-            failure.take_from(node.crashes, node.evidence)
+            await examine(examination, node, failure)
             raise
         hello, first_frame = node.results.hello, node.next_frame
     template = Template(

@@ -13,9 +13,10 @@ _END: Final = re.compile(rb"\r*\n|\r+")
 # firmware writes on a screen: what follows a jump of the cursor or a cleared screen is another line
 _JUMP: Final = re.compile(rb"\x1b\[[0-9;?]*[EFHJfd]")
 # ECMA-48: 5.6 control strings up to their end, 5.4 control sequences (parameters, intermediates, one final byte),
-# two-character escapes, single control characters; a tab is text
+# two-character escapes, single control characters; a tab is text. A string ends before another begins, or a line of
+# beginnings without an end would be read to its end for each of them
 _CONTROL: Final = re.compile(
-    r"(?:\x1b[PX\]^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
+    r"(?:\x1b[PX\]^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x90\x98\x9c-\x9f]*(?:\x07|\x1b\\|\x9c)"
     r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-~]|[\x00-\x08\x0a-\x1f\x7f-\x9f]"
 )
 _UNFINISHED: Final = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|[PX\]^_][^\x07\x1b]*)?\Z")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from sistasks.errors import KernelFailure, NodeError, SistasksError, UsageError
+from sistasks.machine.examination import examine
 from sistasks.suites.console.naming import full_name
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ async def _report(node: Node, stage: Nodes, cluster: Cluster, started: float) ->
             error = complaint(node)
         except SistasksError as failure:
             error = failure
-            await node.post_mortem(cluster.scratch / "evidence")
+            await examine(cluster.examination, node, error)
     results = node.results
     if node.number in stage.killed:
         ended = {test.name for test in results.tests if test.status != "error"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import statistics
 import time
 from dataclasses import replace
@@ -13,7 +12,8 @@ from sistasks.cluster.nodes import Cluster
 from sistasks.errors import NodeError
 from sistasks.guest.plan import Plan
 from sistasks.layout import Layout
-from sistasks.session import SESSION_ID
+from sistasks.scratch import scratch_folder
+from sistasks.session import SESSION_ID, session_logs
 from sistasks.statistics.summary import summarise
 from sistasks.suites import registry
 from sistasks.suites.acted import plans, run_acted
@@ -62,11 +62,9 @@ def measure_pairs(
     )
     terminal.say(f"confirming with {pairs} pairs of fresh boots of both kernels")
     started = time.monotonic()
-    try:
-        with terminal.nodes(recipe.settings.nodes if _together(suite) else 2 * pairs) as lines:
-            found = asyncio.run(_run_pairs(recipe, suite, (before, recipe.machine), pairs, lines))
-    finally:
-        shutil.rmtree(layout.scratch / SESSION_ID, ignore_errors=True)
+    nodes = recipe.settings.nodes if _together(suite) else 2 * pairs
+    with scratch_folder(layout.scratch / SESSION_ID), terminal.nodes(nodes) as lines:
+        found = asyncio.run(_run_pairs(recipe, suite, (before, recipe.machine), pairs, lines))
     terminal.detail(f"{pairs} pairs after {time.monotonic() - started:.1f} s")
     return found
 
@@ -81,7 +79,7 @@ async def _run_pairs(
             async with at_once:
                 return await _boot_cluster(recipe, suite, machine, pair, lines)
         cluster = Cluster(
-            machine=machine, template=None, logs=layout.logs / "confirm", scratch=layout.scratch / SESSION_ID,
+            machine=machine, template=None, logs=session_logs(layout) / "confirm", scratch=layout.scratch / SESSION_ID,
             session=SESSION_ID, slots=1, timeout=recipe.timeout,
         )  # fmt: skip
         plan = Plan(
@@ -129,7 +127,7 @@ async def _boot_cluster(recipe: Recipe, suite: Suite, machine: Machine, pair: in
     settings = replace(recipe.settings, seed=recipe.settings.seed + 1 + pair)
     if suite.act is not None:
         cluster = Cluster(
-            machine=machine, template=None, logs=layout.logs / "confirm", scratch=layout.scratch / SESSION_ID,
+            machine=machine, template=None, logs=session_logs(layout) / "confirm", scratch=layout.scratch / SESSION_ID,
             session=SESSION_ID, slots=recipe.slots, timeout=recipe.timeout,
         )  # fmt: skip
         reports = await run_acted(
@@ -138,9 +136,9 @@ async def _boot_cluster(recipe: Recipe, suite: Suite, machine: Machine, pair: in
         take_printed(suite, [report.results for report in reports], registry.metrics(settings))
     else:
         reports = await execute(
-            configure(settings, limit=recipe.timeout), machine=machine, template=None, logs=layout.logs / "confirm",
-            scratch=layout.scratch / SESSION_ID, session=SESSION_ID, slots=recipe.slots,
-            cores=recipe.found.host_cores, observer=lines,
+            configure(settings, limit=recipe.timeout), machine=machine, template=None,
+            logs=session_logs(layout) / "confirm", scratch=layout.scratch / SESSION_ID, session=SESSION_ID,
+            slots=recipe.slots, cores=recipe.found.host_cores, observer=lines,
         )  # fmt: skip
     whole, *nodes = (_values(report) for report in reports)
     of_nodes = dict.fromkeys(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Final
 
 from sistasks.cluster.nodes import NodeReport
 from sistasks.errors import KernelFailure, NodeError, SistasksError
 from sistasks.evidence.artifacts import Store
-from sistasks.evidence.crashes import normalise
 from sistasks.evidence.records import Evidence
 from sistasks.history.records import CrashRow
 from sistasks.layout import Layout
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sistasks.suites.suite import Suite
     from sistasks.terminal import Terminal
 
+# the same end has the same title, wherever it was
+_NUMBER: Final = re.compile(r"(?:0x)?\b[0-9][0-9a-fA-F.]*\b")
 # a guest decides how often it complains
 _CRASHES: Final = 100
 
@@ -58,7 +60,7 @@ def crash_rows(reports: Sequence[NodeReport]) -> tuple[CrashRow, ...]:
         ]  # fmt: skip
         error = report.error
         if isinstance(error, KernelFailure) and error.kind and not any(crash.fatal for crash in told):
-            title = normalise(f"{error.kind}: {report.reason}")
+            title = _NUMBER.sub("N", f"{error.kind}: {report.reason}")
             rows.append(CrashRow(node=report.number, kind=error.kind, title=title, report=str(error)))
     return tuple(rows)
 

@@ -17,6 +17,7 @@ from sistasks.kernels import Kernel
 from sistasks.kinds import show_size
 from sistasks.layout import Layout, kernel_key
 from sistasks.machine.arch import ARCHES
+from sistasks.machine.confinement import confine
 from sistasks.machine.spec import Machine
 from sistasks.protocols.profile import PROFILES
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from sistasks.suites.suite import Suite
 
 # what a template and a run depend on besides their inputs: raised when the machine's make-up changes
-_MACHINE_VERSION = 3
+_MACHINE_VERSION = 4
 # variables with which a cluster does something else
 _CLUSTER = ("protocol", "byzantine", "traitors", "faults")
 
@@ -148,6 +149,7 @@ class Recipe:
             firmware=(firmware.code, firmware.vars) if firmware else None,
             results_line=guest.results_line if guest else "serial",
             arguments=_arguments(settings, kernel), network=network,
+            confinement=confine(found.sandbox, accel.name, found.hindered, keep=settings.user == "keep"),
         )  # fmt: skip
         if kernel.talks and kernel.esp is None:
             # what an agent's kernel is told, too; it is no part of the kernel's identity

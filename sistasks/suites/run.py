@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-import shutil
 import time
 from dataclasses import replace
 from functools import partial
@@ -13,23 +12,28 @@ from typing import TYPE_CHECKING
 from sistasks.cluster.nodes import Cluster, NodeReport
 from sistasks.errors import KernelFailure, NodeError
 from sistasks.evidence import kernels
+from sistasks.evidence.monitor import ResourceMonitor, rows_of_each
 from sistasks.history import read
 from sistasks.history.connection import prepare
 from sistasks.history.store import write_run
 from sistasks.layout import Layout
 from sistasks.machine import template as templates
-from sistasks.session import SESSION_ID
+from sistasks.machine.examination import Examination
+from sistasks.scratch import scratch_folder
+from sistasks.session import SESSION_ID, session_logs
 from sistasks.suites import registry
 from sistasks.suites.acted import plans, run_acted
 from sistasks.suites.console.run import run_console
 from sistasks.suites.distributed.config import configure
 from sistasks.suites.distributed.execute import execute
+from sistasks.suites.execution import Execution
 from sistasks.suites.kept import again_as_a_whole, crash_rows, keep, never_up
 from sistasks.suites.measured import Measured, measure, measure_acted, measure_cluster
 from sistasks.suites.printed import own_metrics, take_printed
 from sistasks.suites.recipe import Recipe, recipes
 from sistasks.suites.recording import metric_rows, run_record, this_session, write_json
 from sistasks.suites.showing import say_what, show
+from sistasks.suites.watching import watched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,8 +50,17 @@ if TYPE_CHECKING:
 _BASELINE_RUNS = 31
 
 
-def ensure_template(recipe: Recipe, terminal: Terminal) -> Template:
-    """The recipe's template: the kept one, or one frozen now."""
+def ensure_template(recipe: Recipe, terminal: Terminal, scratch: Path) -> Template:
+    """The recipe's template: the kept one, or one frozen now.
+
+    Args:
+        recipe: what it is made of.
+        terminal: where to say so.
+        scratch: gets what a boot leaves that fails.
+
+    Raises:
+        KernelFailure, NodeError: it does not get ready.
+    """
     layout = Layout(recipe.settings.output)
     key = recipe.template_key()
     known = templates.load(layout.templates, key)
@@ -59,8 +72,8 @@ def ensure_template(recipe: Recipe, terminal: Terminal) -> Template:
     )
     started = time.monotonic()
     freeze = partial(
-        templates.freeze, machine, key, layout.templates, session=SESSION_ID, log=layout.logs / "template.log",
-        limit=recipe.timeout, evidence=_scratch(layout) / "evidence",
+        templates.freeze, machine, key, layout.templates, session=SESSION_ID, log=session_logs(layout) / "template.log",
+        limit=recipe.timeout, examination=Examination(scratch / "evidence", recipe.settings.dumps),
     )  # fmt: skip
     try:
         made = asyncio.run(freeze())
@@ -71,43 +84,37 @@ def ensure_template(recipe: Recipe, terminal: Terminal) -> Template:
     return made
 
 
-def _scratch(layout: Layout) -> Path:
-    """What lives only while nodes run."""
-    return layout.scratch / SESSION_ID
-
-
-def remove_scratch(settings: Settings) -> None:
-    """Remove it; the folder above stays, for another session may be about to make its own in it."""
-    shutil.rmtree(_scratch(Layout(settings.output)), ignore_errors=True)
-
-
-def _run_nodes(suite: Suite, recipe: Recipe, terminal: Terminal) -> list[NodeReport]:
+def _run_nodes(suite: Suite, run: Execution) -> list[NodeReport]:
+    recipe = run.recipe
     settings = recipe.settings
     layout = Layout(settings.output)
-    template = ensure_template(recipe, terminal) if recipe.clones(suite) else None
+    template = ensure_template(recipe, run.terminal, run.scratch) if recipe.clones(suite) else None
     if suite.network:
-        return _run_cluster(recipe, template, terminal)
+        return _run_cluster(run, template)
     count = recipe.node_count(suite)
-    logs = layout.logs / f"boot-{recipe.machine.boot}" if suite.cold else layout.logs
+    logs = session_logs(layout)
+    if suite.cold:
+        logs /= f"boot-{recipe.machine.boot}"
     cluster = Cluster(
-        machine=recipe.machine, template=template, logs=logs, scratch=_scratch(layout), session=SESSION_ID,
-        slots=recipe.slots, timeout=recipe.timeout,
+        machine=recipe.machine, template=template, logs=logs, scratch=run.scratch, session=SESSION_ID,
+        slots=recipe.slots, timeout=recipe.timeout, examination=run.examination,
     )  # fmt: skip
-    with terminal.nodes(count) as lines:
+    with watched(run.terminal, count, run.monitor) as observer:
         if suite.act is not None:
-            return asyncio.run(run_acted(suite, suite.act, cluster, plans(suite, recipe), lines))
-        return asyncio.run(cluster.run(plans(suite, recipe), lines))
+            return asyncio.run(run_acted(suite, suite.act, cluster, plans(suite, recipe), observer))
+        return asyncio.run(cluster.run(plans(suite, recipe), observer))
 
 
-def _run_cluster(recipe: Recipe, template: Template | None, terminal: Terminal) -> list[NodeReport]:
+def _run_cluster(run: Execution, template: Template | None) -> list[NodeReport]:
+    recipe = run.recipe
     config = configure(recipe.settings, limit=recipe.timeout)
     layout = Layout(recipe.settings.output)
-    with terminal.nodes(config.count) as lines:
+    with watched(run.terminal, config.count, run.monitor) as observer:
         return asyncio.run(
             execute(
-                config, machine=recipe.machine, template=template, logs=layout.logs / "distributed",
-                scratch=_scratch(layout), session=SESSION_ID, slots=recipe.slots, cores=recipe.found.host_cores,
-                observer=lines, capture=_capture(recipe, terminal),
+                config, machine=recipe.machine, template=template, logs=session_logs(layout) / "distributed",
+                scratch=run.scratch, session=SESSION_ID, slots=recipe.slots, cores=recipe.found.host_cores,
+                observer=observer, capture=_capture(recipe, run.terminal), examination=run.examination,
             )
         )  # fmt: skip
 
@@ -149,27 +156,25 @@ def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> list[i
 
 
 def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
-    try:
-        return _record_once(suite, recipe, terminal)
-    finally:
-        remove_scratch(recipe.settings)
-
-
-def _record_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
     settings = recipe.settings
     started = dt.datetime.now(dt.UTC)
     asked = suite
-    reports, measured, suite, known = _execute(suite, recipe, terminal)
-    if measured.status == "error" and again_as_a_whole(suite, reports):
-        terminal.say(f"{suite.name}: again on fresh nodes, for {measured.message}")
-        reports, measured, suite, known = _execute(asked, recipe, terminal)
-    # what it was made of is what was asked, whatever the kernel then had to say
-    run = replace(
-        run_record(suite, recipe, measured, started),
-        inputs_sha256=recipe.inputs_sha256(asked),
-        crashes=crash_rows(reports),
-        artifacts=keep(recipe, reports, terminal),
-    )
+    with scratch_folder(Layout(settings.output).scratch / SESSION_ID) as scratch:
+        # the folder above stays: another session may be about to make its own in it
+        monitor = ResourceMonitor(settings.monitor, rows_of_each(recipe.node_count(suite)))
+        here = Execution(recipe, terminal, scratch, monitor)
+        reports, measured, suite, known = _execute(suite, here)
+        if measured.status == "error" and again_as_a_whole(suite, reports):
+            terminal.say(f"{suite.name}: again on fresh nodes, for {measured.message}")
+            reports, measured, suite, known = _execute(asked, here)
+        # what it was made of is what was asked, whatever the kernel then had to say
+        run = replace(
+            run_record(suite, recipe, measured, started),
+            inputs_sha256=recipe.inputs_sha256(asked),
+            resources=monitor.rows(),
+            crashes=crash_rows(reports),
+            artifacts=keep(recipe, reports, terminal),
+        )
     metrics = metric_rows(suite, known)
     run_id = write_run(settings.db, this_session(), run, metrics)
     show(suite, recipe, run, run_id, known=known, terminal=terminal)
@@ -180,17 +185,15 @@ def _record_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
     return run_id
 
 
-def _execute(
-    suite: Suite, recipe: Recipe, terminal: Terminal
-) -> tuple[list[NodeReport], Measured, Suite, Mapping[str, Metric]]:
+def _execute(suite: Suite, run: Execution) -> tuple[list[NodeReport], Measured, Suite, Mapping[str, Metric]]:
     """One execution: how each node ended, what that comes to, and the suite with what the kernel turned out to have."""
-    settings = recipe.settings
+    recipe, settings = run.recipe, run.recipe.settings
     known: Mapping[str, Metric] = registry.metrics(settings)
     began = time.monotonic()
     try:
         if recipe.kernel.talks:
-            return run_console(suite, recipe, terminal, known, _scratch(Layout(settings.output)))
-        reports = _run_nodes(suite, recipe, terminal)
+            return run_console(suite, run, known)
+        reports = _run_nodes(suite, run)
     except (KernelFailure, NodeError) as failure:
         # nodes that did not even come up: a run like any other, for which the cluster answers
         reports = [never_up(recipe, failure, began)]

@@ -5,6 +5,7 @@ from sistasks.tasks import interrupts  # noqa: F401 - first: from here on an int
 # isort: split
 from sistasks.tasks.build import task_firmware, task_guest, task_kernel, task_setup, task_template
 from sistasks.tasks.configuration import DOIT_CONFIG
+from sistasks.tasks.evidence import task_archive, task_artifacts
 from sistasks.tasks.history import task_accept, task_compare, task_gate, task_selfcheck
 from sistasks.tasks.show import task_browse, task_report
 from sistasks.tasks.suites import (
@@ -26,6 +27,8 @@ __all__ = [
     "task__programs",
     "task__suites",
     "task_accept",
+    "task_archive",
+    "task_artifacts",
     "task_boot",
     "task_browse",
     "task_cleanup",

@@ -19,7 +19,7 @@ from guest_project import DODO, SMALL, Project, environment, nodes_of, rows
 from running import LIMIT, running
 
 from sistasks.cluster.nodes import Cluster
-from sistasks.errors import HistoryError, KernelFailure, NodeError, SistasksError
+from sistasks.errors import HistoryError, KernelFailure, SistasksError
 from sistasks.guest import initramfs
 from sistasks.guest.plan import Plan
 from sistasks.history.connection import prepare
@@ -107,10 +107,11 @@ def nothing_of(folder: Path) -> None:
 def test_a_guest_that_never_gets_ready_is_given_up(project: Project, tmp_path: Path) -> None:
     reports, stages = run_nodes(machine(project, tmp_path, "sleeps"), tmp_path, timeout=3)
     error = only_error(reports)
-    assert isinstance(error, NodeError)
-    assert error.problem in {
-        f"node 1 did not {what} within 3 s" for what in ("reach the agent", "say anything")
-    }
+    assert isinstance(error, KernelFailure)
+    assert error.kind == "hang"
+    problem, _, doing = error.problem.partition(": ")
+    assert problem in {f"node 1 did not {what} within 3 s" for what in ("reach the agent", "say anything")}
+    assert doing in {"processor 0 is halted", "processor 0 is busy"}
     assert error.remedy == f"raise timeout=, or see {tmp_path}/logs/node_1.log"
     assert stages.seen[-1] == (1, "failed", reports[0].reason)
     nothing_of(tmp_path)
@@ -121,7 +122,7 @@ def test_a_guest_that_never_gets_ready_is_given_up(project: Project, tmp_path: P
     [
         ("sleeps", ("rdinit=/nonexistent",), "the kernel panicked: Kernel panic - not syncing: VFS: "),
         ("exits", (), "the kernel panicked: Kernel panic - not syncing: Attempted to kill init!"),
-        ("powers off", (), "the kernel ended before it reached the agent"),
+        ("powers off", (), "the kernel powered off before it reached the agent"),
     ],
 )
 def test_a_guest_that_ends_too_soon_is_the_kernels_failure(

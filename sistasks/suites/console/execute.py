@@ -12,6 +12,7 @@ from sistasks.cluster.nodes import NodeReport, complaint
 from sistasks.cluster.switch import Switch
 from sistasks.errors import KernelFailure, NodeError, PoweredOff, SistasksError
 from sistasks.machine.emulator import EmulatorFiles
+from sistasks.machine.examination import examine
 from sistasks.machine.foreign import ForeignNode
 from sistasks.protocols.reader import reader_for
 from sistasks.suites.console.outcome import Heard, heard
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sistasks.cluster.nodes import Observer
+    from sistasks.machine.examination import Examination
     from sistasks.machine.spec import Machine
     from sistasks.protocols.profile import ConsoleProfile
     from sistasks.protocols.reader import Reader
@@ -67,7 +69,7 @@ async def execute(
     slots: int,
     seed: int,
     observer: Observer,
-    scratch: Path,
+    examination: Examination,
 ) -> list[Spoken]:
     """Boot the nodes and speak to each; one node's failure does not end the others.
 
@@ -80,7 +82,7 @@ async def execute(
         slots: nodes that run at once.
         seed: of the run, for the record.
         observer: told of the nodes' stages.
-        scratch: the folder of what lives only while they run.
+        examination: what a node gets that fails.
     """
     logs.mkdir(parents=True, exist_ok=True)
     at_once = asyncio.Semaphore(count if asked.together else slots)
@@ -96,7 +98,7 @@ async def execute(
             )
             port = switch.port if switch else None
             node = ForeignNode(number, machine, files, session=session, port=port)
-            return await _Conversation(asked, node, count, observer, scratch / "evidence").hold(seed + number)
+            return await _Conversation(asked, node, count, observer, examination).hold(seed + number)
 
         async def one(number: int) -> Spoken:
             async with at_once:
@@ -116,8 +118,10 @@ async def execute(
 class _Conversation:
     """With one node."""
 
-    def __init__(self, asked: Asked, node: ForeignNode, count: int, observer: Observer, folder: Path) -> None:
-        self._folder = folder
+    def __init__(
+        self, asked: Asked, node: ForeignNode, count: int, observer: Observer, examination: Examination
+    ) -> None:
+        self._examination = examination
         self._asked = asked
         self._node = node
         self._count = count
@@ -155,7 +159,7 @@ class _Conversation:
             except OSError as failure:
                 error = NodeError(f"{node.name}: the host refuses it: {failure.strerror}", "fewer nodes=")
             if error is not None or (self._reader is not None and self._reader.panic):
-                await node.post_mortem(self._folder)
+                await examine(self._examination, node, error)
             tail = node.console_tail()
         reader = self._reader or reader_for(self._asked.profile, tests=self._asked.tests, started=began)
         reading = reader.result(why)

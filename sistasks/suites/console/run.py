@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING
 from sistasks.errors import UsageError
 from sistasks.kernels import esp
 from sistasks.layout import Layout
-from sistasks.session import SESSION_ID
+from sistasks.session import SESSION_ID, session_logs
 from sistasks.suites.console.execute import Asked, execute, metrics_of, tests_of
 from sistasks.suites.measured import Measured, measure
+from sistasks.suites.watching import watched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from sistasks.cluster.nodes import NodeReport
     from sistasks.protocols.profile import ConsoleProfile
+    from sistasks.suites.execution import Execution
     from sistasks.suites.metrics import Metric
-    from sistasks.suites.recipe import Recipe
     from sistasks.suites.suite import Suite
-    from sistasks.terminal import Terminal
 
 # protocols in which a kernel starts its tests by itself
 _BY_ITSELF = ("ktap", "lava")
@@ -53,16 +52,14 @@ def tests_for(suite: Suite, profile: ConsoleProfile, kernel: str) -> tuple[str, 
 
 
 def run_console(
-    suite: Suite, recipe: Recipe, terminal: Terminal, own: Mapping[str, Metric], scratch: Path
+    suite: Suite, run: Execution, own: Mapping[str, Metric]
 ) -> tuple[list[NodeReport], Measured, Suite, dict[str, Metric]]:
     """Boot the nodes, speak to them, and judge what they said.
 
     Args:
         suite: as it is for kernels with an agent.
-        recipe: of a kernel that talks.
-        terminal: where to say things.
+        run: of a kernel that talks.
         own: metrics that the user has described.
-        scratch: the folder of what lives only while the nodes run.
 
     Returns:
         The nodes' reports, what they measured, the suite with the tests that this kernel has, and its metrics.
@@ -70,6 +67,7 @@ def run_console(
     Raises:
         UsageError: the kernel has no tests for this suite.
     """
+    recipe, terminal = run.recipe, run.terminal
     profile = recipe.kernel.profile
     settings = recipe.settings
     layout = Layout(settings.output)
@@ -86,11 +84,11 @@ def run_console(
     if recipe.kernel.esp is not None:
         esp.ready(recipe.kernel)
     count = recipe.node_count(suite)
-    with terminal.nodes(count) as lines:
+    with watched(terminal, count, run.monitor) as observer:
         spoken = asyncio.run(
             execute(
-                asked, machine=recipe.machine, count=count, logs=layout.logs / suite.name, session=SESSION_ID,
-                slots=recipe.slots, seed=settings.seed, observer=lines, scratch=scratch,
+                asked, machine=recipe.machine, count=count, logs=session_logs(layout) / suite.name, session=SESSION_ID,
+                slots=recipe.slots, seed=settings.seed, observer=observer, examination=run.examination,
             )
         )  # fmt: skip
     reports = [one.report for one in spoken]

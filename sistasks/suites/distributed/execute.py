@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sistasks.cluster.nodes import Cluster, NodeReport, complaint
 from sistasks.cluster.switch import Switch
 from sistasks.errors import NodeError, SistasksError
+from sistasks.machine.examination import examine
 from sistasks.machine.results import GuestResults, TestOutcome
 from sistasks.suites.distributed.arena import Arena
 from sistasks.suites.distributed.consensus import consensus
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sistasks.cluster.nodes import Observer
+    from sistasks.machine.examination import Examination
     from sistasks.machine.node import Node
     from sistasks.machine.spec import Machine
     from sistasks.machine.template import Template
@@ -42,6 +44,7 @@ async def execute(
     cores: int,
     observer: Observer,
     capture: Path | None = None,
+    examination: Examination | None = None,
 ) -> list[NodeReport]:
     """Bring the cluster up and run its tests.
 
@@ -55,6 +58,7 @@ async def execute(
         slots: nodes that come up at once.
         cores: processors that all share.
         observer: told of the nodes' stages.
+        examination: what a node gets that fails.
         capture: where a capture of the network goes, if anywhere.
 
     Returns:
@@ -69,7 +73,7 @@ async def execute(
         switch.on_event = arena.hear_switch
         cluster = Cluster(
             machine=machine, template=template, logs=logs, scratch=scratch, session=session, slots=slots,
-            timeout=config.limit, port=switch.port, listener=arena.hear,
+            timeout=config.limit, examination=examination, port=switch.port, listener=arena.hear,
         )  # fmt: skip
         async with cluster.up(config.plans(), observer) as nodes:
             arena.admit(nodes)
@@ -93,7 +97,7 @@ async def execute(
             for node in nodes:
                 failed = _error(arena, node) is not None
                 if failed:
-                    await node.post_mortem(scratch / "evidence")
+                    await examine(examination, node, _error(arena, node))
                 observer.stage(node.number, "failed" if failed else "done")
             reports = [_report(arena, node, started, up) for node in nodes]
         end = time.monotonic()

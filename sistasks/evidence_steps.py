@@ -1,0 +1,227 @@
+"""Evidence that is kept: what there is, one run's as a bundle, and what has had its time."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from sistasks.errors import ArchiveError, UsageError
+from sistasks.layout import Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.table import Table
+
+    from sistasks.evidence.artifacts import KindStatistics, Store
+    from sistasks.evidence.sweep import Files, Packed, Rows
+    from sistasks.history.artifacts import StoredArtifact
+    from sistasks.settings import Settings
+    from sistasks.terminal import Terminal
+
+_NOWHERE: Final = "-"
+
+
+def artifacts(settings: Settings, terminal: Terminal) -> None:
+    """Show what is in the store, of each kind; or what one run left.
+
+    Raises:
+        UsageError: the history has no such run.
+        HistoryError: the history cannot be read.
+    """
+    from sistasks.evidence.artifacts import Store
+
+    store = Store(Layout(settings.output).artifacts)
+    if "run" in settings.given:
+        _show_run(store, settings, terminal)
+        return
+    kinds = store.statistics()
+    if not any(kind.files for kind in kinds):
+        terminal.result(f"{store.root} keeps nothing yet")
+        return
+    terminal.table(_statistics_table(kinds, store.root))
+
+
+def _show_run(store: Store, settings: Settings, terminal: Terminal) -> None:
+    from sistasks.history.artifacts import artifacts_of
+    from sistasks.verdicts.baseline import open_history
+
+    with open_history(settings.db) as history:
+        run = history.run(settings.run)
+    found = artifacts_of(settings.db, run.id)
+    if not found:
+        terminal.result(f"run {run.id} left no artifacts")
+        return
+    terminal.table(_run_table(store, run.id, found))
+
+
+def _columns(title: str, headings: str, right: str) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings.split():
+        table.add_column(heading, justify="right" if heading in right.split() else "left", overflow="fold")
+    return table
+
+
+def _statistics_table(kinds: tuple[KindStatistics, ...], root: Path) -> Table:
+    from sistasks.units import show
+
+    right = "files bytes stored compressed"
+    table = _columns(f"artifacts in {root}", f"kind {right} oldest newest", right)
+    for kind in kinds:
+        table.add_row(
+            kind.kind, str(kind.files), show(kind.content, "bytes"), show(kind.stored, "bytes"), str(kind.packed),
+            _moment(kind.oldest), _moment(kind.newest),
+        )  # fmt: skip
+    table.add_row(
+        "all", str(sum(kind.files for kind in kinds)), show(sum(kind.content for kind in kinds), "bytes"),
+        show(sum(kind.stored for kind in kinds), "bytes"), str(sum(kind.packed for kind in kinds)), "", "",
+    )  # fmt: skip
+    return table
+
+
+def _run_table(store: Store, run_id: int, found: tuple[StoredArtifact, ...]) -> Table:
+    from rich.text import Text
+
+    from sistasks.units import show
+    from sistasks.verdicts.table import visible
+
+    table = _columns(
+        f"artifacts of run {run_id}", "number node kind name bytes state file", "number node bytes"
+    )
+    for stored in found:
+        row = stored.row
+        state, path = _state(store, stored)
+        table.add_row(
+            str(stored.id), str(row.node), Text(visible(row.kind, 20)), Text(visible(name_of(row.detail))),
+            show(row.size, "bytes"), state, Text(path),
+        )  # fmt: skip
+    return table
+
+
+def _state(store: Store, stored: StoredArtifact) -> tuple[str, str]:
+    from sistasks.errors import ArtifactError, ArtifactGone
+
+    try:
+        with store.open(stored.row):
+            return "whole", str(store.path_of(stored.row))
+    except ArtifactGone:
+        return "gone", _NOWHERE
+    except ArtifactError:
+        return "damaged", _NOWHERE
+
+
+def name_of(detail: str) -> str:
+    """What a person calls an artifact, by its row's `detail`; `-` where that does not tell."""
+    try:
+        found = json.loads(detail)
+    except ValueError:
+        return _NOWHERE
+    name = found.get("name") if isinstance(found, dict) else None
+    return name if isinstance(name, str) and name else _NOWHERE
+
+
+def _moment(moment: dt.datetime | None) -> str:
+    return _NOWHERE if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def archive(settings: Settings, terminal: Terminal) -> None:
+    """Bundle a run, and verify the bundle by reading it; or verify one that is there.
+
+    Raises:
+        UsageError: neither a run nor a bundle was named, or both, or the history has no such run.
+        ArchiveError: the bundle is not whole, or some of the run's artifacts are not.
+        HistoryError: the history cannot be read.
+    """
+    from sistasks.evidence.archive import verify, write_archive
+    from sistasks.evidence.artifacts import Store
+    from sistasks.units import show
+    from sistasks.verdicts.baseline import open_history
+
+    if ("run" in settings.given) == bool(settings.verify):
+        raise UsageError(
+            "archive needs a run or a bundle", "doit archive run=12, or doit archive verify=FILE"
+        )
+    if settings.verify:
+        path = Path(settings.verify).expanduser()
+        found = verify(path)
+        terminal.result(
+            f"{path} is whole: run {found.run_id}, {found.members} files, {show(found.size, 'bytes')}"
+        )
+        return
+    with open_history(settings.db) as history:
+        run = history.run(settings.run)
+    layout = Layout(settings.output)
+    began = re.sub(r"[^0-9T]", "", run.started_at[:19])[:15]
+    path = layout.archives / f"run-{run.id}-{began}.tar.zst"
+    missing = write_archive(path, settings.db, run.id, Store(layout.artifacts))
+    found = verify(path)
+    stored = show(path.stat().st_size, "bytes")
+    terminal.result(
+        f"{path}: run {run.id}, {found.members} files, {show(found.size, 'bytes')} in {stored}, verified"
+    )
+    if missing:
+        raise ArchiveError(
+            f"{path} lacks {len(missing)} of the run's artifacts: {'; '.join(missing[:3])}",
+            "its manifest names them all",
+        )
+
+
+def retain(settings: Settings, terminal: Terminal) -> None:
+    """Apply retention, remove files that no history names, compress those that are cold, and say so.
+
+    Raises:
+        HistoryError: the history cannot be read or written.
+        OSError: the store cannot be written.
+    """
+    from sistasks.evidence.artifacts import Store
+    from sistasks.evidence.retention import Policy
+    from sistasks.evidence.sweep import drop_rows, pack_cold, remove_unnamed
+
+    store = Store(Layout(settings.output).artifacts)
+    if not store.root.is_dir():
+        return
+    policy = Policy(days=settings.keep_days, count=settings.keep_artifacts, size=settings.keep_bytes)
+    rows = drop_rows(store, settings.db, policy, lambda: _baselines(settings.db), dt.datetime.now(dt.UTC))
+    files = remove_unnamed(store, settings.db, days=settings.keep_days)
+    packed = pack_cold(store, settings.db)
+    _tell(rows, files, packed, terminal)
+
+
+def _baselines(db: Path) -> Mapping[int, str]:
+    """Runs that the next verdict on the newest runs would be judged against."""
+    from sistasks.verdicts.baseline import open_history
+
+    with open_history(db) as history:
+        found = [other.id for run in history.latest(good=True) for other in history.baseline_runs(run)]
+    return dict.fromkeys(found, "of a baseline")
+
+
+def _tell(rows: Rows, files: Files, packed: Packed, terminal: Terminal) -> None:
+    from sistasks.units import show
+
+    for counted, words in ((rows.gone, "removed"), (rows.spared, "kept beyond their limits")):
+        if counted:
+            reasons = ", ".join(f"{count} {why}" for why, count in sorted(counted.items()))
+            terminal.say(f"cleanup: {counted.total()} artifacts {words}: {reasons}")
+    if files.removed:
+        terminal.say(f"cleanup: {files.removed} files removed, {show(files.freed, 'bytes')} free again")
+    if files.fresh:
+        terminal.say(
+            f"cleanup: {files.fresh} files that no history names stay: they may belong to a run just written"
+        )
+    for db in files.missing:
+        terminal.say(f"cleanup: {db} has used this store and is gone: what only it named stays for now")
+    if files.kept:
+        terminal.say(f"cleanup: no file was removed: {files.kept}", always=True)
+    if packed.files:
+        sizes = f"{show(packed.before, 'bytes')} are {show(packed.after, 'bytes')} now"
+        terminal.say(f"cleanup: {packed.files} files compressed: {sizes}")
+    for path in packed.damaged:
+        terminal.say(f"cleanup: {path} is damaged, and stays as it is", always=True)

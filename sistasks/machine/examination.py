@@ -1,0 +1,40 @@
+"""How nodes that fail are examined in a run: where to, and how thoroughly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sistasks.errors import SistasksError
+    from sistasks.machine.emulator import Emulator
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What every failed node of a run gets before it is ended.
+
+    Attributes:
+        folder: gets a folder for each node; it lives until the store has taken what is in it.
+        dumps: `yes`, `no` or `auto`, as the setting.
+    """
+
+    folder: Path
+    dumps: str = "auto"
+
+
+async def examine(examination: Examination | None, node: Emulator, error: SistasksError | None) -> None:
+    """Examine a node, once; the error carries away what was found, for who hears of it when the node is gone.
+
+    Args:
+        examination: how; None: not at all.
+        node: it has failed, and may have ended.
+        error: why.
+    """
+    if examination is None:
+        return
+    await node.post_mortem(examination.folder / node.log.stem, error=error, dumps=examination.dumps)
+    if error is not None:
+        error.take_from(node.crashes, node.evidence)

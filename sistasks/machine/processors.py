@@ -1,0 +1,118 @@
+"""What a guest's processors are doing, by two looks at them: where each one is, and whether it works or sleeps."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sistasks.machine.monitor import Monitor
+
+REGISTERS: Final = "info registers -a"
+# the program counter, as QEMU names it on each architecture; x86_64 has another register of arm's name
+_NAMES: Final = (r"\bRIP=", r"\bEIP=", r"\bPC=", r"^ ?pc +", r"\bR15=")
+_COUNTERS: Final = tuple(re.compile(f"{name}([0-9a-f]+)", re.MULTILINE) for name in _NAMES)
+_HALTED: Final = re.compile(r"\bHLT=([01])")
+# a processor that works does so for most of the time between two looks
+_APART: Final = 0.25
+_BUSY: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """One of a guest's processors.
+
+    Attributes:
+        number: QEMU's, from 0.
+        address: its program counter at the second look.
+        state: `halted` (it waits for an interrupt), `busy`, or `stopped` with its whole machine.
+        function: the function that it is in; empty where that is not known.
+        moved: its program counter had changed between the looks.
+    """
+
+    number: int
+    address: int
+    state: str
+    function: str = ""
+    moved: bool = False
+
+    @property
+    def doing(self) -> str:
+        """In words: `processor 0 is busy in memcpy+0x10`."""
+        where = f" in {self.function}" if self.function else ""
+        return f"processor {self.number} {'was' if self.state == 'stopped' else f'is {self.state}'}{where}"
+
+
+def read_registers(text: str) -> list[tuple[int, bool | None]]:
+    """(program counter, whether it is halted, if that is told) of each processor in `info registers -a`."""
+    found = []
+    for part in re.split(r"^CPU#\d+\s*$", text, flags=re.MULTILINE)[1:]:
+        counter = next((match for pattern in _COUNTERS if (match := pattern.search(part))), None)
+        halted = _HALTED.search(part)
+        if counter is not None:
+            found.append((int(counter[1], 16), halted[1] == "1" if halted else None))
+    return found
+
+
+def _busy_seconds(pid: int, thread: int) -> float | None:
+    """Processor time of a thread of QEMU's (proc(5), /proc/pid/stat: utime and stime)."""
+    try:
+        stat = Path(f"/proc/{pid}/task/{thread}/stat").read_text(encoding="ascii", errors="replace")
+        user, system = stat.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+async def look(
+    monitor: Monitor, pid: int, lookup: Callable[[int], str] = lambda _address: ""
+) -> tuple[list[Processor], str]:
+    """Look at a guest's processors; twice, if they run.
+
+    Args:
+        monitor: of the node.
+        pid: QEMU's process.
+        lookup: the function that an address is in; empty: not known.
+
+    Returns:
+        The processors, and all registers as QEMU shows them.
+
+    Raises:
+        NodeError: QEMU does not answer.
+    """
+    running = bool((await monitor.execute("query-status"))["running"])
+    threads = [int(one.get("thread-id", 0)) for one in await monitor.execute("query-cpus-fast")]
+    first = read_registers(await _registers(monitor))
+    before = [_busy_seconds(pid, thread) for thread in threads]
+    if running:
+        await asyncio.sleep(_APART)  # the time between the looks is what is measured
+    after = [_busy_seconds(pid, thread) for thread in threads]
+    text = await _registers(monitor) if running else ""
+    found = []
+    for number, (address, halted) in enumerate(read_registers(text) if running else first):
+        state = "stopped"
+        if running:
+            worked = _between(before, after, number)
+            # threads that share the work of several processors say nothing of one of them
+            told = halted if halted is not None else worked is not None and worked < _BUSY * _APART
+            state = "halted" if told else "busy"
+        moved = number < len(first) and first[number][0] != address
+        found.append(Processor(number, address, state, lookup(address), moved))
+    return found, text
+
+
+async def _registers(monitor: Monitor) -> str:
+    return str(await monitor.execute("human-monitor-command", **{"command-line": REGISTERS}))
+
+
+def _between(before: list[float | None], after: list[float | None], number: int) -> float | None:
+    if number >= len(before):
+        return None
+    first, last = before[number], after[number]
+    return None if first is None or last is None else last - first
