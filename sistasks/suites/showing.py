@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sistasks.evidence.score import assess
+from sistasks.evidence.usage import summarise
 from sistasks.history.clusters import cluster_sizes
 from sistasks.suites.distributed.scaling import scaling_table
 from sistasks.suites.table import results_table
@@ -57,10 +59,22 @@ def show(
         _show_scaling(recipe, terminal)
     if run.summaries and not recipe.enforces_targets and not suite.cold:
         terminal.say(f"targets are reported, not enforced: {_why_reported(recipe)}")
+    _say_served(recipe, run, terminal)
     terminal.result(
         f"{title}: {run.status}, {passed} of {len(run.results)} tests passed in {seconds:.1f} s; "
         f"run {run_id} in {recipe.settings.db}"
     )
+
+
+def _say_served(recipe: Recipe, run: RunRecord, terminal: Terminal) -> None:
+    """Say how the host served the nodes; to everybody only where that spoilt the figures: on the wall clock."""
+    served = assess(summarise(run.resources))
+    if served is None:
+        return
+    if served.bottleneck == "host" and recipe.machine.clock == "wall":
+        terminal.say(f"{served.words}: that is in the figures of this run")
+    else:
+        terminal.detail(f"{served.words}; performance score {served.score:.0f} of 100")
 
 
 def _show_scaling(recipe: Recipe, terminal: Terminal) -> None:
