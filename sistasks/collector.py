@@ -46,9 +46,10 @@ class ArtifactCollector:
         """An artifact's content, verified.
 
         Raises:
-            ArtifactError: it is not what was kept.
+            ArtifactError: it is not what was kept, or no longer there.
         """
-        return self.store.read(artifact.row)
+        with self.store.open(artifact.row) as file:
+            return file.read()
 
 
 def get_artifact_collector(environment: Environment | None = None) -> ArtifactCollector:

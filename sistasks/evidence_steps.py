@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,7 +11,7 @@ from sistasks.errors import ArchiveError, UsageError
 from sistasks.layout import Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rich.table import Table
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from sistasks.settings import Settings
     from sistasks.terminal import Terminal
 
-_NOWHERE: Final = "-"
+_NOTHING: Final = "-"
 
 
 def artifacts(settings: Settings, terminal: Terminal) -> None:
@@ -51,11 +50,14 @@ def _show_run(store: Store, settings: Settings, terminal: Terminal) -> None:
 
     with open_history(settings.db) as history:
         run = history.run(settings.run)
-    found = artifacts_of(settings.db, run.id)
+    found = [(stored, _state(store, stored)) for stored in artifacts_of(settings.db, run.id)]
     if not found:
         terminal.result(f"run {run.id} left no artifacts")
         return
-    terminal.table(_run_table(store, run.id, found))
+    terminal.table(_run_table(run.id, found))
+    # a line each: in a table they would be folded
+    for path in dict.fromkeys(path for _, (_, path) in found if path):
+        terminal.result(path)
 
 
 def _columns(title: str, headings: str, right: str) -> Table:
@@ -86,22 +88,18 @@ def _statistics_table(kinds: tuple[KindStatistics, ...], root: Path) -> Table:
     return table
 
 
-def _run_table(store: Store, run_id: int, found: tuple[StoredArtifact, ...]) -> Table:
+def _run_table(run_id: int, found: Sequence[tuple[StoredArtifact, tuple[str, str]]]) -> Table:
     from rich.text import Text
 
+    from sistasks.history.artifacts import name_of
     from sistasks.units import show
     from sistasks.verdicts.table import visible
 
-    table = _columns(
-        f"artifacts of run {run_id}", "number node kind name bytes state file", "number node bytes"
-    )
-    for stored in found:
+    table = _columns(f"artifacts of run {run_id}", "number node kind name bytes state", "number node bytes")
+    for stored, (state, _) in found:
         row = stored.row
-        state, path = _state(store, stored)
-        table.add_row(
-            str(stored.id), str(row.node), Text(visible(row.kind, 20)), Text(visible(name_of(row.detail))),
-            show(row.size, "bytes"), state, Text(path),
-        )  # fmt: skip
+        words = (Text(visible(row.kind, 20)), Text(visible(name_of(row.detail))))
+        table.add_row(str(stored.id), str(row.node), *words, show(row.size, "bytes"), state)
     return table
 
 
@@ -112,23 +110,13 @@ def _state(store: Store, stored: StoredArtifact) -> tuple[str, str]:
         with store.open(stored.row):
             return "whole", str(store.path_of(stored.row))
     except ArtifactGone:
-        return "gone", _NOWHERE
+        return "gone", ""
     except ArtifactError:
-        return "damaged", _NOWHERE
-
-
-def name_of(detail: str) -> str:
-    """What a person calls an artifact, by its row's `detail`; `-` where that does not tell."""
-    try:
-        found = json.loads(detail)
-    except ValueError:
-        return _NOWHERE
-    name = found.get("name") if isinstance(found, dict) else None
-    return name if isinstance(name, str) and name else _NOWHERE
+        return "damaged", ""
 
 
 def _moment(moment: dt.datetime | None) -> str:
-    return _NOWHERE if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
+    return _NOTHING if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 def archive(settings: Settings, terminal: Terminal) -> None:

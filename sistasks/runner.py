@@ -167,10 +167,10 @@ class QemuTestRunner:
 
     def cleanup(self) -> None:
         """End nodes and remove scratch that killed sessions have left; history and artifacts stay."""
-        from sistasks.upkeep import end_leftovers
+        from sistasks.upkeep import cleanup
 
         with self._terminal(self.settings) as terminal:
-            end_leftovers(self.settings, terminal)
+            cleanup(self.settings, terminal)
 
     def _settings(self, case: TestCase, timeout: float | None) -> Settings:
         settings = self.settings

@@ -106,6 +106,11 @@ class Settings:
     )
     capture: bool = _variable(False, YES_NO, "distributed: keep what went over the network (pcapng)")
     force: bool = _variable(False, YES_NO, "distributed: more traitors than can be borne")
+    dumps: str = _variable(
+        "auto",
+        choice("auto", "yes", "no"),
+        "keep the memory of a node that failed; auto: where the kernel failed",
+    )
     runs: int = _variable(1, whole(1, 100), "good runs that the history must hold")
     targets: str = _variable(
         "auto",

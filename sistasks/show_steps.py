@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sistasks.layout import Layout
+
 if TYPE_CHECKING:
     from sistasks.settings import Settings
     from sistasks.terminal import Terminal
@@ -30,4 +32,4 @@ def browse(settings: Settings, terminal: Terminal) -> None:
     """
     from sistasks.browse.serve import serve
 
-    serve(settings.db, settings.port, terminal.result)
+    serve(settings.db, settings.port, terminal.result, Layout(settings.output).artifacts)

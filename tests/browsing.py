@@ -18,7 +18,7 @@ from sistasks.history.connection import prepare
 from sistasks.history.samples import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 _SERVE: Final = """
@@ -27,7 +27,8 @@ from pathlib import Path
 from sistasks.browse.serve import serve
 from sistasks.errors import SistasksError
 try:
-    serve(Path(sys.argv[1]), int(sys.argv[2]), lambda line: print(line, flush=True))
+    artifacts = Path(sys.argv[3]) if sys.argv[3:] else None
+    serve(Path(sys.argv[1]), int(sys.argv[2]), lambda line: print(line, flush=True), artifacts)
 except SistasksError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)
@@ -39,9 +40,16 @@ _CHOSEN: Final = {
 }  # fmt: skip
 
 
-def command(db: Path, port: int = 0) -> list[str]:
+def command(db: Path, port: int = 0, artifacts: Path | None = None) -> list[str]:
     """How the server is started."""
-    return [sys.executable, "-c", _SERVE, str(db), str(port)]
+    return [
+        sys.executable,
+        "-c",
+        _SERVE,
+        str(db),
+        str(port),
+        *([] if artifacts is None else [str(artifacts)]),
+    ]
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,11 @@ class Site:
             with error:
                 return error.code, error.read().decode()
 
+    def raw(self, path: str) -> tuple[Mapping[str, str], bytes]:
+        """A file: headers, with small letters, and bytes."""
+        with _OPENER.open(self.url + path, timeout=60) as response:
+            return {name.lower(): value for name, value in response.headers.items()}, response.read()
+
     def json(self, path: str) -> Any:
         """A page as JSON."""
         status, text = self.get(path)
@@ -78,9 +91,10 @@ _OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @contextlib.contextmanager
-def browsing(db: Path) -> Iterator[Site]:
+def browsing(db: Path, artifacts: Path | None = None) -> Iterator[Site]:
     """Serve a history on a free port until the end of the block."""
-    with subprocess.Popen(command(db), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    started = command(db, artifacts=artifacts)
+    with subprocess.Popen(started, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()

@@ -51,6 +51,7 @@ def test_the_form_that_other_programs_read() -> None:
             "skipped_tests": 1,
             "overall_success_rate": 1 / 3,
         },
+        "resources": {},
     }
     assert [(item["test_name"], item["node_id"], item["success"]) for item in results] == [
         ("context_switch", 1, True),

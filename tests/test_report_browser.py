@@ -92,7 +92,7 @@ def test_charts_are_there_and_can_be_read(tab: Browser, reports: dict[str, Path]
     )
     assert len(sizes) == 6
     assert min(sizes) > 120
-    assert tab.run("document.querySelectorAll('.sis-spark').length") == 1
+    assert tab.run("document.querySelectorAll('.sis-spark').length") == 2, "of a target, and of the host"
     assert tab.run(OVERLAPS) == []
     assert tab.run(OUTSIDE) == []
     assert tab.run(SMALLEST) >= 9.5

@@ -134,14 +134,16 @@ def test_change_points_are_places_in_the_history(db: Path) -> None:
 
 def test_peaks_of_what_was_watched(db: Path) -> None:
     report_history.write_everything(db)
-    host, first, _ = one(db).resources
-    assert (host["node"], first["node"]) == (0, 1)
-    assert (first["count"], first["cpu_peak"], first["cpu_mean"], first["rss_peak"]) == (
+    report = one(db)
+    first = report.usage[1]
+    assert list(report.usage) == [0, 1, 2]
+    assert (first.samples, first.peak_cpu_percent, first.avg_cpu_percent, first.peak_rss) == (
         3,
-        70.0,
-        60.0,
+        70,
+        60,
         120 << 20,
     )
+    assert report.host_cpu == [50.0, 60.0, 70.0]
 
 
 @pytest.mark.parametrize(

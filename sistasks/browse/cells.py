@@ -64,6 +64,11 @@ def metric_path(name: str) -> str:
     return f"/-/metric/{encode(name)}"
 
 
+def artifact_path(number: int | str) -> str:
+    """Where the file of an artifact is."""
+    return f"/-/artifact/{encode(str(number))}"
+
+
 def row_path(table: str, key: int | str) -> str:
     """Where Datasette shows a row."""
     return f"/{DATABASE}/{table}/{tilde_encode(str(key))}"

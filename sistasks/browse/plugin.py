@@ -10,9 +10,10 @@ from datasette import NotFound, Response
 from datasette import hookimpl as _hookimpl
 from datasette.utils import tilde_decode
 
-from sistasks.browse import cells, functions, pages, pictures
+from sistasks.browse import cells, evidence, functions, pages, pictures
 from sistasks.browse.metadata import DATABASE
 from sistasks.charts import STYLE
+from sistasks.history.artifacts import name_of
 from sistasks.resources import data_file
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from sistasks.browse.series import Row
+    from sistasks.history.artifacts import StoredArtifact
 
 _Hook = TypeVar("_Hook", bound="Callable[..., Any]")
 hook: Final[Callable[[_Hook], _Hook]] = _hookimpl
@@ -48,14 +50,19 @@ def prepare_jinja2_environment(env: Environment) -> None:
     )  # fmt: skip
     env.globals.update(
         run_path=cells.run_path, kernel_path=cells.kernel_path, metric_path=cells.metric_path, row_path=cells.row_path,
-        key_link=cells.key_link, spark=pictures.spark, database_name=DATABASE,
+        artifact_path=cells.artifact_path, artifact_name=name_of, key_link=cells.key_link, spark=pictures.spark,
+        database_name=DATABASE,
     )  # fmt: skip
 
 
 @hook
-def render_cell(row: Mapping[str, Any], value: Any, column: str, database: str) -> Any:
+def render_cell(row: Mapping[str, Any], value: Any, column: str, table: str | None, database: str) -> Any:
     """Links, outcomes and figures in every table and query."""
-    return cells.cell(row, value, column) if database == DATABASE else None
+    if database != DATABASE:
+        return None
+    if (table, column) == ("artifacts", "path"):
+        return cells.link(cells.artifact_path(row["id"]), value)
+    return cells.cell(row, value, column)
 
 
 @hook
@@ -108,6 +115,7 @@ def register_routes() -> list[tuple[str, Callable[..., Any]]]:
         (r"^/-/run/(?P<key>[^/]+?)(?P<json>\.json)?$", run_view),
         (r"^/-/kernel/(?P<key>[^/]+?)(?P<json>\.json)?$", kernel_view),
         (r"^/-/metric/(?P<key>[^/]+?)(?P<json>\.json)?$", metric_view),
+        (r"^/-/artifact/(?P<key>[^/]+)$", artifact_view),
         (r"^/-/sistasks\.css$", style_view),
     ]
 
@@ -174,6 +182,19 @@ async def metric_view(request: Request, datasette: Datasette) -> Response:
         ),
         pictures.metric_pictures,
     )
+
+
+async def artifact_view(request: Request, datasette: Datasette) -> evidence.Streamed:
+    """One file that was kept as evidence."""
+    history, number = datasette.get_database(DATABASE), _whole(_key(request))
+
+    async def find() -> StoredArtifact | None:
+        found: StoredArtifact | None = await history.execute_fn(
+            lambda connection: evidence.find_artifact(connection, number)
+        )
+        return found
+
+    return await evidence.respond(history.store, find)
 
 
 async def _respond(

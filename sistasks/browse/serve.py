@@ -32,9 +32,13 @@ _POLICY: Final = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
+_HEADERS: Final = (
+    (b"content-security-policy", _POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+)
 
 
-def serve(db: Path, port: int, say: Callable[[str], None]) -> None:
+def serve(db: Path, port: int, say: Callable[[str], None], artifacts: Path | None = None) -> None:
     """Show the history until Ctrl-C or SIGTERM, on this machine alone.
 
     Runs that are written meanwhile are seen on reload. A history of an older sistasks is brought up to date first;
@@ -44,6 +48,7 @@ def serve(db: Path, port: int, say: Callable[[str], None]) -> None:
         db: the history.
         port: 0 for any free one.
         say: takes the lines that a person reads; the first one has the address.
+        artifacts: the store of the files that the history names; None: they are not shown.
 
     Raises:
         HistoryError: there is no history, or it cannot be used.
@@ -53,7 +58,7 @@ def serve(db: Path, port: int, say: Callable[[str], None]) -> None:
     with contextlib.closing(_listen(port)) as listener:
         import uvicorn
 
-        application = guarded(datasette_on(db).app())
+        application = guarded(datasette_on(db, artifacts).app())
         # numpy takes 0.1 s that the first page shall not
         import numpy as np
 
@@ -70,17 +75,20 @@ def serve(db: Path, port: int, say: Callable[[str], None]) -> None:
     say("ended")
 
 
-def datasette_on(db: Path) -> Datasette:
-    """Datasette with our pages on a history, to be served or asked in tests."""
+def datasette_on(db: Path, artifacts: Path | None = None) -> Datasette:
+    """Datasette with our pages on a history and the store of its artifacts, to be served or asked in tests."""
     from datasette.app import Datasette
     from datasette.database import Database
     from datasette.plugins import pm
 
     from sistasks.browse import metadata, plugin
+    from sistasks.evidence.artifacts import Store
     from sistasks.resources import data_file
 
     class History(Database):  # type: ignore[misc]
-        """The history: every connection only reads."""
+        """The history, and where its artifacts are: every connection only reads."""
+
+        store = None if artifacts is None else Store(artifacts)
 
         def connect(self, write: bool = False) -> sqlite3.Connection:
             if write:
@@ -115,11 +123,10 @@ def guarded(application: Callable[..., Awaitable[None]]) -> Callable[..., Awaita
     ) -> None:
         async def send_with_policy(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                policy = [
-                    (b"content-security-policy", _POLICY.encode()),
-                    (b"x-content-type-options", b"nosniff"),
-                ]
-                message = {**message, "headers": [*message.get("headers", []), *policy]}
+                # what has a policy of its own has a stricter one
+                known = {bytes(name).lower() for name, _ in message.get("headers", [])}
+                more = [header for header in _HEADERS if header[0] not in known]
+                message = {**message, "headers": [*message.get("headers", []), *more]}
             await send(message)
 
         if scope["type"] != "http":

@@ -1,9 +1,9 @@
 """One run as one file: what the history knows of it and every artifact, `.tar.zst`, with a manifest that verifies.
 
-The same run makes the same bytes (with the same version of the compressor): members have a fixed order, the
-run's owner none, and their time is when the run ended. `manifest.json` is the last member and names the size and SHA-256 of every other one, so that a
-bundle is written and verified in one pass, without unpacking. The form of tar is that of POSIX.1-1988 (ustar), with
-the form of GNU for sizes beyond 8 GiB.
+The same run makes the same bytes (with the same version of the compressor): members have a fixed order, belong to
+nobody, and are as old as the run. `manifest.json` is the last member and names the size and SHA-256 of every other one,
+so that a bundle is written and verified in one pass, without unpacking. Its tar has the form of POSIX.1-1988 (ustar),
+with that of GNU for sizes beyond 8 GiB.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import errno
 import fcntl
 import hashlib
 import json
@@ -140,9 +141,10 @@ class Store:
                 except FileNotFoundError:
                     continue
                 except OSError as error:
-                    raise ArtifactError(
-                        f"{row.path} in {self.root} cannot be read: {error.strerror}"
-                    ) from error
+                    # a link is not followed: it may lead anywhere
+                    linked = error.errno in {errno.ELOOP, errno.ENOTDIR}
+                    why = "a link is in its place" if linked else f"{error.strerror}"
+                    raise ArtifactError(f"{row.path} in {self.root} cannot be read: {why}") from error
                 problem = _problem(file, form, row.size)
                 if not problem:
                     file.seek(0)

@@ -30,8 +30,10 @@ def compressing(target: BinaryIO, *, level: int = 3, size: int = -1) -> Iterator
     import zstandard
 
     compressor = zstandard.ZstdCompressor(level=level, write_checksum=True)
-    with compressor.stream_writer(target, size=size, closefd=False) as writer:
-        yield cast("BinaryIO", writer)
+    writer = cast("BinaryIO", compressor.stream_writer(target, size=size, closefd=False))
+    yield writer
+    # not after a failure: that the frame is too short then would hide why
+    writer.close()
 
 
 def decompressed(source: BinaryIO) -> BinaryIO:

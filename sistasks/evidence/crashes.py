@@ -1,58 +1,257 @@
-"""What kernels complain of, recognised by how a line begins.
+"""What a console says of a kernel's end, recognised as it comes: bytes in, crashes out.
 
-Sources of the patterns: syzkaller's pkg/report and LAVA's list of kernel messages. A line that merely mentions the
-words is silent: they stand at its beginning, after the time stamp.
+A crash begins with a line of `crash_patterns`, which stand at the beginning of a line, after printk's level, time stamp
+and caller; a line that merely mentions the words is silent. What follows belongs to its report until the report ends,
+and so does the panic that a fault causes: one crash is told once. How the bytes are cut into pieces makes no
+difference. Memory is bounded whatever comes: LINE_LIMIT, CRASHES, and the limits of a report.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-_KINDS: Final = (
-    ("panic", r"Kernel panic|PANIC: double fault|rust_kernel: panicked|panicked at "),
-    (
-        "stall",
-        r"(?:watchdog: )?BUG: (?:soft|workqueue) lockup|INFO: rcu_|rcu: INFO: |INFO: task .{0,80} blocked for",
-    ),
-    ("bug", r"BUG: |kernel BUG |Kernel BUG |BUG kmalloc-|BUG \w{1,40} \("),
-    (
-        "oops",
-        r"Oops|Internal error: |Unable to handle kernel |Unhandled fault: |general protection fault|stack segment: "
-        r"|divide error: |invalid opcode: |int3: |Alignment trap: ",
-    ),
-    ("ubsan", r"UBSAN: "),
-    ("warning", r"WARNING: |INFO: (?:possible|inconsistent|suspicious|trying)"),
-    ("leak", r"unregister_netdevice: waiting for |VFS: Busy inodes after unmount"),
-)
-_IGNORED: Final = re.compile(
-    r"INFO: lockdep is turned off|INFO: NMI handler|.*took too long|DEBUG:|ODEBUG:"
-    r"|WARNING: CPU: \d+ PID: \d+ at lib/kunit/|INFO: rcu_\w+: (?:wait state|Enabled)"
-)
-_PATTERN: Final = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in _KINDS))
+from sistasks.evidence import crash_patterns as known
+from sistasks.evidence.crash_report import Crash, Draft
+from sistasks.protocols.lines import after_stamp, plain, shorten, stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sistasks.evidence.crash_patterns import Pattern
+
+__all__ = ["CRASHES", "LINE_LIMIT", "Crash", "Recogniser"]
+
+LINE_LIMIT: Final = 4096
+"""Bytes of a line that are looked at; kernels say at the beginning what they mean."""
+CRASHES: Final = 100
+"""More are not kept, but for the first that is fatal."""
+_BEFORE: Final = 1024
+_BEFORE_LINES: Final = 6
+_SHOWN: Final = 400
+# what may be an escape sequence that the end of a piece has cut
+_ESCAPE: Final = 32
+# firmware writes on a screen: what follows a jump of the cursor or a cleared screen is another line
+_JUMP: Final = re.compile(rb"\x1b\[[0-9;?]{0,16}[EFHJfd]")
+_COLOUR: Final = rb"(?:\x1b\[[0-?]{0,16}[ -/]?[@-~])*"
+_STAMP: Final = rb"(?:<\d{1,3}>)?(?:\[ {0,8}\d{1,9}\.\d{1,9}\](?:\[ {0,8}[TC]\d{1,9}\])? ?)?"
+_HEAD: Final = re.compile(rb"[\n\r]" + _COLOUR + _STAMP + _COLOUR + rb"(?:" + rb"|".join(known.HEADS) + rb")")
+_END: Final = re.compile(rb"[\n\r]")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Crash:
-    """One complaint.
+def _blank(match: re.Match[bytes]) -> bytes:
+    return b"\n" * len(match[0])
 
-    Attributes:
-        kind: panic, stall, bug, oops, ubsan, warning or leak.
-        title: the line.
-        at: when, ns as fed.
-        offset: of the line's first byte on the console.
+
+class Recogniser:
+    """Watches one console from its first byte.
+
+    `crashes` and `fatal` tell at any time what is known; a report and, with it, the function in a title may still grow.
     """
 
-    kind: str
-    title: str
-    at: int
-    offset: int
+    def __init__(self) -> None:
+        self._rest = b"\n"  # the last end of a line and what stands behind it
+        self._offset = -1  # of its first byte
+        self._skips = False  # the unfinished line is longer than the limit: its beginning has been seen
+        self._before = b""
+        self._drafts: list[Draft] = []
+        self._fatal: Draft | None = None
+        self._panic = ""
+        self._started = False
+        self._linux = False  # it spoke since the machine started
+        self._ever = False  # it ever spoke
+        self._last = 0
+
+    @property
+    def crashes(self) -> tuple[Crash, ...]:
+        """All, in the order in which they began."""
+        return tuple(draft.crash() for draft in self._drafts)
+
+    @property
+    def fatal(self) -> Crash | None:
+        """The first that ended the kernel, from the end of the line on that says so."""
+        return None if self._fatal is None else self._fatal.crash()
+
+    @property
+    def panic(self) -> str:
+        """The line with which Linux ended itself, without its stamp; empty: it has not."""
+        return self._panic
+
+    def feed(self, data: bytes, at: int = 0) -> None:
+        """Take what came.
+
+        Args:
+            data: bytes of the console.
+            at: now, in ns.
+        """
+        self._last = at
+        data = self._rest + data
+        if b"\x1b" in data:
+            data = _JUMP.sub(_blank, data)
+        stop = max(data.rfind(b"\n"), data.rfind(b"\r"))
+        if stop > 0:
+            begin = 0
+            if self._skips:
+                begin = _next_end(data, 0, stop)
+                self._skips = False
+            self._lines(data, begin, stop, at)
+            self._keep(data[:stop])
+        elif stop < 0:  # in the middle of a line that is too long
+            stop = 0
+        self._offset += stop
+        self._rest = data[stop:]
+        if len(self._rest) > LINE_LIMIT:
+            self._cut(at)
+
+    def line(self, text: str, at: int = 0, offset: int = 0) -> None:
+        """Take one whole line, for who has lines already; not to be mixed with feed.
+
+        Args:
+            text: plain, with its stamp if it has one.
+            at: now, in ns.
+            offset: of its first byte on the console.
+        """
+        raw = b"\n" + text[:LINE_LIMIT].encode()
+        self._last = at
+        if self._is_open() or _HEAD.match(raw):
+            self._see(text[:LINE_LIMIT], offset, at, self._before)
+        self._keep(raw)
+
+    def finish(self) -> None:
+        """Nothing more will come."""
+        if len(self._rest) > 1 and not self._skips:
+            self._lines(self._rest + b"\n", 0, len(self._rest), self._last)
+        self._rest = b"\n"
+        if self._is_open():
+            self._drafts[-1].close()
+
+    def _cut(self, at: int) -> None:
+        """The unfinished line is too long: its beginning is all that counts, and the rest goes as it comes."""
+        if not self._skips:
+            head = self._rest[: LINE_LIMIT + 1]
+            self._lines(head + b"\n", 0, len(head), at)
+            self._keep(head)
+        self._skips = True
+        self._offset += len(self._rest) - _ESCAPE
+        self._rest = self._rest[-_ESCAPE:]
+
+    def _keep(self, data: bytes) -> None:
+        self._before = (self._before + data[-_BEFORE:])[-_BEFORE:]
+
+    def _is_open(self) -> bool:
+        return bool(self._drafts) and self._drafts[-1].open
+
+    def _lines(self, data: bytes, begin: int, stop: int, at: int) -> None:
+        """Whole lines: each stands behind the end of the one before it, and the last ends at stop."""
+        while begin < stop:
+            if not self._is_open():
+                if self._is_full() or not (match := _HEAD.search(data, begin, stop)):
+                    return
+                begin = match.start()
+            end = _next_end(data, begin + 1, stop)
+            raw = data[begin + 1 : min(end, begin + 1 + LINE_LIMIT)]
+            if raw:
+                before = data[max(0, begin - _BEFORE) : begin]
+                if len(before) < _BEFORE:
+                    before = (self._before + before)[-_BEFORE:]
+                self._see(plain(raw).rstrip(), self._offset + begin + 1, at, before)
+            begin = end
+
+    def _is_full(self) -> bool:
+        return len(self._drafts) >= CRASHES and self._fatal is not None and bool(self._panic)
+
+    def _see(self, text: str, offset: int, at: int, before: bytes) -> None:
+        body = after_stamp(text)
+        last = self._drafts[-1] if self._drafts else None
+        if self._starts(body):
+            if last is not None and last.open:
+                last.close()
+            # what a panic does at its end is no crash of its own
+            if self._fatal is None:
+                self._begin(
+                    Draft(*_found(known.REBOOT, body), text, offset=offset, at=at, before=_lines_of(before))
+                )
+            return
+        found = self._recognise(text, body)
+        if found is None:
+            if last is not None and last.open:
+                last.add(text)
+            return
+        pattern, match = found
+        if pattern.fatal and pattern.kind in known.LAST and not self._panic:
+            self._panic = body
+        if last is not None and last.open:
+            if self._belongs(last, pattern, match):
+                self._deepen(last, pattern)
+                last.add(text)
+                return
+            last.close()
+        self._begin(Draft(pattern, match, text, offset=offset, at=at, before=_lines_of(before)))
+
+    def _recognise(self, text: str, body: str) -> tuple[Pattern, re.Match[str]] | None:
+        if known.BENIGN.match(body):
+            return None
+        stamped = bool(stamp(text))
+        for pattern in known.PATTERNS:
+            if pattern.linux in {None, self._ever} and (stamped or not pattern.stamped):
+                match = pattern.begin.match(body)
+                if match:
+                    return pattern, match
+        return None
+
+    def _begin(self, draft: Draft) -> None:
+        if len(self._drafts) >= CRASHES:
+            if not draft.fatal or self._fatal is not None:
+                return
+            self._drafts.pop()
+        self._drafts.append(draft)
+        if draft.fatal and self._fatal is None:
+            self._fatal = draft
+
+    def _deepen(self, draft: Draft, pattern: Pattern) -> None:
+        """What a fault leads to may be the end."""
+        if pattern.fatal:
+            draft.end()
+            if self._fatal is None:
+                self._fatal = draft
+
+    @staticmethod
+    def _belongs(draft: Draft, pattern: Pattern, match: re.Match[str]) -> bool:
+        """Whether a line that could begin a crash is part of the one whose report is open."""
+        kind = draft.pattern.kind
+        if pattern.kind == "panic" and pattern.fatal:
+            words = match.groupdict().get("what") or ""
+            if draft.fatal or known.CONSEQUENCE.match(words):
+                return True
+            return kind in known.FAULTS and bool(known.KILLED_INIT.match(words))
+        if draft.fatal:  # a kernel that falls says many things
+            return kind not in {"firmware", "bootloader"}
+        return pattern.follows and not draft.traced and kind in known.FAULTS | known.FOLLOWED
+
+    def _starts(self, body: str) -> bool:
+        """Whether the machine, or Linux in it, starts a second time without having been told to end."""
+        is_linux = bool(known.LINUX.match(body))
+        if not is_linux and not known.STARTS.match(body):
+            return False
+        if self._drafts and self._drafts[-1].pattern in known.WITHDRAWN:
+            self._drafts.pop()  # another of the boot options did
+        again = self._linux
+        self._linux = is_linux
+        self._ever = self._ever or is_linux
+        return again
 
 
-def recognise(text: str) -> str:
-    """The kind of complaint that a line is, without its stamp; empty: it is none."""
-    if _IGNORED.match(text):
-        return ""
-    match = _PATTERN.match(text)
-    return (match.lastgroup or "") if match else ""
+def _next_end(data: bytes, begin: int, stop: int) -> int:
+    match = _END.search(data, begin, stop)
+    return match.start() if match else stop
+
+
+def _lines_of(before: bytes) -> Sequence[str]:
+    lines = [plain(line).rstrip() for line in _END.split(before)[1:]]
+    return [shorten(line, _SHOWN) for line in lines if line][-_BEFORE_LINES:]
+
+
+def _found(pattern: Pattern, body: str) -> tuple[Pattern, re.Match[str]]:
+    match = pattern.begin.match(body)
+    assert match is not None  # noqa: S101 - it matches anything
+    return pattern, match

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,21 @@ def summarise(rows: Sequence[ResourceRow]) -> dict[int, PerformanceMetrics]:
     return {node: _summary(node, found) for node, found in by_node.items()}
 
 
+def course(rows: Sequence[ResourceRow], node: int, name: str, points: int = 60) -> list[float]:
+    """A field of a node over time, as at most so many averages, oldest first.
+
+    Args:
+        rows: of any nodes, in the order of time.
+        node: whose.
+        name: the field, one that is averaged (`thinning.AVERAGED`).
+        points: how many at most.
+    """
+    told = [row for row in rows if row.node == node and getattr(row, name) is not None]
+    size = -(-len(told) // points) or 1
+    averages = (mean(told[place : place + size], name) for place in range(0, len(told), size))
+    return [value for value in averages if value is not None]
+
+
 def _summary(node: int, rows: Sequence[ResourceRow]) -> PerformanceMetrics:
     memory = _most(rows, "memory_percent")
     peak_rss, last_rss = _most(rows, "rss_peak", "rss"), _most(rows, "rss")
@@ -152,3 +168,28 @@ def _most(rows: Sequence[ResourceRow], *names: str) -> Any:
         next((value for name in names if (value := getattr(row, name)) is not None), None) for row in rows
     ]
     return max((value for value in told if value is not None), default=None)
+
+
+def resources_json(rows: Sequence[ResourceRow]) -> dict[str, Any]:
+    """What a run used, for programs.
+
+    Args:
+        rows: of all its nodes and the host.
+
+    Returns:
+        What `json.dumps` takes: `score`, `bottleneck`, `words` and `losses` of `score.assess`, and `nodes[]`, each with
+        the fields of `PerformanceMetrics`; empty where nothing was watched.
+    """
+    from sistasks.evidence.score import assess
+
+    metrics = summarise(rows)
+    served = assess(metrics)
+    if served is None:
+        return {}
+    return {
+        "score": round(served.score, 1),
+        "bottleneck": served.bottleneck,
+        "words": served.words,
+        "losses": {name: round(loss, 4) for name, loss in served.losses.items()},
+        "nodes": [dataclasses.asdict(each) for each in metrics.values()],
+    }

@@ -6,6 +6,7 @@ What stands in these rows may have been written by anybody: a path here is no pa
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -41,6 +42,16 @@ def moment(text: str | None) -> dt.datetime | None:
     except ValueError:
         return None
     return found if found.utcoffset() is not None else None
+
+
+def name_of(detail: str) -> str:
+    """What a person calls an artifact, by its row's `detail`; `-` where that does not tell."""
+    try:
+        found = json.loads(detail)
+    except (ValueError, RecursionError):
+        return "-"
+    name = found.get("name") if isinstance(found, dict) else None
+    return name if isinstance(name, str) and name else "-"
 
 
 def artifacts_of(db: Path, run_id: int) -> tuple[StoredArtifact, ...]:

@@ -2,7 +2,7 @@
 
 The form: `suite_name`, `start_time` and `end_time` (seconds since 1970), `duration` (seconds), `node_count`,
 `timestamp`, `results[]` (`test_name`, `node_id`, `success`, `metrics{}`) and `summary{}`. What is more than that
-(`status`, `message`, `skipped`) is beside it.
+(`status`, `message`, `skipped`, `resources`) is beside it.
 
 A metric `test.quantity` is named by statistic, quantity and unit: `p99_latency_ns`. Where the earlier scripts had
 another unit or name for it, it is there under both: `p99_latency_us`, `std_dev_us`, `operations_per_second`.
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sistasks.history.records import utc_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sistasks.history.records import MetricRow, ResultRow, RunRecord, StoredRun, SummaryRow
 
@@ -27,7 +27,10 @@ _RATES: Final = frozenset({"ops/s", "op/s", "1/s", "operations/s"})
 
 
 def suite_json(
-    run: RunRecord | StoredRun, metrics: Sequence[MetricRow], suite_name: str = ""
+    run: RunRecord | StoredRun,
+    metrics: Sequence[MetricRow],
+    suite_name: str = "",
+    resources: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A run in the form above.
 
@@ -35,6 +38,7 @@ def suite_json(
         run: with its results and summaries.
         metrics: definitions of every metric that the run has summaries of.
         suite_name: what `suite_name` is to say, such as `performance_benchmark`; the suite's own name if empty.
+        resources: what the nodes and the host used, and how well that served the run.
 
     Returns:
         What `json.dumps` takes.
@@ -68,6 +72,7 @@ def suite_json(
             "skipped_tests": len(skipped),
             "overall_success_rate": passed / len(judged) if judged else 0.0,
         },
+        "resources": dict(resources or {}),
     }
 
 

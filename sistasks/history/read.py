@@ -6,13 +6,14 @@ something else, or was written by a newer sistasks.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.errors import HistoryError
 from sistasks.history.connection import reading
-from sistasks.history.records import MetricRow, ResultRow, StoredRun, SummaryRow
+from sistasks.history.records import MetricRow, ResourceRow, ResultRow, StoredRun, SummaryRow
 from sistasks.history.samples import decode
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ _RESULTS = (
     "SELECT node, test, status, target_met, duration, message FROM results WHERE run_id = ? ORDER BY node, id"
 )
 _SUMMARIES = "SELECT * FROM summaries WHERE run_id = ? ORDER BY node, metric"
+_RESOURCES = "SELECT * FROM resources WHERE run_id = ? ORDER BY node, at"
+_RESOURCE_FIELDS: Final = tuple(field.name for field in dataclasses.fields(ResourceRow))
 _SUMMARY_FIELDS: Final = tuple(field.name for field in dataclasses.fields(SummaryRow))
 
 
@@ -146,6 +149,25 @@ def summary_rows(connection: sqlite3.Connection, run_id: int) -> tuple[SummaryRo
     """
     rows = (dict(row) for row in connection.execute(_SUMMARIES, (run_id,)))
     return tuple(SummaryRow(**{name: row[name] for name in _SUMMARY_FIELDS if name in row}) for row in rows)
+
+
+def resource_rows(connection: sqlite3.Connection, run_id: int) -> tuple[ResourceRow, ...]:
+    """What a run's nodes and the host used, by node and time; a history from before a column came has the others.
+
+    A row whose time cannot be read, for a hand has been at it, is left out.
+
+    Args:
+        connection: to the history, with rows that have names.
+        run_id: the run.
+    """
+    found = []
+    for row in map(dict, connection.execute(_RESOURCES, (run_id,))):
+        with contextlib.suppress(ValueError):
+            at = dt.datetime.fromisoformat(row["at"])
+            found.append(
+                ResourceRow(**{**{name: row[name] for name in _RESOURCE_FIELDS if name in row}, "at": at})
+            )
+    return tuple(found)
 
 
 def samples_of(db: Path, run_id: int, node: int, metric: str) -> Samples:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections import deque
 from typing import IO, TYPE_CHECKING, Final
 
+from sistasks.evidence.crashes import Recogniser
 from sistasks.protocols.lines import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sistasks.evidence.crashes import Crash
 
 LOG_LIMIT: Final = 16 << 20
 _LINE_LIMIT: Final = 4096
 _TAIL: Final = 20
 # a kernel that talks garbage does so without ends of lines
 _SHOWN: Final = 400
-# at the start of a line, after the time stamp: a program that merely prints the words stays silent
-_PANIC: Final = re.compile(rb"^(?:\[[ 0-9.]+\](?:\[[ TC0-9]+\])? )?(Kernel panic - not syncing.*)")
 
 
 class Console(asyncio.Protocol):
@@ -43,6 +43,7 @@ class Console(asyncio.Protocol):
         self._written = 0
         self._line = b""
         self._lines: deque[str] = deque(maxlen=_TAIL)
+        self._recogniser = Recogniser()
         self.panic = ""
         self.log_problem = ""
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -51,20 +52,40 @@ class Console(asyncio.Protocol):
         """Log and watch."""
         at = time.monotonic_ns()
         self._write(data)
+        self._watch(data, at)
         *lines, self._line = (self._line + data).split(b"\n")
-        # the beginning is kept: only there may the kernel's words stand
+        # the beginning is what kernels say; garbage goes on for ever
         self._line = self._line[:_LINE_LIMIT]
-        for line in lines:
-            self._see(line[:_LINE_LIMIT])
+        self._remember(lines)
         self._on_data(at, data)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """QEMU has closed the line: nothing more will come."""
-        if self._line:
-            self._see(self._line)
-            self._line = b""
+        self._remember([self._line])
+        self._line = b""
+        self._recogniser.finish()
+        self._fall()
         if not self.closed.done():
             self.closed.set_result(None)
+
+    @property
+    def crashes(self) -> tuple[Crash, ...]:
+        """What the kernel, or what starts it, complained of so far."""
+        return self._recogniser.crashes
+
+    @property
+    def fatal(self) -> Crash | None:
+        """The first crash that ended the kernel."""
+        return self._recogniser.fatal
+
+    def _watch(self, data: bytes, at: int) -> None:
+        self._recogniser.feed(data, at)
+        self._fall()
+
+    def _fall(self) -> None:
+        if self._recogniser.panic and not self.panic:
+            self.panic = self._recogniser.panic
+            self._on_panic(self.panic)
 
     def _write(self, data: bytes) -> None:
         room = LOG_LIMIT - self._written
@@ -81,14 +102,16 @@ class Console(asyncio.Protocol):
             self._written = LOG_LIMIT + 1
             self.log_problem = error.strerror or str(error)
 
-    def _see(self, line: bytes) -> None:
-        text = plain(line).rstrip()
-        if text:
-            self._lines.append(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
-        match = _PANIC.match(line)
-        if match and not self.panic:
-            self.panic = plain(match[1]).rstrip()
-            self._on_panic(self.panic)
+    def _remember(self, lines: list[bytes]) -> None:
+        """The last lines that say something; a flood has many more."""
+        last: list[str] = []
+        for line in reversed(lines):
+            text = plain(line[:_LINE_LIMIT]).rstrip()
+            if text:
+                last.append(text if len(text) <= _SHOWN else text[:_SHOWN] + "…")
+            if len(last) == _TAIL:
+                break
+        self._lines.extend(reversed(last))
 
     def tail(self, lines: int = 10) -> str:
         """The last lines, without control characters."""

@@ -153,7 +153,7 @@ class Reader:
             complete=complete,
             panic=panic,
             report=self._watch.report,
-            crashes=tuple(self._watch.crashes),
+            crashes=self._watch.crashes,
             findings=self._findings.all(),
         )
         return self._reading

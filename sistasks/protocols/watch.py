@@ -6,22 +6,24 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from sistasks.evidence.crashes import Crash, recognise
+from sistasks.evidence.crashes import Recogniser
 from sistasks.protocols.lines import after_stamp, shorten
 
 if TYPE_CHECKING:
+    from sistasks.evidence.crashes import Crash
     from sistasks.protocols.lines import Line
     from sistasks.protocols.profile import ConsoleProfile
     from sistasks.protocols.records import Findings
 
 _BEFORE: Final = 20
 _AFTER: Final = 60
-_CRASHES: Final = 100
 # a kernel that talks garbage does so without ends of lines
 _SHOWN: Final = 400
 # kernels decorate: `!!!   KERNEL PANIC   !!!`, `[core 1] PANIC at ...`; a quoted word is only mentioned
 _DECORATION: Final = r"(?:[^\w\[\"'`]|\[[^\]]{0,40}\])*(?:KERNEL\s+)?"
 _LINUX: Final = re.compile(r"Linux version [0-9]")
+# of profiles of Linux: it has more last words than these
+_KERNEL: Final = "Kernel panic"
 _DECORATED: Final = frozenset({"sis", "metric"})
 
 
@@ -36,7 +38,6 @@ class Watch:
         marks: name -> when it was reached.
         ready: when the kernel said that it is up.
         panic: its last words.
-        crashes: what the kernel complained of, WARNINGs and all, in order.
         up: booting is over (set by whoever knows).
     """
 
@@ -52,7 +53,7 @@ class Watch:
         self.marks: dict[str, int] = {}
         self.ready: int | None = None
         self.panic = ""
-        self.crashes: list[Crash] = []
+        self._recogniser = Recogniser()
         self.up = False
 
     def line(self, line: Line, commands: frozenset[str] = frozenset()) -> None:
@@ -63,6 +64,9 @@ class Watch:
             commands: what has been typed; its echo means nothing.
         """
         body = self._body(line.text)
+        if body not in commands:
+            said = body if self._profile.prompt else line.text
+            self._recogniser.line(said, line.at, line.offset)
         if self._report:
             if len(self._report) < _BEFORE + _AFTER:
                 self._report.append(shorten(line.text, _SHOWN))
@@ -75,8 +79,13 @@ class Watch:
             self._fall(body.strip())
         elif self._again(line):
             self._fall(f"the kernel started again: {shorten(body)}")
-        elif (kind := recognise(body)) and len(self.crashes) < _CRASHES:
-            self.crashes.append(Crash(kind=kind, title=shorten(body, 200), at=line.at, offset=line.offset))
+        elif self._recogniser.panic and _KERNEL in self._profile.failure:
+            self._fall(self._recogniser.panic)
+
+    @property
+    def crashes(self) -> tuple[Crash, ...]:
+        """What the kernel complained of, warnings and all, in order."""
+        return self._recogniser.crashes
 
     def partial(self, at: int, offset: int, text: str) -> None:
         """What stands on the unfinished line; a mark may come without an end."""
@@ -106,6 +115,7 @@ class Watch:
 
     def finish(self) -> None:
         """Nothing more will come: say which marks were passed over."""
+        self._recogniser.finish()
         names = list(self._profile.marks)
         reached = [number for number, name in enumerate(names) if name in self.marks]
         for number, name in enumerate(names):

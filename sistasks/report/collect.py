@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.errors import HistoryError
 from sistasks.history.connection import reading
-from sistasks.history.read import summary_rows
+from sistasks.history.read import resource_rows, summary_rows
 from sistasks.history.records import MetricRow, ResultRow, StoredRun
 from sistasks.history.samples import decode
 from sistasks.report.records import MetricReport, PastRun, RunReport, VerdictRow, kernel_title
@@ -47,10 +47,6 @@ _PAST_VERDICTS: Final = """
     SELECT verdicts.* FROM verdicts JOIN runs ON runs.id = verdicts.run_id
     WHERE runs.id BETWEEN :oldest AND :id AND suite = :suite AND environment_id = :environment_id
     ORDER BY verdicts.id"""
-_RESOURCES: Final = """
-    SELECT node, count(*) AS count, avg(cpu_percent) AS cpu_mean, max(cpu_percent) AS cpu_peak, max(rss) AS rss_peak,
-        max(read_bytes) AS read_bytes, max(write_bytes) AS write_bytes, max(threads) AS threads, max(load1) AS load1
-    FROM resources WHERE run_id = ? GROUP BY node ORDER BY node"""
 
 
 def collect(db: Path) -> tuple[RunReport, ...]:
@@ -111,7 +107,7 @@ def _run(connection: sqlite3.Connection, row: dict[str, Any], ways: int) -> RunR
                 connection, "SELECT * FROM crashes WHERE run_id = ? ORDER BY node, console_offset, id", number
             )
         ),
-        resources=tuple(_rows(connection, _RESOURCES, number)),
+        resources=resource_rows(connection, number),
     )
 
 

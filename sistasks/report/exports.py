@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from sistasks.errors import HistoryError
+from sistasks.evidence.usage import resources_json
 from sistasks.history.exports import suite_json
 from sistasks.history.records import utc_text
 
@@ -19,8 +20,9 @@ def industry_report(runs: Sequence[RunReport]) -> dict[str, Any]:
     """Targets against what was measured, for programs.
 
     Returns:
-        What `json.dumps` takes: `runs[]` (what was measured with what) and `metrics[]` (a metric in a run: `target`,
-        `statistic`, `measured` as the median over nodes in `unit`, `met`, `industry`, `enforced`).
+        What `json.dumps` takes: `runs[]` (what was measured with what, and what it used) and `metrics[]` (a
+        metric in a run: `target`, `statistic`, `measured` as the median over nodes in `unit`, `met`, `industry`,
+        `enforced`).
     """
     judged = [metric for run in runs for metric in run.metrics if metric.met is not None]
     return {
@@ -50,6 +52,7 @@ def _run(run: RunReport) -> dict[str, Any]:
         "environment": dict(run.environment),
         "clock": run.clock_words,
         "targets": run.target_words,
+        "resources": resources_json(run.resources),
     }
 
 
@@ -75,7 +78,9 @@ def _metric(run: RunReport, metric: MetricReport) -> dict[str, Any]:
 def results_text(run: RunReport) -> str:
     """A run's JSON in the form that programs around the earlier scripts read."""
     metrics = [metric.definition for metric in run.metrics]
-    return json_text(suite_json(run.run, metrics, f"{run.run.suite}_benchmark"))
+    return json_text(
+        suite_json(run.run, metrics, f"{run.run.suite}_benchmark", resources_json(run.resources))
+    )
 
 
 def json_text(value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from sistasks.charts.svg import clean
 from sistasks.report.records import all_of
-from sistasks.report.words import SIGNS, plural
+from sistasks.report.words import SIGNS, percentage, plural, size
 from sistasks.units import percent, show
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # what Markdown would take for markup; HTML is escaped before
 _MARKUP: Final = re.compile(r"([\\`*_{}\[\]()#+!|~@])")
 _MESSAGES: Final = 10
+# of the host and the first nodes
+_NODES: Final = 11
 
 
 def markdown_summary(runs: Sequence[RunReport]) -> str:
@@ -52,6 +54,7 @@ def _run(run: RunReport) -> Iterable[str]:
         units = {metric.definition.name: metric.definition.unit for metric in run.metrics}
         for verdict in run.verdicts:
             yield _verdict(verdict, units.get(verdict.metric, ""))
+    yield from _resources(run)
     bad = [result for result in run.run.results if result.status in {"fail", "error"}]
     if bad:
         yield ""
@@ -61,6 +64,22 @@ def _run(run: RunReport) -> Iterable[str]:
             )
         if len(bad) > _MESSAGES:
             yield f"- and {len(bad) - _MESSAGES} more"
+
+
+def _resources(run: RunReport) -> Iterable[str]:
+    served = run.served
+    if served is None:
+        return
+    warned = "**⚠ on the wall clock that is in the figures above**: " if run.spoilt else ""
+    yield f"\n{warned}{_plain(served.words, 300)}; performance score {served.score:.0f} of 100"
+    yield "\n| resources | CPU mean | peak | waited | memory peak | read | written |\n|---|--:|--:|--:|--:|--:|--:|"
+    for node, used in list(run.usage.items())[:_NODES]:
+        shares = (used.avg_cpu_percent, used.peak_cpu_percent, used.wait_percent)
+        cells = ["host" if node == 0 else f"node {node}", *map(percentage, shares)]
+        cells += [size(each) for each in (used.peak_rss, used.disk_read_bytes, used.disk_write_bytes)]
+        yield f"| {' | '.join(cells)} |"
+    if len(run.usage) > _NODES:
+        yield f"\nand {plural(len(run.usage) - _NODES, 'more node')}"
 
 
 def _metric(metric: MetricReport) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sistasks.charts import STYLE, Point, distribution_chart, dots_chart, history_chart, sparkline
 from sistasks.charts.svg import clean
 from sistasks.report.records import all_of
-from sistasks.report.words import SIGNS, plural, size
+from sistasks.report.words import SIGNS, percentage, plural, size
 from sistasks.resources import data_file
 from sistasks.units import percent, show
 
@@ -61,11 +61,12 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         show=lambda value, unit: clean(show(value, unit), _FIGURE),
-        percent=percent, size=size, plural=plural, short=clean,
+        percent=percent, percentage=percentage, size=size, plural=plural, short=clean,
         distribution=lambda metric: Markup(_distribution(metric)),  # noqa: S704 - the charts escape
         dots=lambda metric: Markup(_dots(metric)),  # noqa: S704
         past=lambda metric, title: Markup(_past(metric, title)),  # noqa: S704
         spark=lambda metric: Markup(_spark(metric)),  # noqa: S704
+        course=lambda values: Markup(sparkline(values, better="lower")) if values else "",  # noqa: S704
     )  # fmt: skip
     environment.globals.update(style=Markup(STYLE), signs=SIGNS, seen_by_nodes=_seen_by_nodes)  # noqa: S704
     return environment

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping, Sequence
 
-    from sistasks.history.records import MetricRow, StoredRun, SummaryRow
+    from sistasks.evidence.score import Assessment
+    from sistasks.evidence.usage import PerformanceMetrics
+    from sistasks.history.records import MetricRow, ResourceRow, StoredRun, SummaryRow
     from sistasks.history.samples import Samples
 
 
@@ -148,7 +150,7 @@ class RunReport:
         accepted: a person took the run as the new normal: what got worse was meant.
         ways: how many ways of booting its suite was measured in; with more than one, titles name the way.
         crashes: rows of `crashes`.
-        resources: for each node (0: the host) the most and the mean of what was watched.
+        resources: what the nodes and the host (node 0) used, over time.
     """
 
     run: StoredRun
@@ -161,7 +163,35 @@ class RunReport:
     metrics: tuple[MetricReport, ...]
     verdicts: tuple[VerdictRow, ...]
     crashes: tuple[Mapping[str, Any], ...]
-    resources: tuple[Mapping[str, Any], ...]
+    resources: tuple[ResourceRow, ...]
+
+    @property
+    def usage(self) -> Mapping[int, PerformanceMetrics]:
+        """Node (0: the host) -> what it used; empty where nothing was watched."""
+        from sistasks.evidence.usage import summarise
+
+        return summarise(self.resources)
+
+    @property
+    def served(self) -> Assessment | None:
+        """How well the host served the nodes; None where nothing was watched."""
+        from sistasks.evidence.score import assess
+
+        return assess(self.usage)
+
+    @property
+    def spoilt(self) -> str:
+        """Why figures of the wall clock are not the kernel's alone, in words; empty if they are."""
+        served = self.served
+        disturbed = served is not None and served.bottleneck == "host" and self.environment["clock"] == "wall"
+        return served.words if served is not None and disturbed else ""
+
+    @property
+    def host_cpu(self) -> list[float]:
+        """Percent of the host's processors over time, few enough for a sparkline."""
+        from sistasks.evidence.usage import course
+
+        return course(self.resources, 0, "cpu_percent")
 
     @property
     def title(self) -> str:

@@ -22,3 +22,8 @@ def size(count: float | None) -> str:
 def plural(count: int, word: str) -> str:
     """`1 node`, `2 nodes`."""
     return f"{count} {word}{'' if count == 1 else 's'}"
+
+
+def percentage(value: float | None) -> str:
+    """`42 %`; a dash where it is not known."""
+    return "-" if value is None else f"{value:.0f} %"

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from sistasks.cluster.nodes import NodeReport
-from sistasks.errors import KernelFailure, NodeError, SistasksError
+from sistasks.errors import ArtifactError, KernelFailure, NodeError, SistasksError
 from sistasks.evidence.artifacts import Store
 from sistasks.evidence.records import Evidence
 from sistasks.history.records import CrashRow
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sistasks.history.records import ArtifactRow
+    from sistasks.suites.execution import Execution
     from sistasks.suites.recipe import Recipe
     from sistasks.suites.suite import Suite
-    from sistasks.terminal import Terminal
 
 # the same end has the same title, wherever it was
 _NUMBER: Final = re.compile(r"(?:0x)?\b[0-9][0-9a-fA-F.]*\b")
@@ -65,17 +65,17 @@ def crash_rows(reports: Sequence[NodeReport]) -> tuple[CrashRow, ...]:
     return tuple(rows)
 
 
-def keep(recipe: Recipe, reports: Sequence[NodeReport], terminal: Terminal) -> tuple[ArtifactRow, ...]:
+def keep(run: Execution, reports: Sequence[NodeReport]) -> tuple[ArtifactRow, ...]:
     """Put what nodes leave into the store; what cannot be kept is said, and the run goes on without."""
-    store = Store(Layout(recipe.settings.output).artifacts)
+    settings = run.recipe.settings
+    store = Store(Layout(settings.output).artifacts, settings.db)
     rows: list[ArtifactRow] = []
     for report in reports:
         for item in (*_console(report), *report.evidence):
             try:
-                rows.append(store.put(item))
-            except (SistasksError, OSError) as failure:
-                why = failure.strerror if isinstance(failure, OSError) else failure
-                terminal.say(f"{item.name} of node {item.node} is not kept: {why}")
+                rows.append(store.put(item, take=item.path.is_relative_to(run.scratch)))
+            except ArtifactError as failure:
+                run.terminal.say(str(failure))
     return tuple(rows)
 
 

@@ -8,6 +8,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
+from sistasks.evidence.usage import resources_json
 from sistasks.files import write_atomically
 from sistasks.history import exports
 from sistasks.history.records import EnvironmentRow, KernelRow, MetricRow, RunRecord, SessionRow, identity
@@ -81,7 +82,8 @@ def metric_rows(suite: Suite, known: Mapping[str, Metric]) -> list[MetricRow]:
 
 def write_json(suite: Suite, recipe: Recipe, run: RunRecord, metrics: list[MetricRow]) -> None:
     """Write the suite's JSON file where its readers expect it."""
-    text = json.dumps(exports.suite_json(run, metrics, suite.title), indent=2) + "\n"
+    found = exports.suite_json(run, metrics, suite.title, resources_json(run.resources))
+    text = json.dumps(found, indent=2) + "\n"
     name = exports.results_name(suite.name, recipe.machine.boot if suite.cold else "")
     for folder in Layout(recipe.settings.output).results:
         write_atomically(folder / name, text)

@@ -13,6 +13,7 @@ from sistasks.cluster.nodes import Cluster, NodeReport
 from sistasks.errors import KernelFailure, NodeError
 from sistasks.evidence import kernels
 from sistasks.evidence.monitor import ResourceMonitor, rows_of_each
+from sistasks.evidence.records import Evidence
 from sistasks.history import read
 from sistasks.history.connection import prepare
 from sistasks.history.store import write_run
@@ -108,26 +109,20 @@ def _run_nodes(suite: Suite, run: Execution) -> list[NodeReport]:
 def _run_cluster(run: Execution, template: Template | None) -> list[NodeReport]:
     recipe = run.recipe
     config = configure(recipe.settings, limit=recipe.timeout)
-    layout = Layout(recipe.settings.output)
+    capture = run.scratch / "network.pcapng" if recipe.settings.capture else None
     with watched(run.terminal, config.count, run.monitor) as observer:
-        return asyncio.run(
+        whole, *nodes = asyncio.run(
             execute(
-                config, machine=recipe.machine, template=template, logs=session_logs(layout) / "distributed",
+                config, machine=recipe.machine, template=template,
+                logs=session_logs(Layout(recipe.settings.output)) / "distributed",
                 scratch=run.scratch, session=SESSION_ID, slots=recipe.slots, cores=recipe.found.host_cores,
-                observer=observer, capture=_capture(recipe, run.terminal), examination=run.examination,
+                observer=observer, capture=capture, examination=run.examination,
             )
         )  # fmt: skip
-
-
-def _capture(recipe: Recipe, terminal: Terminal) -> Path | None:
-    """Where the capture goes that was asked for."""
-    if not recipe.settings.capture:
-        return None
-    folder = Layout(recipe.settings.output).captures
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{SESSION_ID}.pcapng"
-    terminal.say(f"the network is captured in {path}")
-    return path
+    if capture is not None and capture.exists():
+        captured = Evidence(node=0, kind="captures", path=capture, name=capture.name)
+        whole = replace(whole, evidence=(*whole.evidence, captured))
+    return [whole, *nodes]
 
 
 def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> list[int]:
@@ -173,7 +168,7 @@ def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
             inputs_sha256=recipe.inputs_sha256(asked),
             resources=monitor.rows(),
             crashes=crash_rows(reports),
-            artifacts=keep(recipe, reports, terminal),
+            artifacts=keep(here, reports),
         )
     metrics = metric_rows(suite, known)
     run_id = write_run(settings.db, this_session(), run, metrics)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sistasks.evidence.score import assess
+from sistasks.evidence.usage import summarise
 from sistasks.history.clusters import cluster_sizes
+from sistasks.layout import Layout
 from sistasks.suites.distributed.scaling import scaling_table
 from sistasks.suites.table import results_table
 
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sistasks.history.records import RunRecord
+    from sistasks.settings import Settings
     from sistasks.suites.metrics import Metric
     from sistasks.suites.recipe import Recipe
     from sistasks.suites.suite import Suite
@@ -57,15 +61,16 @@ def show(
         _show_scaling(recipe, terminal)
     if run.summaries and not recipe.enforces_targets and not suite.cold:
         terminal.say(f"targets are reported, not enforced: {_why_reported(recipe)}")
-    for line in _left(run, run_id):
+    for line in _left(run, run_id, recipe.settings):
         terminal.say(line)
+    _say_served(recipe, run, terminal)
     terminal.result(
         f"{title}: {run.status}, {passed} of {len(run.results)} tests passed in {seconds:.1f} s; "
         f"run {run_id} in {recipe.settings.db}"
     )
 
 
-def _left(run: RunRecord, run_id: int) -> Iterator[str]:
+def _left(run: RunRecord, run_id: int, settings: Settings) -> Iterator[str]:
     """What kernels complained of, each once, and what is kept of a run that is not content."""
     complaints: dict[str, list[int]] = {}
     for crash in run.crashes:
@@ -73,9 +78,23 @@ def _left(run: RunRecord, run_id: int) -> Iterator[str]:
     for name, nodes in complaints.items():
         who = ", ".join(str(node) for node in sorted(set(nodes)))
         yield f"node{'s' * (len(set(nodes)) > 1)} {who}: {name}"
+    for artifact in run.artifacts:
+        if artifact.kind == "captures":
+            yield f"the network was captured in {Layout(settings.output).artifacts / artifact.path}"
     if run.artifacts and (run.status != "ok" or run.crashes):
         size = sum(artifact.size for artifact in run.artifacts)
         yield f"evidence: {len(run.artifacts)} files, {size / 1e6:.1f} MB; doit artifacts run={run_id} lists them"
+
+
+def _say_served(recipe: Recipe, run: RunRecord, terminal: Terminal) -> None:
+    """Say how the host served the nodes; to everybody only where that spoilt the figures: on the wall clock."""
+    served = assess(summarise(run.resources))
+    if served is None:
+        return
+    if served.bottleneck == "host" and recipe.machine.clock == "wall":
+        terminal.say(f"{served.words}: that is in the figures of this run")
+    else:
+        terminal.detail(f"{served.words}; performance score {served.score:.0f} of 100")
 
 
 def _show_scaling(recipe: Recipe, terminal: Terminal) -> None:
