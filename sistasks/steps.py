@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 from sistasks.errors import GuestBuildError, SistasksError, ToolMissing
 from sistasks.files import write_atomically
 from sistasks.layout import Layout, kernel_key
-from sistasks.scratch import scratch_folder
-from sistasks.session import SESSION_ID
 from sistasks.suites import recipe
 
 if TYPE_CHECKING:
@@ -307,8 +305,7 @@ def make_template(settings: Settings, terminal: Terminal) -> None:
     if made.guest is None:
         terminal.say(f"template: none, nodes of {made.kernel_name} are booted one by one")
         return
-    with scratch_folder(Layout(settings.output).scratch / SESSION_ID) as scratch:
-        template = run.ensure_template(made, terminal, scratch)
+    template = run.ensure_template(made, terminal)
     terminal.say(f"template: {template.ram.parent}")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sistasks.errors import KernelFailure
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -12,17 +14,27 @@ if TYPE_CHECKING:
     from sistasks.machine.emulator import Emulator
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Examination:
     """What every failed node of a run gets before it is ended.
 
     Attributes:
         folder: gets a folder for each node; it lives until the store has taken what is in it.
-        dumps: `yes`, `no` or `auto`, as the setting.
+        dumps: `yes`, `no`, or `auto`: the memory of the first node whose kernel failed, for those after it mostly fail
+            alike.
     """
 
     folder: Path
     dumps: str = "auto"
+
+    def dump_of(self, error: SistasksError | None) -> bool:
+        """Whether the memory of a node that failed so is kept."""
+        if self.dumps == "auto":
+            if not isinstance(error, KernelFailure):
+                return False
+            self.dumps = "no"
+            return True
+        return self.dumps == "yes"
 
 
 async def examine(examination: Examination | None, node: Emulator, error: SistasksError | None) -> None:
@@ -35,6 +47,8 @@ async def examine(examination: Examination | None, node: Emulator, error: Sistas
     """
     if examination is None:
         return
-    await node.post_mortem(examination.folder / node.log.stem, error=error, dumps=examination.dumps)
+    await node.post_mortem(
+        examination.folder / node.log.stem, error=error, dumps="yes" if examination.dump_of(error) else "no"
+    )
     if error is not None:
         error.take_from(node.crashes, node.evidence)

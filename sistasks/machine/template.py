@@ -92,7 +92,7 @@ async def freeze(
         session: the mark of this session.
         log: where the console goes.
         limit: seconds that the boot may take.
-        examination: what a boot gets that fails; the errors carry what was found.
+        examination: what a boot gets that fails; the errors carry what was found. None: it is just ended.
 
     Raises:
         KernelFailure: the kernel panicked or ended.

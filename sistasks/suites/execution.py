@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sistasks.machine.examination import Examination
-
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sistasks.evidence.monitor import ResourceMonitor
+    from sistasks.machine.examination import Examination
     from sistasks.suites.recipe import Recipe
     from sistasks.terminal import Terminal
 
@@ -24,14 +23,11 @@ class Execution:
         terminal: where to say things.
         scratch: what lives only as long as it does.
         monitor: watches what the nodes use.
+        examination: what nodes get that fail.
     """
 
     recipe: Recipe
     terminal: Terminal
     scratch: Path
     monitor: ResourceMonitor
-
-    @property
-    def examination(self) -> Examination:
-        """What nodes get that fail."""
-        return Examination(self.scratch / "evidence", self.recipe.settings.dumps)
+    examination: Examination

@@ -38,7 +38,6 @@ from sistasks.suites.watching import watched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from sistasks.machine.template import Template
     from sistasks.settings import Settings
@@ -51,13 +50,13 @@ if TYPE_CHECKING:
 _BASELINE_RUNS = 31
 
 
-def ensure_template(recipe: Recipe, terminal: Terminal, scratch: Path) -> Template:
+def ensure_template(recipe: Recipe, terminal: Terminal, examination: Examination | None = None) -> Template:
     """The recipe's template: the kept one, or one frozen now.
 
     Args:
         recipe: what it is made of.
         terminal: where to say so.
-        scratch: gets what a boot leaves that fails.
+        examination: what a boot gets that fails.
 
     Raises:
         KernelFailure, NodeError: it does not get ready.
@@ -74,7 +73,7 @@ def ensure_template(recipe: Recipe, terminal: Terminal, scratch: Path) -> Templa
     started = time.monotonic()
     freeze = partial(
         templates.freeze, machine, key, layout.templates, session=SESSION_ID, log=session_logs(layout) / "template.log",
-        limit=recipe.timeout, examination=Examination(scratch / "evidence", recipe.settings.dumps),
+        limit=recipe.timeout, examination=examination,
     )  # fmt: skip
     try:
         made = asyncio.run(freeze())
@@ -89,7 +88,7 @@ def _run_nodes(suite: Suite, run: Execution) -> list[NodeReport]:
     recipe = run.recipe
     settings = recipe.settings
     layout = Layout(settings.output)
-    template = ensure_template(recipe, run.terminal, run.scratch) if recipe.clones(suite) else None
+    template = ensure_template(recipe, run.terminal, run.examination) if recipe.clones(suite) else None
     if suite.network:
         return _run_cluster(run, template)
     count = recipe.node_count(suite)
@@ -157,7 +156,8 @@ def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
     with scratch_folder(Layout(settings.output).scratch / SESSION_ID) as scratch:
         # the folder above stays: another session may be about to make its own in it
         monitor = ResourceMonitor(settings.monitor, rows_of_each(recipe.node_count(suite)))
-        here = Execution(recipe, terminal, scratch, monitor)
+        examination = Examination(scratch / "evidence", settings.dumps)
+        here = Execution(recipe, terminal, scratch, monitor, examination)
         reports, measured, suite, known = _execute(suite, here)
         if measured.status == "error" and again_as_a_whole(suite, reports):
             terminal.say(f"{suite.name}: again on fresh nodes, for {measured.message}")
