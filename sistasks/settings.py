@@ -109,7 +109,7 @@ class Settings:
     dumps: str = _variable(
         "auto",
         choice("auto", "yes", "no"),
-        "keep the memory of a node that failed; auto: where the kernel failed",
+        "keep the memory of nodes that failed; auto: of the first whose kernel failed",
     )
     runs: int = _variable(1, whole(1, 100), "good runs that the history must hold")
     targets: str = _variable(

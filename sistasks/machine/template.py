@@ -81,7 +81,7 @@ async def freeze(
     session: str,
     log: Path,
     limit: float,
-    examination: Examination,
+    examination: Examination | None = None,
 ) -> Template:
     """Boot a node of this machine, freeze it, and keep it under its key.
 
@@ -139,7 +139,7 @@ async def _freeze_into(
     session: str,
     log: Path,
     limit: float,
-    examination: Examination,
+    examination: Examination | None,
 ) -> Template:
     ram, state = folder / "ram", folder / "state"
     with ram.open("wb") as file:
