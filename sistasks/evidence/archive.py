@@ -226,7 +226,9 @@ def _read(content: BinaryIO, path: Path) -> tuple[dict[str, tuple[int, str]], di
             if size > _LARGEST_MANIFEST:
                 raise _not_whole(path, "its manifest is too long")
             data = _exactly(content, size, path)
-            if content.read(-size % _BLOCK + 2 * _BLOCK).strip(b"\0") or content.read(1):
+            end = _exactly(content, -size % _BLOCK + 2 * _BLOCK, path)
+            # other programs fill a record of 20 blocks with zeros
+            if (end + content.read(tarfile.RECORDSIZE)).strip(b"\0") or content.read(1):
                 raise _not_whole(path, "something follows its manifest")
             return found, _parse(data, path)
         if name in found:

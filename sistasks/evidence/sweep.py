@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from sistasks.errors import ArtifactError
+from sistasks.errors import ArtifactError, HistoryError
 from sistasks.evidence import histories, places, retention
 from sistasks.evidence.compression import CHUNK, compressing
 
@@ -206,7 +206,7 @@ def pack_cold(store: Store, db: Path, *, cold: float = COLD) -> Packed:
 
     Raises:
         OSError: there is no room; what was not compressed is as it was.
-        HistoryError: a history cannot be written; both forms stay until it can.
+        HistoryError: `db` cannot be written; both forms stay until it can.
     """
     moved: dict[Place, Place] = {}
     before = after = 0
@@ -236,8 +236,13 @@ def _tell(store: Store, db: Path, moved: Mapping[str, str]) -> None:
     from sistasks.history.artifacts import move_compressed
 
     for one in sorted({db.resolve(), *(path.resolve() for path in histories.known(store.root))}):
-        if one.exists():
-            move_compressed(one, moved)
+        try:
+            if one.exists():
+                move_compressed(one, moved)
+        except HistoryError:
+            # others find the file in its new form by themselves
+            if one == db.resolve():
+                raise
 
 
 def _pack(root: Path, place: Place, status: os.stat_result) -> int:
