@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ from sistasks.history.store import write_run
 from sistasks.layout import Layout
 from sistasks.machine import template as templates
 from sistasks.scratch import scratch_folder
-from sistasks.session import SESSION_ID, session_logs
+from sistasks.session import SESSION_ID, now, session_logs
 from sistasks.suites import registry
 from sistasks.suites.acted import plans, run_acted
 from sistasks.suites.console.run import run_console
@@ -152,7 +151,7 @@ def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> list[i
 
 def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
     settings = recipe.settings
-    started = dt.datetime.now(dt.UTC)
+    started = now()
     asked = suite
     known = registry.metrics(settings)
     monitor = ResourceMonitor(settings.monitor, rows_of_each(recipe.node_count(suite)))

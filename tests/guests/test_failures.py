@@ -156,6 +156,7 @@ def test_a_template_that_panics_is_not_kept(project: Project, tmp_path: Path) ->
     [
         (signal.SIGKILL, "QEMU ended (signal 9)"),
         (signal.SIGTERM, "QEMU ended (it was told to)"),
+        (signal.SIGSEGV, "QEMU ended (signal 11)"),
     ],
 )
 def test_a_node_that_is_ended_from_outside(
@@ -175,7 +176,7 @@ def test_a_node_that_is_ended_from_outside(
         (2, "pass", 4),
         (3, "pass", 4),
     ]
-    last = doit.said.splitlines()[-1 if number == signal.SIGKILL else -2]
+    last = doit.said.splitlines()[-2 if number == signal.SIGTERM else -1]
     assert last.startswith(f"performance: node 1: {says}; ")
     after = project.doit("performance", *arguments)
     assert after.returncode == 0, "an errored run is not taken for done"
@@ -315,9 +316,15 @@ def test_two_sessions_in_one_project_and_one_history(project: Project, tmp_path:
             for seed in (1, 2, 3)
         ]
         ends = [doit.end() for doit in doits]
+        marks = {f"-{doit.process.pid}": doit for doit in doits}
     assert ends == [0, 0, 0], [doit.said for doit in doits]
     assert rows(db, "select seed, status from runs order by seed") == [(1, "ok"), (2, "ok"), (3, "ok")]
     assert rows(db, "select count(*) from samples") == [(3 * 2 * 7,)]
+    # who finds another one at work has logs of its own
+    logs = project.folder / "target/testing/qemu/logs"
+    own = [path for path in logs.iterdir() if any(path.name.endswith(mark) for mark in marks)]
+    assert len(own) <= 2
+    assert all((folder / f"node_{number}.log").stat().st_size for folder in (logs, *own) for number in (1, 2))
 
 
 def test_two_sessions_in_a_project_where_nothing_was_done(project: Project, tmp_path: Path) -> None:
