@@ -215,4 +215,5 @@ async def _report(node: Node, stage: Nodes, cluster: Cluster, started: float) ->
     return NodeReport(
         number=node.number, seed=node.plan.seed, results=results, error=error, started=started,
         ready=node.ready.result(), finished=time.monotonic(), console=node.files.console, tail=node.console_tail(),
+        evidence=node.traces,
     )  # fmt: skip
