@@ -17,6 +17,7 @@ import pytest
 from evidence_parts import LOG, age, files, put, read, rows
 from hypothesis import given
 from hypothesis import strategies as st
+from small_disks import fill, small_disk
 
 from sistasks import evidence_steps
 from sistasks.errors import HistoryError
@@ -286,7 +287,7 @@ def test_what_is_fresh_is_never_removed(store: Store, tmp_path: Path) -> None:
     db = tmp_path / "results.db"
     prepare(db)
     row = artifact(store, 1)
-    assert "1 files that no history names stay" in clean(db)
+    assert "1 files that no run names stay" in clean(db)
     age(store, 1)
     assert artifact(store, 1).path == row.path, "put again, it is fresh again"
     clean(db)
@@ -336,6 +337,25 @@ def test_cold_files_are_compressed_and_the_history_knows(store: Store, tmp_path:
     assert read(store, store.for_run(db, 1)[0]) == LOG
     assert put(store).path == packed, "what is there compressed is there"
     assert clean(db) == ""
+
+
+def test_a_full_disk_is_no_reason_not_to_tidy(tmp_path: Path) -> None:
+    """Removing makes room, though compressing finds none."""
+    with small_disk(tmp_path / "out", "3M") as disk:
+        db, store = tmp_path / "results.db", Store(disk / "artifacts", tmp_path / "results.db")
+        old = store.put(parts.evidence(tmp_path, b"old"))
+        cold = store.put(parts.evidence(tmp_path, os.urandom(1 << 20)))
+        parts.write(db, old, days=99)
+        parts.write(db, cold)
+        age(store, 2)
+        fill(disk)
+        said = clean(db)
+        assert "1 files removed, 3.00 B free again" in said
+        assert "could not all be compressed: No space left on device" in said
+        assert files(store) == [cold.path]
+        assert paths(db) == {cold.path}
+        (disk / "fill").unlink()
+        assert "1 files compressed" in clean(db)
 
 
 def test_a_damaged_file_is_not_made_to_look_whole(store: Store, tmp_path: Path) -> None:

@@ -173,6 +173,8 @@ def _run(db: Path, run_id: int) -> tuple[dict[str, Any], list[tuple[int, str]]]:
     with reading(db) as connection:
         if connection is None:
             raise ArchiveError(f"{db} is empty")
+        # a hand or a damaged disk may have left text that is none
+        connection.text_factory = lambda raw: raw.decode(errors="replace")
 
         def rows(table: str, column: str, key: object) -> list[dict[str, Any]]:
             query = f"SELECT * FROM {table} WHERE {column} = ? ORDER BY 1, 2, 3"  # noqa: S608 - our own tables

@@ -8,7 +8,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ import psutil
 import pytest
 from guest_project import DODO, SMALL, Project, environment, nodes_of, rows
 from running import LIMIT, running
+from small_disks import fill, small_disk
 
 from sistasks.cluster.nodes import Cluster
 from sistasks.errors import HistoryError, KernelFailure, SistasksError
@@ -28,8 +29,6 @@ from sistasks.settings import resolve
 from sistasks.suites.recipe import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sistasks.cluster.nodes import NodeReport
     from sistasks.machine.spec import Machine
 
@@ -209,34 +208,6 @@ def test_a_reader_that_was_never_there(project: Project, tmp_path: Path, argumen
         )  # fmt: skip
     assert done.stderr == b""
     assert done.returncode == (-signal.SIGPIPE if arguments == ("list",) else 0)
-
-
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A file system of that size; needs root."""
-    mount, umount = shutil.which("mount"), shutil.which("umount")
-    if os.geteuid() != 0 or mount is None or umount is None:
-        pytest.skip("only root can mount a small file system")
-    folder.mkdir()
-    made = subprocess.run(
-        [mount, "-t", "tmpfs", "-o", f"size={size}", "none", folder], capture_output=True, check=False
-    )
-    if made.returncode != 0:
-        pytest.skip(f"no small file system can be mounted here: {made.stderr.decode().strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run([umount, "--lazy", folder], check=True)
-
-
-def fill(disk: Path) -> None:
-    """Write until nothing more goes in."""
-    with (disk / "fill").open("wb", buffering=0) as file:
-        try:
-            while file.write(bytes(1 << 12)):
-                pass
-        except OSError:
-            return
 
 
 def test_a_full_disk_under_the_history(project: Project, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from guest_project import SMALL, Project, rows
 from running import running
-from test_failures import fill, small_disk
+from small_disks import fill, small_disk
 
 from sistasks.kinds import host_arch
 from sistasks.machine.arch import ARCHES
