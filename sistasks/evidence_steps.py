@@ -173,13 +173,15 @@ def retain(settings: Settings, terminal: Terminal) -> None:
     from sistasks.evidence.sweep import drop_rows, pack_cold, remove_unnamed
 
     store = Store(Layout(settings.output).artifacts)
-    if not store.root.is_dir():
+    # nothing was ever put there, or it was removed by hand
+    if not store.holds_anything:
         return
     policy = Policy(days=settings.keep_days, count=settings.keep_artifacts, size=settings.keep_bytes)
+    # each is said as soon as it is done, whatever becomes of the next
     rows = drop_rows(store, settings.db, policy, lambda: _baselines(settings.db), dt.datetime.now(dt.UTC))
-    files = remove_unnamed(store, settings.db, days=settings.keep_days)
-    packed = pack_cold(store, settings.db)
-    _tell(rows, files, packed, terminal)
+    _tell_rows(rows, terminal)
+    _tell_files(remove_unnamed(store, settings.db, days=settings.keep_days), terminal)
+    _tell_packed(pack_cold(store, settings.db), terminal)
 
 
 def _baselines(db: Path) -> Mapping[int, str]:
@@ -191,25 +193,35 @@ def _baselines(db: Path) -> Mapping[int, str]:
     return dict.fromkeys(found, "of a baseline")
 
 
-def _tell(rows: Rows, files: Files, packed: Packed, terminal: Terminal) -> None:
-    from sistasks.units import show
-
+def _tell_rows(rows: Rows, terminal: Terminal) -> None:
     for counted, words in ((rows.gone, "removed"), (rows.spared, "kept beyond their limits")):
         if counted:
             reasons = ", ".join(f"{count} {why}" for why, count in sorted(counted.items()))
             terminal.say(f"cleanup: {counted.total()} artifacts {words}: {reasons}")
+
+
+def _tell_files(files: Files, terminal: Terminal) -> None:
+    from sistasks.units import show
+
     if files.removed:
         terminal.say(f"cleanup: {files.removed} files removed, {show(files.freed, 'bytes')} free again")
     if files.fresh:
         terminal.say(
-            f"cleanup: {files.fresh} files that no history names stay: they may belong to a run just written"
+            f"cleanup: {files.fresh} files that no run names stay: they may belong to one just being written"
         )
     for db in files.missing:
         terminal.say(f"cleanup: {db} has used this store and is gone: what only it named stays for now")
     if files.kept:
         terminal.say(f"cleanup: no file was removed: {files.kept}", always=True)
+
+
+def _tell_packed(packed: Packed, terminal: Terminal) -> None:
+    from sistasks.units import show
+
     if packed.files:
         sizes = f"{show(packed.before, 'bytes')} are {show(packed.after, 'bytes')} now"
         terminal.say(f"cleanup: {packed.files} files compressed: {sizes}")
     for path in packed.damaged:
         terminal.say(f"cleanup: {path} is damaged, and stays as it is", always=True)
+    if packed.stopped:
+        terminal.say(f"cleanup: what is cold could not all be compressed: {packed.stopped}")

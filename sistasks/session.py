@@ -8,6 +8,7 @@ import fcntl
 import os
 import re
 import shutil
+import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from sistasks.layout import Layout
 
 SESSION_STARTED: Final = dt.datetime.now(dt.UTC)
+# counts on while the machine sleeps, where there is such a clock
+_STEADY: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_STEADY_START: Final = time.clock_gettime(_STEADY)
 # it ends in the id of this process, by which leftovers are told from nodes that still have an owner
 SESSION_ID: Final = f"{SESSION_STARTED:%Y%m%dT%H%M%S}-{os.getpid()}"
 _A_SESSION: Final = re.compile(r"\d{8}T\d{6}-\d+")
@@ -24,6 +28,11 @@ _KEEP: Final = 20
 # what this session was given, and the locks that it holds until it ends
 _given: Final[dict[Path, Path]] = {}
 _locks: Final[list[int]] = []
+
+
+def now() -> dt.datetime:
+    """The time, UTC, as it goes on since this session began: somebody may set the host's clock meanwhile."""
+    return SESSION_STARTED + dt.timedelta(seconds=time.clock_gettime(_STEADY) - _STEADY_START)
 
 
 def session_logs(layout: Layout) -> Path:

@@ -105,6 +105,11 @@ class Settings:
         "", LINE, "distributed: what happens to the network, like 'loss=1%; at 2s: cut 1-2|3-4'", shown="none"
     )
     capture: bool = _variable(False, YES_NO, "distributed: keep what went over the network (pcapng)")
+    trace: str = _variable(
+        "no",
+        choice("no", "yes", "function", "events"),
+        "keep what the kernel does in each test; yes: its functions, or events where it cannot trace them",
+    )
     force: bool = _variable(False, YES_NO, "distributed: more traitors than can be borne")
     dumps: str = _variable(
         "auto",

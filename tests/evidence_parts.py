@@ -35,6 +35,12 @@ def put(
     return store.put(Evidence(node=node, kind=kind, path=path, name=name))
 
 
+def evidence(folder: Path, content: bytes, *, kind: str = "logs", name: str = "console.log") -> Evidence:
+    """A file that is elsewhere than the store."""
+    (folder / "evidence").write_bytes(content)
+    return Evidence(node=1, kind=kind, path=folder / "evidence", name=name)
+
+
 def read(store: Store, row: ArtifactRow) -> bytes:
     with store.open(row) as file:
         return file.read()

@@ -16,6 +16,7 @@ import pytest
 from evidence_parts import LOG, age, files, put, read
 from hypothesis import given
 from hypothesis import strategies as st
+from small_disks import small_disk
 
 from sistasks.errors import ArtifactError, ArtifactGone
 from sistasks.evidence import kernels, places, sweep
@@ -248,25 +249,14 @@ def test_two_sessions_put_the_same_file_at_once(tmp_path: Path, kind: str) -> No
 
 
 def test_a_full_disk_leaves_nothing_half(tmp_path: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small disk")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2M", "tmpfs", str(disk)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-        pytest.skip("this machine lets nobody mount")
-    try:
+    with small_disk(tmp_path / "disk", "2M") as disk:
         store = Store(disk / "artifacts")
-        (tmp_path / "file").write_bytes(LOG)
-        small = store.put(Evidence(node=1, kind="logs", path=tmp_path / "file", name="a.log"))
-        (tmp_path / "file").write_bytes(os.urandom(4 << 20))
+        small = store.put(parts.evidence(tmp_path, LOG))
         for kind in ("logs", "core_dumps"):
             with pytest.raises(ArtifactError, match=os.strerror(errno.ENOSPC)):
-                store.put(Evidence(node=1, kind=kind, path=tmp_path / "file", name="a.log"))
+                store.put(parts.evidence(tmp_path, os.urandom(4 << 20), kind=kind))
         assert files(store) == [small.path]
         assert read(store, small) == LOG
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_statistics_count_what_is_there(store: Store, tmp_path: Path) -> None:

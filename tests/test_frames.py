@@ -153,7 +153,7 @@ def test_noise_without_end_is_an_error() -> None:
     ("header", "problem"),
     [
         ("53495346 0000 0000 00000000 00000000", "a frame of type 0 with 0 bytes"),
-        ("53495346 0b00 0000 00000000 00000000", "a frame of type 11 with 0 bytes"),
+        ("53495346 0c00 0000 00000000 00000000", "a frame of type 12 with 0 bytes"),
         ("53495346 0100 0100 00000000 00000000", "a frame of type 1 with 0 bytes"),
         ("53495346 0100 0000 00000000 01000100", f"a frame of type 1 with {PAYLOAD_MAX + 1} bytes"),
     ],

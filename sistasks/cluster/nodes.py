@@ -262,7 +262,7 @@ class Cluster:
             report = NodeReport(
                 number=plan.node, seed=plan.seed, results=node.results, error=error, started=started,
                 ready=ready, finished=time.monotonic(), console=node.files.console, tail=node.console_tail(),
-                crashes=node.crashes, evidence=node.evidence,
+                crashes=node.crashes, evidence=(*node.evidence, *node.traces),
             )  # fmt: skip
             observer.stage(plan.node, "failed" if error else "done", report.reason)
             return report

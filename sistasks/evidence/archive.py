@@ -173,6 +173,8 @@ def _run(db: Path, run_id: int) -> tuple[dict[str, Any], list[tuple[int, str]]]:
     with reading(db) as connection:
         if connection is None:
             raise ArchiveError(f"{db} is empty")
+        # a hand or a damaged disk may have left text that is none
+        connection.text_factory = lambda raw: raw.decode(errors="replace")
 
         def rows(table: str, column: str, key: object) -> list[dict[str, Any]]:
             query = f"SELECT * FROM {table} WHERE {column} = ? ORDER BY 1, 2, 3"  # noqa: S608 - our own tables
@@ -226,7 +228,9 @@ def _read(content: BinaryIO, path: Path) -> tuple[dict[str, tuple[int, str]], di
             if size > _LARGEST_MANIFEST:
                 raise _not_whole(path, "its manifest is too long")
             data = _exactly(content, size, path)
-            if content.read(-size % _BLOCK + 2 * _BLOCK).strip(b"\0") or content.read(1):
+            end = _exactly(content, -size % _BLOCK + 2 * _BLOCK, path)
+            # other programs fill a record of 20 blocks with zeros
+            if (end + content.read(tarfile.RECORDSIZE)).strip(b"\0") or content.read(1):
                 raise _not_whole(path, "something follows its manifest")
             return found, _parse(data, path)
         if name in found:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 # what is large and looked at seldom is never written in full; a quarter of a gigabyte of memory is mostly zeros
 PACKED_AT_ONCE: Final = frozenset({"core_dumps"})
 _LONGEST_NAME: Final = 200
+_LOCK: Final = ".lock"
 _HEAD: Final = 18
 
 
@@ -209,6 +210,11 @@ class Store:
             return stored
         return stored if size is None else size
 
+    @property
+    def holds_anything(self) -> bool:
+        """Whether something was ever put; a store that is not there may be asked."""
+        return (self.root / _LOCK).exists()
+
     @contextlib.contextmanager
     def locked(self, *, shared: bool = False) -> Iterator[None]:
         """Have the store alone among sessions; shared: only not while somebody removes.
@@ -218,7 +224,7 @@ class Store:
         """
         with places.folder(self.root, create=True) as folder:
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            lock = os.open(".lock", flags, 0o644, dir_fd=folder)
+            lock = os.open(_LOCK, flags, 0o644, dir_fd=folder)
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
                 yield
@@ -330,7 +336,12 @@ def _source(path: Path) -> Iterator[BinaryIO]:
 
 
 def _linked(path: Path, source: BinaryIO, folder: int, scratch: str) -> bool:
-    """Whether the file could be linked into the folder, and what was linked is the file that is open."""
+    """Whether the file could be linked into the folder, and what was linked is the file that is open.
+
+    What belongs to another user, such as a confined QEMU's, is not linked: its owner could still write to it.
+    """
+    if os.fstat(source.fileno()).st_uid != os.geteuid():
+        return False
     try:
         os.link(path, scratch, dst_dir_fd=folder, follow_symlinks=False)
     except OSError:

@@ -104,7 +104,7 @@ class Draft:
 
     Args:
         pattern: how it began.
-        match: the pattern on the first line, without its stamp.
+        said: the groups of the pattern on the first line.
         line: the first line.
         offset, at: as of Crash.
         before: lines before it.
@@ -118,7 +118,7 @@ class Draft:
     def __init__(
         self,
         pattern: Pattern,
-        match: re.Match[str],
+        said: dict[str, str],
         line: str,
         *,
         offset: int,
@@ -129,7 +129,7 @@ class Draft:
         self.fatal = pattern.fatal
         self.open = True
         self.traced = False
-        self._groups = {key: value or "" for key, value in match.groupdict().items()}
+        self._groups = said
         self._line, self._offset, self._at = line, offset, at
         self._lines = [*before, shorten(line, _SHOWN)]
         self._head = len(before) + 1

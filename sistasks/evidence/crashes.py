@@ -32,15 +32,16 @@ _SHOWN: Final = 400
 # what may be an escape sequence that the end of a piece has cut
 _ESCAPE: Final = 32
 # firmware writes on a screen: what follows a jump of the cursor or a cleared screen is another line
-_JUMP: Final = re.compile(rb"\x1b\[[0-9;?]{0,16}[EFHJfd]")
-_COLOUR: Final = rb"(?:\x1b\[[0-?]{0,16}[ -/]?[@-~])*"
-_STAMP: Final = rb"(?:<\d{1,3}>)?(?:\[ {0,8}\d{1,9}\.\d{1,9}\](?:\[ {0,8}[TC]\d{1,9}\])? ?)?"
-_HEAD: Final = re.compile(rb"[\n\r]" + _COLOUR + _STAMP + _COLOUR + rb"(?:" + rb"|".join(known.HEADS) + rb")")
+_JUMP: Final = rb"\x1b\[[0-9;?]{0,16}+[EFHJfd]"
+_COLOUR: Final = rb"(?:\x1b\[[0-?]{0,16}+[ -/]?+[@-~])*+"
+_STAMP: Final = rb"(?:<\d{1,3}+>)?+(?:\[ {0,8}+\d{1,9}+\.\d{1,9}+\](?:\[ {0,8}+[TC]\d{1,9}+\])?+ ?+)?+"
+# one look at each beginning of a line: nearly all of a console is passed over by this
+_WORDS: Final = rb"(?=[!-~])(?:" + rb"|".join(known.HEADS) + rb")"
+_LINE: Final = re.compile(rb"(\n)" + _STAMP + _WORDS)
+_RETURN: Final = re.compile(rb"([\n\r])" + _STAMP + _WORDS)
+_SCREEN: Final = re.compile(rb"(\n|\r|" + _JUMP + rb")" + _COLOUR + _STAMP + _COLOUR + _WORDS)
 _END: Final = re.compile(rb"[\n\r]")
-
-
-def _blank(match: re.Match[bytes]) -> bytes:
-    return b"\n" * len(match[0])
+_SCREEN_END: Final = re.compile(rb"\n|\r|" + _JUMP)
 
 
 class Recogniser:
@@ -86,21 +87,16 @@ class Recogniser:
         """
         self._last = at
         data = self._rest + data
-        if b"\x1b" in data:
-            data = _JUMP.sub(_blank, data)
-        stop = max(data.rfind(b"\n"), data.rfind(b"\r"))
-        if stop > 0:
-            begin = 0
-            if self._skips:
-                begin = _next_end(data, 0, stop)
-                self._skips = False
-            self._lines(data, begin, stop, at)
+        stop = max(data.rfind(b"\n"), data.rfind(b"\r"), 0)
+        if len(data) - stop > LINE_LIMIT and b"\x1b" in data:
+            for jump in _SCREEN_END.finditer(data, stop):
+                stop = jump.start()
+        if stop:
+            self._lines(data, stop, at)
             self._keep(data[:stop])
-        elif stop < 0:  # in the middle of a line that is too long
-            stop = 0
         self._offset += stop
         self._rest = data[stop:]
-        if len(self._rest) > LINE_LIMIT:
+        if len(self._rest) > LINE_LIMIT + _ESCAPE:
             self._cut(at)
 
     def line(self, text: str, at: int = 0, offset: int = 0) -> None:
@@ -113,14 +109,13 @@ class Recogniser:
         """
         raw = b"\n" + text[:LINE_LIMIT].encode()
         self._last = at
-        if self._is_open() or _HEAD.match(raw):
+        if self._is_open() or _LINE.match(raw):
             self._see(text[:LINE_LIMIT], offset, at, self._before)
         self._keep(raw)
 
     def finish(self) -> None:
         """Nothing more will come."""
-        if len(self._rest) > 1 and not self._skips:
-            self._lines(self._rest + b"\n", 0, len(self._rest), self._last)
+        self._lines(self._rest + b"\n", len(self._rest), self._last)
         self._rest = b"\n"
         if self._is_open():
             self._drafts[-1].close()
@@ -128,9 +123,8 @@ class Recogniser:
     def _cut(self, at: int) -> None:
         """The unfinished line is too long: its beginning is all that counts, and the rest goes as it comes."""
         if not self._skips:
-            head = self._rest[: LINE_LIMIT + 1]
-            self._lines(head + b"\n", 0, len(head), at)
-            self._keep(head)
+            self._lines(self._rest, len(self._rest), at)
+            self._keep(self._rest[:LINE_LIMIT])
         self._skips = True
         self._offset += len(self._rest) - _ESCAPE
         self._rest = self._rest[-_ESCAPE:]
@@ -141,21 +135,30 @@ class Recogniser:
     def _is_open(self) -> bool:
         return bool(self._drafts) and self._drafts[-1].open
 
-    def _lines(self, data: bytes, begin: int, stop: int, at: int) -> None:
+    def _lines(self, data: bytes, stop: int, at: int) -> None:
         """Whole lines: each stands behind the end of the one before it, and the last ends at stop."""
+        head, end = _LINE, _END
+        if b"\x1b" in data:
+            head, end = _SCREEN, _SCREEN_END
+        elif data.count(b"\r") != data.count(b"\r\n"):
+            head = _RETURN
+        begin = 0
+        if self._skips:
+            begin = _found(end, data, 0, stop)
+            self._skips = begin == stop
         while begin < stop:
-            if not self._is_open():
-                if self._is_full() or not (match := _HEAD.search(data, begin, stop)):
+            if self._is_open():
+                start = end.match(data, begin)
+                text = start.end() if start else begin
+            else:
+                if self._is_full() or not (match := head.search(data, begin, stop)):
                     return
-                begin = match.start()
-            end = _next_end(data, begin + 1, stop)
-            raw = data[begin + 1 : min(end, begin + 1 + LINE_LIMIT)]
-            if raw:
-                before = data[max(0, begin - _BEFORE) : begin]
-                if len(before) < _BEFORE:
-                    before = (self._before + before)[-_BEFORE:]
-                self._see(plain(raw).rstrip(), self._offset + begin + 1, at, before)
-            begin = end
+                begin, text = match.start(), match.end(1)
+            after = _found(end, data, text, stop)
+            if raw := data[text : min(after, text + LINE_LIMIT)]:
+                before = (self._before + data[max(0, begin - _BEFORE) : begin])[-_BEFORE:]
+                self._see(plain(raw).rstrip(), self._offset + text, at, before)
+            begin = after
 
     def _is_full(self) -> bool:
         return len(self._drafts) >= CRASHES and self._fatal is not None and bool(self._panic)
@@ -168,9 +171,7 @@ class Recogniser:
                 last.close()
             # what a panic does at its end is no crash of its own
             if self._fatal is None:
-                self._begin(
-                    Draft(*_found(known.REBOOT, body), text, offset=offset, at=at, before=_lines_of(before))
-                )
+                self._begin(Draft(known.REBOOT, {}, text, offset=offset, at=at, before=_lines_of(before)))
             return
         found = self._recognise(text, body)
         if found is None:
@@ -186,7 +187,7 @@ class Recogniser:
                 last.add(text)
                 return
             last.close()
-        self._begin(Draft(pattern, match, text, offset=offset, at=at, before=_lines_of(before)))
+        self._begin(Draft(pattern, match.groupdict(""), text, offset=offset, at=at, before=_lines_of(before)))
 
     def _recognise(self, text: str, body: str) -> tuple[Pattern, re.Match[str]] | None:
         if known.BENIGN.match(body):
@@ -241,17 +242,12 @@ class Recogniser:
         return again
 
 
-def _next_end(data: bytes, begin: int, stop: int) -> int:
-    match = _END.search(data, begin, stop)
+def _found(pattern: re.Pattern[bytes], data: bytes, begin: int, stop: int) -> int:
+    """Where it next is; stop: it is not."""
+    match = pattern.search(data, begin, stop)
     return match.start() if match else stop
 
 
 def _lines_of(before: bytes) -> Sequence[str]:
-    lines = [plain(line).rstrip() for line in _END.split(before)[1:]]
+    lines = [plain(line).rstrip() for line in _SCREEN_END.split(before)[1:]]
     return [shorten(line, _SHOWN) for line in lines if line][-_BEFORE_LINES:]
-
-
-def _found(pattern: Pattern, body: str) -> tuple[Pattern, re.Match[str]]:
-    match = pattern.begin.match(body)
-    assert match is not None  # noqa: S101 - it matches anything
-    return pattern, match

@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from sistasks.errors import ArtifactError
+from sistasks.errors import ArtifactError, HistoryError
 from sistasks.evidence import histories, places, retention
 from sistasks.evidence.compression import CHUNK, compressing
 
@@ -74,12 +74,14 @@ class Packed:
         files: how many.
         before, after: their bytes on the disk.
         damaged: places of files that are not what was kept; they stay.
+        stopped: why the rest was not compressed, in words; empty: it was.
     """
 
     files: int = 0
     before: int = 0
     after: int = 0
     damaged: tuple[str, ...] = ()
+    stopped: str = ""
 
 
 def drop_rows(
@@ -205,12 +207,11 @@ def pack_cold(store: Store, db: Path, *, cold: float = COLD) -> Packed:
         cold: seconds since a file was put.
 
     Raises:
-        OSError: there is no room; what was not compressed is as it was.
-        HistoryError: a history cannot be written; both forms stay until it can.
+        HistoryError: `db` cannot be written; both forms stay until it can.
     """
     moved: dict[Place, Place] = {}
     before = after = 0
-    damaged = []
+    damaged, stopped = [], ""
     for place, status in list(places.walk(store.root)):
         young = status.st_mtime > time.time() - cold
         if place.compressed or young or place.suffix in _DENSE:
@@ -222,6 +223,9 @@ def pack_cold(store: Store, db: Path, *, cold: float = COLD) -> Packed:
             continue
         except FileNotFoundError:  # another session has done it
             continue
+        except OSError as error:  # no room to compress is no reason to fail
+            stopped = f"{error.strerror}"
+            break
         before += status.st_size
         moved[place] = place.packed
     if moved:
@@ -229,15 +233,20 @@ def pack_cold(store: Store, db: Path, *, cold: float = COLD) -> Packed:
     for place in moved:
         with places.folder(store.root, place.kind, place.shelf) as shelf:
             _unlink(place.name, shelf)
-    return Packed(files=len(moved), before=before, after=after, damaged=tuple(damaged))
+    return Packed(files=len(moved), before=before, after=after, damaged=tuple(damaged), stopped=stopped)
 
 
 def _tell(store: Store, db: Path, moved: Mapping[str, str]) -> None:
     from sistasks.history.artifacts import move_compressed
 
     for one in sorted({db.resolve(), *(path.resolve() for path in histories.known(store.root))}):
-        if one.exists():
-            move_compressed(one, moved)
+        try:
+            if one.exists():
+                move_compressed(one, moved)
+        except HistoryError:
+            # others find the file in its new form by themselves
+            if one == db.resolve():
+                raise
 
 
 def _pack(root: Path, place: Place, status: os.stat_result) -> int:

@@ -41,6 +41,7 @@ class FrameType(enum.IntEnum):
     EVENT = 8
     DECISIONS = 9
     LINES = 10
+    FILE = 11
 
 
 class FrameError(ValueError):
@@ -119,6 +120,33 @@ def decode_samples(payload: bytes) -> Samples:
     if not _METRIC.fullmatch(payload, 0, end):
         raise FrameError("a metric's name has other letters than a-z, 0-9 and _.-/")
     return Samples(payload[:end].decode("ascii"), first, values)
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """Bytes of a file; `data` is what it has from byte `offset` on."""
+
+    name: str
+    offset: int
+    data: bytes
+
+
+def encode_part(part: FilePart) -> bytes:
+    """The payload of a FILE frame."""
+    return part.name.encode() + b"\0" + struct.pack("<I", part.offset) + part.data
+
+
+def decode_part(payload: bytes) -> FilePart:
+    """Read the payload of a FILE frame: name, NUL, offset u32, bytes. Which names may come is for the caller to say.
+
+    Raises:
+        FrameError: it has no name, or is cut off.
+    """
+    end = payload.find(b"\0", 0, 64)
+    if end <= 0 or len(payload) < end + 5:
+        raise FrameError("a part of a file without its name or its place")
+    (offset,) = struct.unpack_from("<I", payload, end + 1)
+    return FilePart(payload[:end].decode("utf-8", "replace"), offset, payload[end + 5 :])
 
 
 class FrameParser:

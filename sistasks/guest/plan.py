@@ -13,6 +13,12 @@ TESTS_MAX: Final = 511
 # most nodes of one cluster, and bytes of the secret that two of them share (agent: replica.h, test_distributed.c)
 REPLICAS_MAX: Final = 128
 SECRET_SIZE: Final = 16
+_SYMBOLS_ROOM: Final = 32 << 20
+MARK_SIZE: Final = 4
+"""The page's last bytes are the agent's: the number of the test under way, little endian, from 1; 0: none."""
+SYMBOLS: Final = "kallsyms"
+VMCOREINFO: Final = "vmcoreinfo"
+"""Names of the files that `symbols` brings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +81,11 @@ class Plan:
         hold: stay up after the tests until the host ends the node.
         replica: its part in a cluster, where it has one.
         programs: those of the user's among the tests.
+        trace: `yes`, `function` or `events`: what the kernel does in each test is sent, too; `no`: it is not.
+        trace_room: bytes of text that the trace of a test may have.
+        beat: seconds of the guest's clock that a test may take (a program its own limit, if that is longer) until the
+            watchdog stops the machine; 0: for ever. At most 2000 are counted.
+        symbols: the kernel's functions and where its vmcoreinfo lies are sent before the tests.
     """
 
     node: int
@@ -86,6 +97,22 @@ class Plan:
     hold: bool = False
     replica: Replica | None = None
     programs: tuple[Program, ...] = ()
+    trace: str = "no"
+    trace_room: int = 0
+    beat: float = 0.0
+    symbols: bool = False
+
+    @property
+    def files(self) -> dict[str, int]:
+        """Files that the guest is asked for: name -> most bytes."""
+        asked = dict.fromkeys(self.tests, self.trace_room) if self.trace != "no" else {}
+        return asked | ({SYMBOLS: _SYMBOLS_ROOM, VMCOREINFO: 1 << 15} if self.symbols else {})
+
+    def _more(self) -> str:
+        """Lines that few plans have."""
+        lines = f"trace={self.trace}\ntrace_room={self.trace_room}\n" if self.trace != "no" else ""
+        lines += f"beat_ms={max(1, round(self.beat * 1000))}\n" if self.beat else ""
+        return lines + ("symbols=1\n" if self.symbols else "")
 
     def page(self) -> bytes:
         """The page, `PAGE_SIZE` bytes: `SISPLAN1 <length> <FNV-1a 64 of the rest>`, then `key=value` lines.
@@ -104,11 +131,13 @@ class Plan:
             f"hold={int(self.hold)}\niterations={self.iterations}\ntests={tests}\n"
             + ("" if self.replica is None else self.replica.lines())
             + "".join(program.lines() for program in self.programs)
+            + self._more()
         ).encode()
         digest = 0xCBF29CE484222325
         for byte in body:
             digest = (digest ^ byte) * 0x100000001B3 % (1 << 64)
         page = b"SISPLAN1 %d %016x\n" % (len(body), digest) + body
-        if len(page) > PAGE_SIZE:
-            raise ValueError(f"a plan of {len(page)} bytes does not fit its page of {PAGE_SIZE}")
+        if len(page) > PAGE_SIZE - MARK_SIZE:
+            room = PAGE_SIZE - MARK_SIZE
+            raise ValueError(f"a plan of {len(page)} bytes does not fit the {room} of its page")
         return page.ljust(PAGE_SIZE, b"\0")

@@ -85,8 +85,10 @@ def prepare(db: Path, timeout: float = TIMEOUT) -> None:
     Raises:
         HistoryError: as `writing`.
     """
-    with writing(db, timeout):
-        pass
+    with writing(db, timeout) as connection:
+        # SQLite takes no notice of IMMEDIATE in a file that it can only read: that is found out by writing
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        connection.execute(f"PRAGMA user_version = {version:d}")
 
 
 def _exists(db: Path) -> bool:

@@ -9,12 +9,12 @@ import os
 import shutil
 import socket
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.errors import KernelFailure, SistasksError
 from sistasks.evidence.records import Evidence
-from sistasks.machine import by_hand, vmcore
+from sistasks.machine import by_hand, kallsyms, vmcore
 from sistasks.machine.processors import look
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ _ROOM: Final = 64 << 20
 _TAIL: Final = 20
 _BUFFER: Final = 1 << 20
 _FACTS: Final = "post_mortem.json"
+_CORE: Final = "vmcore"
 _SILENT: Final = "QEMU does not answer"
 
 
@@ -108,6 +109,8 @@ async def _look_inside(emulator: Emulator, found: _Findings, *, dump: bool) -> N
         found.steps["dump"] = _SILENT
     else:
         await _step(found, "dump", lambda: _dump(emulator, found))
+        if found.core is not None:
+            await _step(found, "names", lambda: _name(found, found.folder / _CORE))
 
 
 async def _step(
@@ -154,7 +157,7 @@ async def _dump(emulator: Emulator, found: _Findings) -> None:
     if free < needed:
         found.steps["dump"] = f"left out: {free >> 20} MB are free, up to {needed >> 20} MB may be needed"
         return
-    path = found.folder / "vmcore"
+    path = found.folder / _CORE
     scratch = path.with_suffix(".new")
     ours, theirs = socket.socketpair()
     try:
@@ -177,6 +180,28 @@ async def _dump(emulator: Emulator, found: _Findings) -> None:
         scratch.unlink(missing_ok=True)
 
 
+async def _name(found: _Findings, path: Path) -> None:
+    """Only the dump tells where the kernel lies, and how it calls what is there."""
+    core = found.core
+    if core is not None:
+        found.processors = await asyncio.to_thread(_named, path, core, found.processors)
+        if not any(one.function for one in found.processors):
+            found.steps["names"] = "the dump has no symbols"
+
+
+def _named(path: Path, core: vmcore.Vmcore, processors: list[Processor]) -> list[Processor]:
+    with kallsyms.Memory(path) as memory:
+        symbols = kallsyms.read(memory, core)
+        return [
+            replace(
+                one,
+                function=one.function or symbols.code(one.address),
+                stack=kallsyms.stack(memory, symbols, one.stack_pointer),
+            )
+            for one in processors
+        ]
+
+
 def _take(line: socket.socket, path: Path) -> vmcore.Vmcore:
     """Write what QEMU sends, to its end."""
     try:
@@ -194,6 +219,11 @@ def _shut(line: socket.socket) -> None:
         line.shutdown(socket.SHUT_RDWR)
 
 
+def _plain(processor: Processor) -> dict[str, Any]:
+    numbers = {name: f"{getattr(processor, name):#x}" for name in ("address", "stack_pointer")}
+    return {**asdict(processor), **numbers, "doing": processor.doing}
+
+
 def _told(emulator: Emulator, found: _Findings, error: SistasksError | None, seconds: float) -> str:
     core = found.core
     facts: dict[str, Any] = {
@@ -202,7 +232,7 @@ def _told(emulator: Emulator, found: _Findings, error: SistasksError | None, sec
         "kind": error.kind if error else "",
         "problem": error.problem if error else "",
         "status": found.status,
-        "processors": [asdict(one) | {"address": f"{one.address:#x}"} for one in found.processors],
+        "processors": [_plain(one) for one in found.processors],
         "steps": found.steps,
         "seconds": round(seconds, 3),
         "console": emulator.console_tail(_TAIL).splitlines(),

@@ -99,7 +99,8 @@ class Emulator:
         self.spec: NodeSpec | None = None
         self.lookup: Callable[[int], str] = lambda _address: ""
         self.evidence: tuple[Evidence, ...] = ()
-        self._examined = asyncio.Lock()
+        self._examining = asyncio.Lock()
+        self._examined = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -168,8 +169,9 @@ class Emulator:
         if error is None and self.failed.done() and not self.failed.cancelled():
             failure = self.failed.exception()
             error = failure if isinstance(failure, SistasksError) else None
-        async with self._examined:
-            if not self.evidence:
+        async with self._examining:
+            if not self._examined:
+                self._examined = True
                 self.evidence = await diagnose(self, folder, error=error, dumps=dumps, limit=limit)
         return self.evidence
 

@@ -90,6 +90,11 @@ class Monitor:
             if event["data"]["guest"]:
                 return str(event["data"]["reason"])
 
+    async def stopped_by_watchdog(self) -> None:
+        """Wait until the guest's watchdog has stopped the machine."""
+        with self._client.listener("WATCHDOG") as events:
+            await events.get()
+
     async def execute(self, command: str, **arguments: object) -> Any:
         """Run one command and return its answer.
 

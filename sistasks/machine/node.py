@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from sistasks.errors import KernelFailure, NodeError, SistasksError
+from sistasks.evidence.records import Evidence
 from sistasks.guest.frames import Frame, FrameType
 from sistasks.machine import ends
+from sistasks.machine.beat import test_under_way
 from sistasks.machine.console import Console
 from sistasks.machine.emulator import Emulator, EmulatorFiles, settle
 from sistasks.machine.lines import open_line, receive
+from sistasks.machine.received import ReceivedFiles
 from sistasks.machine.results import Allowed, GuestResults, ResultsChannel
 from sistasks.machine.spec import MARK, Machine, NodeSpec, Role
 
@@ -101,6 +104,16 @@ class Node(Emulator):
         return self._channel.next_sequence if self._channel is not None else 0
 
     @property
+    def traces(self) -> tuple[Evidence, ...]:
+        """What the guest has traced, as far as it was asked to."""
+        paths = self.results.files.paths.items() if self.results.files is not None else ()
+        return tuple(
+            Evidence(node=self.number, kind="traces", path=path, name=path.name)
+            for name, path in paths
+            if name in self.plan.tests
+        )
+
+    @property
     def page(self) -> bytes:
         """The plan's page."""
         return self.plan.page()
@@ -121,6 +134,8 @@ class Node(Emulator):
             await self._launch(qmp.fileno(), console_end, results_end, network)
         await self._listen(console, results)
         await self._connect(monitor)
+        if self.plan.beat:
+            self._watchers.append(asyncio.create_task(self._watch_beat()))
         if self.role is not Role.COLD:
             await self.monitor.prepare_transfer()
         if self.role is Role.CLONE:
@@ -157,7 +172,10 @@ class Node(Emulator):
     async def _listen(self, console: IO[bytes], results: IO[bytes]) -> None:
         log = self._stack.enter_context(self.files.console.open("wb", buffering=0))
         self._console = Console(log, self._panicked)
-        self._channel = ResultsChannel(self._first_frame, self._frame, self._fail_ours, Allowed.by(self.plan))
+        files = ReceivedFiles(self.files.console.parent, f"node_{self.number}.", self.plan.files)
+        self._channel = ResultsChannel(
+            self._first_frame, self._frame, self._fail_ours, Allowed.by(self.plan), files
+        )
         for line, protocol in ((console, self._console), (results, self._channel)):
             self._transports.append(await receive(line, protocol))
         self._lines = [self._console.closed, self._channel.closed]
@@ -225,6 +243,20 @@ class Node(Emulator):
             else:
                 self.done.set_result(self.results)
         self._on_frame(self, frame)
+
+    async def _watch_beat(self) -> None:
+        """The watchdog that the agent sets for each test has stopped the machine: it came to no end of it."""
+        await self.monitor.stopped_by_watchdog()
+        await self._caught_up()
+        test = await test_under_way(self.monitor, self.plan.tests)
+        doing = ", ".join(processor.doing for processor in await self.processors() if processor.function)
+        problem = f"{self.name}: the agent stopped beating" + (f" in the test {test}" if test else "")
+        where = self._where()
+        self._fail(
+            KernelFailure(
+                problem + (f": {doing}" if doing else ""), f"see {where.console}", where.tail, kind="hang"
+            )
+        )
 
     def _fail_ours(self, problem: str) -> None:
         self._fail(NodeError(f"{self.name}: {problem}", f"see {self.files.console}", self.console_tail()))

@@ -7,7 +7,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +18,7 @@ REGISTERS: Final = "info registers -a"
 # the program counter, as QEMU names it on each architecture; x86_64 has another register of arm's name
 _NAMES: Final = (r"\bRIP=", r"\bEIP=", r"\bPC=", r"^ ?pc +", r"\bR15=")
 _COUNTERS: Final = tuple(re.compile(f"{name}([0-9a-f]+)", re.MULTILINE) for name in _NAMES)
+_STACKS: Final = re.compile(r"\bRSP=([0-9a-f]+)|\bSP=([0-9a-f]+)|\bx2/sp +([0-9a-f]+)")
 _HALTED: Final = re.compile(r"\bHLT=([01])")
 # a processor that works does so for most of the time between two looks
 _APART: Final = 0.25
@@ -34,6 +35,8 @@ class Processor:
         state: `halted` (it waits for an interrupt), `busy`, or `stopped` with its whole machine.
         function: the function that it is in; empty where that is not known.
         moved: its program counter had changed between the looks.
+        stack_pointer: where its stack is; 0 where QEMU does not say.
+        stack: functions that it will return to, the innermost first, as far as a dump tells.
     """
 
     number: int
@@ -41,6 +44,8 @@ class Processor:
     state: str
     function: str = ""
     moved: bool = False
+    stack_pointer: int = 0
+    stack: tuple[str, ...] = ()
 
     @property
     def doing(self) -> str:
@@ -49,14 +54,24 @@ class Processor:
         return f"processor {self.number} {'was' if self.state == 'stopped' else f'is {self.state}'}{where}"
 
 
-def read_registers(text: str) -> list[tuple[int, bool | None]]:
-    """(program counter, whether it is halted, if that is told) of each processor in `info registers -a`."""
+class Registers(NamedTuple):
+    """Of one processor; halted is None where QEMU does not say."""
+
+    address: int
+    stack_pointer: int
+    halted: bool | None
+
+
+def read_registers(text: str) -> list[Registers]:
+    """Of each processor, out of what `info registers -a` shows."""
     found = []
     for part in re.split(r"^CPU#\d+\s*$", text, flags=re.MULTILINE)[1:]:
         counter = next((match for pattern in _COUNTERS if (match := pattern.search(part))), None)
-        halted = _HALTED.search(part)
-        if counter is not None:
-            found.append((int(counter[1], 16), halted[1] == "1" if halted else None))
+        if counter is None:
+            continue
+        stack, halted = _STACKS.search(part), _HALTED.search(part)
+        pointer = int(next(filter(None, stack.groups())), 16) if stack else 0
+        found.append(Registers(int(counter[1], 16), pointer, halted[1] == "1" if halted else None))
     return found
 
 
@@ -88,22 +103,25 @@ async def look(
     """
     running = bool((await monitor.execute("query-status"))["running"])
     threads = [int(one.get("thread-id", 0)) for one in await monitor.execute("query-cpus-fast")]
-    first = read_registers(await _registers(monitor))
-    before = [_busy_seconds(pid, thread) for thread in threads]
+    text = await _registers(monitor)
+    first = last = read_registers(text)
+    before = after = [_busy_seconds(pid, thread) for thread in threads]
     if running:
         await asyncio.sleep(_APART)  # the time between the looks is what is measured
-    after = [_busy_seconds(pid, thread) for thread in threads]
-    text = await _registers(monitor) if running else ""
+        after = [_busy_seconds(pid, thread) for thread in threads]
+        text = await _registers(monitor)
+        last = read_registers(text)
     found = []
-    for number, (address, halted) in enumerate(read_registers(text) if running else first):
+    for number, seen in enumerate(last):
         state = "stopped"
         if running:
             worked = _between(before, after, number)
-            # threads that share the work of several processors say nothing of one of them
-            told = halted if halted is not None else worked is not None and worked < _BUSY * _APART
-            state = "halted" if told else "busy"
-        moved = number < len(first) and first[number][0] != address
-        found.append(Processor(number, address, state, lookup(address), moved))
+            halted = (
+                seen.halted if seen.halted is not None else worked is not None and worked < _BUSY * _APART
+            )
+            state = "halted" if halted else "busy"
+        moved = number < len(first) and first[number].address != seen.address
+        found.append(Processor(number, seen.address, state, lookup(seen.address), moved, seen.stack_pointer))
     return found, text
 
 

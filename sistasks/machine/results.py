@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sistasks.guest.plan import Plan
+    from sistasks.machine.received import ReceivedFiles
 
 STATUSES: Final = frozenset({"pass", "fail", "error", "skip"})
 SERIES_MAX: Final = 100
@@ -31,7 +32,15 @@ _NUMBERS: Final = "0123456789"
 # what may not come again, and what may not come after the last word
 _ONCE: Final = frozenset({FrameType.HELLO, FrameType.READY, FrameType.DONE})
 _WORK: Final = frozenset(
-    {FrameType.BEGIN, FrameType.SAMPLES, FrameType.LINES, FrameType.END, FrameType.NOTE, *_ONCE}
+    {
+        FrameType.BEGIN,
+        FrameType.SAMPLES,
+        FrameType.LINES,
+        FrameType.END,
+        FrameType.NOTE,
+        FrameType.FILE,
+        *_ONCE,
+    }
 )
 
 
@@ -81,6 +90,7 @@ class GuestResults:
         samples: metric -> every raw sample, in order; those of an agent are whole numbers.
         lines: test -> what a program of the user's printed for the host to read, line by line.
         notes: remarks of the agent.
+        files: those that the plan asked for, as far as they have come.
         done: the agent's last word has come, and every sample that it announced.
         problem: why the agent gave up.
         allowed: what it may say; all that is kept is bounded by it, and has no control characters.
@@ -91,6 +101,7 @@ class GuestResults:
     samples: dict[str, list[float]] = field(default_factory=dict)
     lines: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    files: ReceivedFiles | None = None
     done: bool = False
     problem: str = ""
     allowed: Allowed = field(default=Allowed(), repr=False, compare=False)
@@ -115,6 +126,10 @@ class GuestResults:
                 self._measure(frame.payload)
             case FrameType.LINES:
                 self._print(frame.payload)
+            case FrameType.FILE:
+                if self.files is None:
+                    raise FrameError("a file came that nobody asked for")
+                self.files.take(frame.payload)
             case FrameType.END:
                 self._end(frame.fields())
             case FrameType.NOTE:
@@ -200,6 +215,7 @@ class ResultsChannel(asyncio.Protocol):
         on_frame: called with each frame after the results have taken it.
         on_error: called once with what is wrong with the bytes.
         allowed: what the guest may send.
+        files: takes the files that it may send.
     """
 
     def __init__(
@@ -208,6 +224,7 @@ class ResultsChannel(asyncio.Protocol):
         on_frame: Callable[[Frame], None],
         on_error: Callable[[str], None],
         allowed: Allowed = Allowed(),
+        files: ReceivedFiles | None = None,
     ) -> None:
         self._parser = FrameParser()
         self._parser.resume_at(first)
@@ -215,7 +232,7 @@ class ResultsChannel(asyncio.Protocol):
         self._on_error = on_error
         self._broken = False
         self.next_sequence = first
-        self.results = GuestResults(allowed=allowed)
+        self.results = GuestResults(allowed=allowed, files=files)
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def data_received(self, data: bytes) -> None:
@@ -230,6 +247,9 @@ class ResultsChannel(asyncio.Protocol):
         except (FrameError, ValueError) as error:
             self._broken = True
             self._on_error(f"its results line is damaged: {error}")
+        except OSError as error:
+            self._broken = True
+            self._on_error(f"what it sends cannot be kept: {error.strerror}: {error.filename}")
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """QEMU has closed the line."""

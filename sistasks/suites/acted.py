@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from sistasks.errors import KernelFailure, NodeError, SistasksError, UsageError
 from sistasks.machine.examination import examine
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from sistasks.machine.results import GuestResults
     from sistasks.suites.recipe import Recipe
     from sistasks.suites.suite import Suite
+
+
+# bytes of text that the trace of a test may have, and the part of a node's memory, which keeps it until the end
+_TRACE_ROOM: Final = 8 << 20
+_TRACE_SHARE: Final = 32
 
 
 @dataclass(slots=True)
@@ -93,11 +98,15 @@ def plans(suite: Suite, recipe: Recipe) -> list[Plan]:
     from sistasks.guest.plan import Plan
 
     settings = recipe.settings
+    virtual = recipe.machine.clock == "virtual"
     return [
         Plan(
             node=number, seed=settings.seed + number, tests=tuple(suite.tests),
             iterations=settings.iterations if suite.iterations is None else suite.iterations,
-            aligned=recipe.machine.clock == "virtual", hold=suite.act is not None, programs=suite.programs,
+            aligned=virtual, hold=suite.act is not None, programs=suite.programs, trace=recipe.trace(suite),
+            trace_room=min(_TRACE_ROOM, recipe.machine.memory // _TRACE_SHARE),
+            # on the wall clock a test may be long because the host is busy, which is no hang
+            beat=recipe.timeout if virtual else 0.0,
         )
         for number in range(1, recipe.node_count(suite) + 1)
     ]  # fmt: skip
@@ -209,5 +218,5 @@ async def _report(node: Node, stage: Nodes, cluster: Cluster, started: float) ->
     return NodeReport(
         number=node.number, seed=node.plan.seed, results=results, error=error, started=started,
         ready=node.ready.result(), finished=time.monotonic(), console=node.files.console, tail=node.console_tail(),
-        crashes=node.crashes, evidence=node.evidence,
+        crashes=node.crashes, evidence=(*node.evidence, *node.traces),
     )  # fmt: skip

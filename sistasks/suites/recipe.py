@@ -232,7 +232,13 @@ class Recipe:
         if suite.network:
             at_once = self.node_count(suite)
         cluster = self.cluster if suite.network and self.guest is not None else None
-        return self._environment(cloned=self.clones(suite), at_once=at_once, cluster=cluster)
+        return self._environment(
+            cloned=self.clones(suite), at_once=at_once, cluster=cluster, trace=self.trace(suite)
+        )
+
+    def trace(self, suite: Suite) -> str:
+        """What is traced in the suite's tests: it makes them slower, so that it is another measurement."""
+        return "no" if self.guest is None or suite.network else self.settings.trace
 
     @property
     def cluster(self) -> dict[str, Any]:
@@ -240,7 +246,12 @@ class Recipe:
         return {name: getattr(self.settings, name) for name in _CLUSTER}
 
     def _environment(
-        self, *, cloned: bool, at_once: int | None, cluster: dict[str, Any] | None = None
+        self,
+        *,
+        cloned: bool,
+        at_once: int | None,
+        cluster: dict[str, Any] | None = None,
+        trace: str = "no",
     ) -> dict[str, Any]:
         machine = self.machine
         wall = machine.clock == "wall"
@@ -256,6 +267,8 @@ class Recipe:
             detail["network"] = "virtio-net"
         if cluster:
             detail["cluster"] = cluster
+        if trace != "no":
+            detail["trace"] = trace
         if self.kernel.talks:
             detail["console"] = self.kernel.profile.to_table()
         return {

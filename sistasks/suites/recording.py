@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import socket
 import sys
@@ -13,9 +12,10 @@ from sistasks.files import write_atomically
 from sistasks.history import exports
 from sistasks.history.records import EnvironmentRow, KernelRow, MetricRow, RunRecord, SessionRow, identity
 from sistasks.layout import Layout
-from sistasks.session import SESSION_ID, SESSION_STARTED
+from sistasks.session import SESSION_ID, SESSION_STARTED, now
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Mapping
 
     from sistasks.suites.measured import Measured
@@ -46,7 +46,7 @@ def run_record(suite: Suite, recipe: Recipe, measured: Measured, started: dt.dat
         environment=EnvironmentRow(id=identity(environment), **environment),
         inputs_sha256=recipe.inputs_sha256(suite),
         started_at=started,
-        finished_at=dt.datetime.now(dt.UTC),
+        finished_at=now(),
         status=measured.status,
         nodes=recipe.node_count(suite),
         iterations=settings.iterations if suite.iterations is None else suite.iterations,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import time
 from dataclasses import replace
 from functools import partial
@@ -21,7 +20,7 @@ from sistasks.layout import Layout
 from sistasks.machine import template as templates
 from sistasks.machine.examination import Examination
 from sistasks.scratch import scratch_folder
-from sistasks.session import SESSION_ID, session_logs
+from sistasks.session import SESSION_ID, now, session_logs
 from sistasks.suites import registry
 from sistasks.suites.acted import plans, run_acted
 from sistasks.suites.console.run import run_console
@@ -151,7 +150,7 @@ def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> list[i
 
 def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
     settings = recipe.settings
-    started = dt.datetime.now(dt.UTC)
+    started = now()
     asked = suite
     with scratch_folder(Layout(settings.output).scratch / SESSION_ID) as scratch:
         # the folder above stays: another session may be about to make its own in it

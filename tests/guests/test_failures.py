@@ -8,7 +8,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 from guest_project import DODO, SMALL, Project, environment, nodes_of, rows
-from running import LIMIT, running
+from running import LIMIT, Running, running
+from small_disks import fill, small_disk
 
 from sistasks.cluster.nodes import Cluster
 from sistasks.errors import HistoryError, KernelFailure, SistasksError
@@ -28,8 +29,6 @@ from sistasks.settings import resolve
 from sistasks.suites.recipe import Recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sistasks.cluster.nodes import NodeReport
     from sistasks.machine.spec import Machine
 
@@ -151,23 +150,56 @@ def test_a_template_that_panics_is_not_kept(project: Project, tmp_path: Path) ->
     assert list(templates.iterdir()) == []
 
 
+def victim(doit: Running) -> psutil.Process:
+    """The process of node 1."""
+    (found,) = [node for node in doit.nodes() if "-node-1," in " ".join(node.cmdline())]
+    return found
+
+
 @pytest.mark.parametrize(
     ("number", "says"),
     [
         (signal.SIGKILL, "QEMU ended (signal 9)"),
+        (signal.SIGSEGV, "QEMU ended (signal 11)"),
         (signal.SIGTERM, "QEMU ended (it was told to)"),
     ],
 )
-def test_a_node_that_is_ended_from_outside(
+def test_a_node_that_is_ended_from_outside_is_tried_again(
     project: Project, tmp_path: Path, number: signal.Signals, says: str
 ) -> None:
-    """It is no failure of the kernel's; the other nodes go on, and the run is kept once."""
+    """It is no failure of the kernel's; a second node does its work, which is said."""
+    db = tmp_path / "results.db"
+    with running(
+        project,
+        project.command(
+            "performance", "nodes=2", f"db={db}", "memory=128M", "iterations=3000", "verbose=yes"
+        ),
+    ) as doit:
+        doit.until("node 1: ready")
+        victim(doit).send_signal(number)
+        assert doit.end() == 0
+    assert f"again: {says}" in doit.said
+    assert rows(db, "select status, message from runs") == [("ok", "")]
+    assert set(rows(db, "select node, status, message from results")) == {
+        (1, "pass", f"on a second node, for the first: {says}"),
+        (2, "pass", ""),
+    }
+    # what the first one left is kept with the run
+    assert ("post_mortem.json",) in rows(
+        db, "select detail ->> '$.name' from artifacts where kind = 'metadata' and node = 1"
+    )
+
+
+def test_a_node_that_is_ended_twice(project: Project, tmp_path: Path) -> None:
+    """Then it is an error; the other nodes go on, and the run is kept once."""
     db = tmp_path / "results.db"
     arguments = ("nodes=3", f"db={db}", "memory=128M", "iterations=3000", "verbose=yes")
+    says = "QEMU ended (signal 9)"
     with running(project, project.command("performance", *arguments)) as doit:
-        doit.until("node 1: ready")
-        (victim,) = [node for node in doit.nodes() if "-node-1," in " ".join(node.cmdline())]
-        victim.send_signal(number)
+        for _ in range(2):
+            doit.until("node 1: ready")
+            doit.said = doit.said.replace("node 1: ready", "")
+            victim(doit).kill()
         assert doit.end() == 2
     assert rows(db, "select status, message from runs") == [("error", f"node 1, context_switch: {says}")]
     assert rows(db, "select node, status, count(*) from results group by node, status") == [
@@ -175,8 +207,7 @@ def test_a_node_that_is_ended_from_outside(
         (2, "pass", 4),
         (3, "pass", 4),
     ]
-    last = doit.said.splitlines()[-1 if number == signal.SIGKILL else -2]
-    assert last.startswith(f"performance: node 1: {says}; ")
+    assert doit.said.splitlines()[-1].startswith(f"performance: node 1: {says}; ")
     after = project.doit("performance", *arguments)
     assert after.returncode == 0, "an errored run is not taken for done"
     assert rows(db, "select status from runs") == [("error",), ("ok",)]
@@ -208,34 +239,6 @@ def test_a_reader_that_was_never_there(project: Project, tmp_path: Path, argumen
         )  # fmt: skip
     assert done.stderr == b""
     assert done.returncode == (-signal.SIGPIPE if arguments == ("list",) else 0)
-
-
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A file system of that size; needs root."""
-    mount, umount = shutil.which("mount"), shutil.which("umount")
-    if os.geteuid() != 0 or mount is None or umount is None:
-        pytest.skip("only root can mount a small file system")
-    folder.mkdir()
-    made = subprocess.run(
-        [mount, "-t", "tmpfs", "-o", f"size={size}", "none", folder], capture_output=True, check=False
-    )
-    if made.returncode != 0:
-        pytest.skip(f"no small file system can be mounted here: {made.stderr.decode().strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run([umount, "--lazy", folder], check=True)
-
-
-def fill(disk: Path) -> None:
-    """Write until nothing more goes in."""
-    with (disk / "fill").open("wb", buffering=0) as file:
-        try:
-            while file.write(bytes(1 << 12)):
-                pass
-        except OSError:
-            return
 
 
 def test_a_full_disk_under_the_history(project: Project, tmp_path: Path) -> None:
@@ -315,9 +318,15 @@ def test_two_sessions_in_one_project_and_one_history(project: Project, tmp_path:
             for seed in (1, 2, 3)
         ]
         ends = [doit.end() for doit in doits]
+        marks = {f"-{doit.process.pid}": doit for doit in doits}
     assert ends == [0, 0, 0], [doit.said for doit in doits]
     assert rows(db, "select seed, status from runs order by seed") == [(1, "ok"), (2, "ok"), (3, "ok")]
     assert rows(db, "select count(*) from samples") == [(3 * 2 * 7,)]
+    # who finds another one at work has logs of its own
+    logs = project.folder / "target/testing/qemu/logs"
+    own = [path for path in logs.iterdir() if any(path.name.endswith(mark) for mark in marks)]
+    assert len(own) <= 2
+    assert all((folder / f"node_{number}.log").stat().st_size for folder in (logs, *own) for number in (1, 2))
 
 
 def test_two_sessions_in_a_project_where_nothing_was_done(project: Project, tmp_path: Path) -> None:

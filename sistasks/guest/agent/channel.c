@@ -1,7 +1,7 @@
 /* Frames to the host: numbered and checksummed, over a line of their own, apart from the console.
  *
  * Layout, little endian: magic "SISF", type u16, 0 u16, sequence u32, length u32, payload, CRC-32 (zlib's) of
- * all before it. Payloads are `key=value` lines, but for DECISIONS (replica/ledger.c) and SAMPLES: metric name, NUL, first index u32, count u32,
+ * all before it. Payloads are `key=value` lines, but for DECISIONS (replica/ledger.c), FILE and SAMPLES: metric name, NUL, first index u32, count u32,
  * then each sample as LEB128 of the zigzag of its difference to the one before (0 before the first).
  */
 #include <dirent.h>
@@ -16,6 +16,7 @@
 #include "sis.h"
 
 #define PAYLOAD_MAX 32768
+#define FILE_PART 30000
 #define SAMPLES_PER_FRAME 2048 /* ten bytes at most each */
 #define PORT_NAME "sistasks.results"
 /* Virtual I/O Device (VIRTIO) 1.2, sections 4.1.2 and 5 */
@@ -233,6 +234,40 @@ void channel_samples(const char *metric, const int64_t *samples, uint32_t count)
         send_frame(FRAME_SAMPLES, (size_t)(at - frame - 16));
     }
     sample_count += count;
+}
+
+void channel_part(const char *name, uint32_t offset, const void *data, size_t size)
+{
+    uint8_t *at = frame + 16;
+    at += snprintf((char *)at, 64, "%s", name) + 1;
+    put32(at, offset);
+    memcpy(at + 4, data, size);
+    send_frame(FRAME_FILE, (size_t)(at - frame - 16) + 4 + size);
+}
+
+bool channel_file(const char *name, const char *path, uint64_t most)
+{
+    static uint8_t data[FILE_PART];
+    uint32_t offset = 0;
+    ssize_t done = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return false;
+    }
+    while (offset < most) {
+        size_t size = 0, room = most - offset < sizeof data ? (size_t)(most - offset) : sizeof data;
+        /* files of a kernel give a page at a time */
+        while (size < room && (done = read(fd, data + size, room - size)) > 0) {
+            size += (size_t)done;
+        }
+        if (size == 0) {
+            break;
+        }
+        channel_part(name, offset, data, size);
+        offset += (uint32_t)size;
+    }
+    close(fd);
+    return done >= 0;
 }
 
 void channel_hold(void)

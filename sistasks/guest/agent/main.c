@@ -12,8 +12,11 @@
 #include <unistd.h>
 
 #include "sis.h"
+#include "watchdog.h"
 
 #define BOUNDARY_NS 100000000u
+/* what a program's own limit leaves the agent to tell of it */
+#define PROGRAM_GRACE_MS 5000u
 
 struct boot_stages boot_stages;
 
@@ -90,7 +93,19 @@ static void say_hello(const char *channel_name)
                  sysconf(_SC_PAGESIZE), clocksource, channel_name);
 }
 
-static void run_test(const struct plan *plan, const char *name)
+/* A guest that hangs is stopped by its watchdog: by its own clock, so that it is the same hang on any host. */
+static void watch(const char *name)
+{
+    uint64_t beat = plan_number("beat_ms"), own = program_limit_ms(name);
+    if (own > 0 && own + PROGRAM_GRACE_MS > beat) {
+        beat = own + PROGRAM_GRACE_MS;
+    }
+    if (plan_number("beat_ms") > 0 && (!watchdog_open() || !watchdog_arm_ms(beat))) {
+        channel_text(FRAME_NOTE, "text=no watchdog: a test that hangs is not seen by the guest's clock\n");
+    }
+}
+
+static void run_test(const struct plan *plan, const char *name, uint32_t number)
 {
     char problem[256] = "";
     const char *status = STATUS_ERROR;
@@ -99,9 +114,13 @@ static void run_test(const struct plan *plan, const char *name)
         test++;
     }
     channel_text(FRAME_BEGIN, "test=%s\n", name);
+    plan_mark(number);
+    trace_clear();
+    watch(name);
     if (plan->aligned) {
         sleep_to_boundary(BOUNDARY_NS);
     }
+    trace_run(true);
     uint64_t start = now_ns();
     if (test->name == NULL && program_known(name)) {
         status = test_program(plan, name, problem, sizeof problem);
@@ -110,8 +129,13 @@ static void run_test(const struct plan *plan, const char *name)
     } else {
         status = test->run(plan, problem, sizeof problem);
     }
-    channel_text(FRAME_END, "test=%s\nstatus=%s\nduration_ns=%" PRIu64 "\nmessage=%s\n", name, status,
-                 now_ns() - start, problem);
+    uint64_t duration = now_ns() - start;
+    trace_run(false);
+    watchdog_kick();
+    plan_mark(0);
+    trace_send(name);
+    channel_text(FRAME_END, "test=%s\nstatus=%s\nduration_ns=%" PRIu64 "\nmessage=%s\n", name, status, duration,
+                 problem);
 }
 
 void power_off(void)
@@ -171,12 +195,18 @@ int main(void)
     } else {
         channel_drain();
     }
+    if (plan_number("symbols") != 0) {
+        symbols_send();
+    }
+    trace_prepare();
     char *rest = plan.tests;
+    uint32_t number = 0;
     for (char *name; (name = strsep(&rest, ",")) != NULL;) {
         if (name[0] != '\0') {
-            run_test(&plan, name);
+            run_test(&plan, name, ++number);
         }
     }
+    watchdog_disarm();
     channel_text(FRAME_DONE, "problem=\nsamples=%" PRIu64 "\n", channel_sample_count());
     channel_release();
     while (plan.hold) {

@@ -87,16 +87,3 @@ volatile void *pci_map(const struct pci_device *device, int resource, size_t siz
     close(fd);
     return map == MAP_FAILED ? NULL : map + offset;
 }
-
-bool pci_config_write(const struct pci_device *device, unsigned offset, const void *value, size_t size)
-{
-    char path[160];
-    snprintf(path, sizeof path, "%s/config", device->path);
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return false;
-    }
-    bool written = pwrite(fd, value, size, (off_t)offset) == (ssize_t)size;
-    close(fd);
-    return written;
-}

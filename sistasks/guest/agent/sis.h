@@ -29,7 +29,6 @@ bool pci_present(struct pci_device *device, unsigned vendor, unsigned id);
 /* the same, and enable it */
 bool pci_find(struct pci_device *device, unsigned vendor, unsigned id);
 volatile void *pci_map(const struct pci_device *device, int resource, size_t size);
-bool pci_config_write(const struct pci_device *device, unsigned offset, const void *value, size_t size);
 
 /* channel.c: frames to the host (sistasks/guest/frames.py reads them) */
 enum frame_type {
@@ -43,12 +42,16 @@ enum frame_type {
     FRAME_EVENT = 8,     /* at once, while a test runs */
     FRAME_DECISIONS = 9, /* the log of a replica */
     FRAME_LINES = 10,    /* lines that a program wrote, as it wrote them */
+    FRAME_FILE = 11,     /* name, NUL, offset u32, bytes of a file */
 };
 bool channel_open(char *name, size_t size);
 void channel_take(int fd); /* what is open already */
 void channel_text(enum frame_type type, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void channel_bytes(enum frame_type type, const void *data, size_t size);
 void channel_samples(const char *metric, const int64_t *samples, uint32_t count);
+void channel_part(const char *name, uint32_t offset, const void *data, size_t size);
+/* the beginning of a file, under a name that the host expects; false where it cannot be read */
+bool channel_file(const char *name, const char *path, uint64_t most);
 void channel_hold(void);    /* collect frames instead of sending them */
 void channel_release(void); /* send what was collected, and the rest as it comes */
 uint64_t channel_sample_count(void);
@@ -73,9 +76,20 @@ bool plan_parse(char *text, struct plan *plan, char *problem, size_t size);
 /* a key of the plan that was read last; false where it is missing or longer */
 bool plan_value(const char *key, char *value, size_t size);
 uint64_t plan_number(const char *key); /* 0 where it is missing */
+/* tells a host that looks at a stopped machine how far the agent is: the test under way, from 1; 0: none */
+void plan_mark(uint32_t test);
 
 /* freeze.c: stop the whole machine at an instant that the guest chooses */
 bool freeze_machine(bool aligned, char *problem, size_t size);
+
+/* trace.c: what the kernel does while a test runs, where the plan asks for it */
+void trace_prepare(void);
+void trace_clear(void);
+void trace_run(bool on);
+void trace_send(const char *test);
+
+/* symbols.c */
+void symbols_send(void);
 
 /* modules.c */
 void modules_load(void);
@@ -99,6 +113,7 @@ const char *test_partition(const struct plan *plan, char *problem, size_t size);
 
 /* test_program.c: a test that is a program of the user's, where the plan knows one of that name */
 bool program_known(const char *name);
+uint64_t program_limit_ms(const char *name); /* 0 where it is not known */
 const char *test_program(const struct plan *plan, const char *name, char *problem, size_t size);
 
 #define STATUS_PASS "pass"

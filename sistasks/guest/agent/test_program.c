@@ -47,11 +47,16 @@ struct output {
     char last[160];
 };
 
+uint64_t program_limit_ms(const char *name)
+{
+    char key[NAME_ROOM + 32];
+    snprintf(key, sizeof key, "program_%.*s_limit_ms", NAME_ROOM, name);
+    return plan_number(key);
+}
+
 bool program_known(const char *name)
 {
-    char key[NAME_ROOM + 32], value[32];
-    snprintf(key, sizeof key, "program_%s_limit_ms", name);
-    return plan_value(key, value, sizeof value);
+    return program_limit_ms(name) != 0;
 }
 
 static void append(struct text *text, const char *line, size_t length)
@@ -258,12 +263,10 @@ const char *test_program(const struct plan *plan, const char *name, char *proble
 {
     static struct output output;
     static char other[OTHER_ROOM];
-    char key[NAME_ROOM + 32];
     int out[2], err[2], status = 0;
     sigset_t child, before;
     struct sigaction action = {.sa_handler = on_child};
-    snprintf(key, sizeof key, "program_%s_limit_ms", name);
-    uint64_t limit_ms = plan_number(key);
+    uint64_t limit_ms = program_limit_ms(name);
     memset(&output, 0, sizeof output);
     output.other = (struct text){.data = other, .room = sizeof other};
     output.metrics.room = LINES_ROOM;

@@ -1,0 +1,154 @@
+"""The kernel's own table of symbols, read out of a dump of its memory: names for addresses where no file has them.
+
+Linux keeps it for its traces (kernel/kallsyms.c, scripts/kallsyms.c) and says where in VMCOREINFO (since 6.0): names
+are packed as indices of tokens, addresses as offsets of 32 bits from a base. A dump is a guest's word: whatever does
+not fit gives no symbols.
+"""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import struct
+from typing import TYPE_CHECKING, Final, Self
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sistasks.machine.vmcore import Vmcore
+
+_MOST: Final = 1 << 20
+_NAMES: Final = 1 << 24
+_LONGEST: Final = 512
+# beyond that an address is in something that has no symbol
+_FUNCTION: Final = 1 << 16
+_STACK: Final = 1 << 12
+_DEEPEST: Final = 24
+_TOKENS: Final = 1 << 12
+
+
+class Symbols:
+    """Addresses and their names, in order of addresses."""
+
+    def __init__(self, addresses: list[int], names: list[str]) -> None:
+        self._addresses = addresses
+        self._names = names
+        self._text: list[tuple[int, int]] = []
+        for first, end in (("_stext", "_etext"), ("_sinittext", "_einittext")):
+            with contextlib.suppress(ValueError):
+                self._text.append((self.address(first), self.address(end)))
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def lookup(self, address: int) -> str:
+        """The symbol that an address is in, with its distance, `panic+0x118`; empty if there is none."""
+        place = bisect.bisect_right(self._addresses, address) - 1
+        if place < 0 or (beyond := address - self._addresses[place]) >= _FUNCTION:
+            return ""
+        return f"{self._names[place]}+{beyond:#x}" if beyond else self._names[place]
+
+    def code(self, address: int) -> str:
+        """The same of addresses in the kernel's own text only; everything where it does not say what that is."""
+        inside = address >> 63 == 1
+        if self._text:
+            inside = any(first <= address < end for first, end in self._text)
+        return self.lookup(address) if inside else ""
+
+    def address(self, name: str) -> int:
+        """Where a symbol is.
+
+        Raises:
+            ValueError: there is none of that name.
+        """
+        return self._addresses[self._names.index(name)]
+
+
+def stack(memory: Memory, symbols: Symbols, pointer: int) -> tuple[str, ...]:
+    """Functions on a stack, the innermost first: every word that points behind a call may be one of them."""
+    data = memory.read(pointer, _STACK)
+    words = (word for (word,) in struct.iter_unpack("<Q", data[: len(data) & -8]))
+    named = (symbols.code(word) for word in words)
+    return tuple(name for name in named if "+" in name)[:_DEEPEST]
+
+
+class Memory:
+    """A dump that `vmcore.write` wrote, read by the kernel's addresses."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        head = self._file.read(64)
+        count = struct.unpack_from("<H", head, 56)[0] if len(head) == 64 else 0
+        rows = struct.iter_unpack("<IIQQQQQQ", self._file.read(56 * count))
+        loads = [(row[3], row[2], row[5]) for row in rows if row[0] == 1]
+        self._loads = [(virtual, offset, size) for virtual, offset, size in loads if virtual >> 63]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def read(self, address: int, size: int) -> bytes:
+        """What is there of so many bytes; fewer, or none, where the kernel maps nothing."""
+        found = b""
+        while len(found) < size:
+            at = address + len(found)
+            load = next(((v, o, s) for v, o, s in self._loads if v <= at < v + s), None)
+            if load is None:
+                break
+            virtual, offset, length = load
+            self._file.seek(offset + at - virtual)
+            part = self._file.read(min(size - len(found), virtual + length - at))
+            if not part:
+                break
+            found += part
+        return found
+
+
+def read(memory: Memory, core: Vmcore) -> Symbols:
+    """The table; empty if the kernel does not say where it is, or it is not what it should be."""
+    try:
+        at = {name: int(core.info[f"SYMBOL(kallsyms_{name})"], 16) for name in _TABLES}
+        count = struct.unpack("<I", memory.read(at["num_syms"], 4))[0]
+        if not 0 < count <= _MOST:
+            return Symbols([], [])
+        base = struct.unpack("<Q", memory.read(at["relative_base"], 8))[0]
+        offsets = struct.unpack(f"<{count}i", memory.read(at["offsets"], 4 * count))
+        names = _names(memory, at, count)
+    except (KeyError, ValueError, IndexError, struct.error):
+        return Symbols([], [])
+    pairs = sorted(zip(_addresses(base, offsets), names, strict=True))
+    return Symbols([address for address, _ in pairs], [name for _, name in pairs])
+
+
+_TABLES: Final = ("names", "num_syms", "token_table", "token_index", "offsets", "relative_base")
+
+
+def _addresses(base: int, offsets: tuple[int, ...]) -> list[int]:
+    """Where processors have symbols of their own (x86_64), those are as they are and the others count downwards."""
+    mask = (1 << 64) - 1
+    if sum(offset < 0 for offset in offsets) * 2 > len(offsets):
+        return [offset if offset >= 0 else (base - 1 - offset) & mask for offset in offsets]
+    return [(base + (offset & 0xFFFFFFFF)) & mask for offset in offsets]
+
+
+def _names(memory: Memory, at: dict[str, int], count: int) -> list[str]:
+    """Each name is its length, then indices of tokens; the first letter of all is its type."""
+    text = memory.read(at["token_table"], _TOKENS * 4)
+    index = struct.unpack("<256H", memory.read(at["token_index"], 512))
+    tokens = [text[start : text.index(0, start)] for start in index]
+    packed = memory.read(at["names"], min(_NAMES, max(0, at["num_syms"] - at["names"]) or count * 32))
+    place, found = 0, []
+    for _ in range(count):
+        length = packed[place]
+        place += 1
+        if length & 0x80:
+            length = length & 0x7F | packed[place] << 7
+            place += 1
+        if not 0 < length <= _LONGEST or place + length > len(packed):
+            raise ValueError("a name is cut off")
+        whole = b"".join([tokens[token] for token in packed[place : place + length]])
+        found.append(whole[1:].decode("ascii", "replace"))
+        place += length
+    return found
