@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sistasks.protocols.ktap_lines import Isolation
-from sistasks.protocols.ktap_tree import LOG_LINES, Test, collect
+from sistasks.protocols.ktap_tree import LOG_LINES, MISSING_LIMIT, Test, collect
 from sistasks.protocols.lines import shorten
 from sistasks.protocols.metrics import Metrics, is_metric
+from sistasks.protocols.records import TEXT_LIMIT
 
 if TYPE_CHECKING:
     from sistasks.protocols.ktap_lines import Said
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 DEPTH_LIMIT: Final = 64
 """Levels of subtests; deeper ones are no KTAP."""
+_SAMPLE: Final = 40  # bytes, beside letters that are counted
 TESTS_LIMIT: Final = 100_000
 """Tests of one console; what comes beyond counts as missing."""
 
@@ -42,6 +44,7 @@ class Ktap:
         self._log: list[str] = []
         self._metrics: Metrics | None = None
         self._count = 0
+        self._room = TEXT_LIMIT
         self.since = started
         self.done = False
 
@@ -171,10 +174,12 @@ class Ktap:
 
     def _begin(self, top: Test, said: Said, at: int) -> None:
         """One more subtest: a result alone, or one with subtests."""
-        self._count += 1
-        if self._count > TESTS_LIMIT:
-            self._findings.add(f"more than {TESTS_LIMIT} tests came, the rest is left out")
+        told = 1 if said.kind == "result" else MISSING_LIMIT  # each of its missing tests will have its path
+        self._room -= told * len(self._path(self._stack)) + len(said.text) + sum(map(len, self._log))
+        if self._count >= TESTS_LIMIT or self._room < 0:
+            self._findings.add(f"more than {self._count} tests came, the rest is left out")
             return
+        self._count += 1
         test = Test(number=len(top.subtests) + 1, indent=said.indent)
         if said.kind == "result":
             self._result(test, said, at)
@@ -253,7 +258,12 @@ class Ktap:
         test.log.extend(self._log)
         self._log.clear()
         if self._metrics is not None:
-            test.metrics, self._metrics = self._metrics.series(), None
+            self._room -= _SAMPLE * self._metrics.count
+            if self._room >= 0:
+                test.metrics = self._metrics.series()
+            else:
+                self._findings.add(f"{self._path(self._stack)}: too many samples came, the rest is left out")
+            self._metrics = None
 
     def _note(self, said: Said, top: Test) -> None:
         if is_metric(said.text):

@@ -11,8 +11,8 @@ from sistasks.protocols.records import ConsoleResult, Series
 LOG_LINES: Final = 40
 """Lines kept before a result; the first, since a failure comes before what it brings about."""
 _MESSAGE: Final = 500
-# one by one, missing tests are told up to here; a plan can be of any size
-_MISSING_LIMIT: Final = 100
+MISSING_LIMIT: Final = 100
+"""One by one, missing tests of one parent are told up to here; a plan can be of any size."""
 _BAD: Final = frozenset({"fail", "crash"})
 
 
@@ -120,7 +120,7 @@ def _record(test: Test, name: str, why: str) -> ConsoleResult:
 def _missing(test: Test, path: tuple[str, ...], why: str) -> list[ConsoleResult]:
     """The tests that were planned and did not come."""
     begin = len(test.subtests) + 1
-    told = min(test.missing, _MISSING_LIMIT)
+    told = min(test.missing, MISSING_LIMIT)
     names = [str(number) for number in range(begin, begin + told)]
     if test.missing > told:
         names.append(f"{begin + told}-{begin + test.missing - 1}")

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Final
 
 from sistasks.protocols.lines import shorten
 from sistasks.protocols.metrics import Metrics
-from sistasks.protocols.records import ConsoleResult, Series
+from sistasks.protocols.records import TEXT_LIMIT, ConsoleResult, Series
 
 if TYPE_CHECKING:
+    from collections.abc import Sized
+
     from sistasks.protocols.lines import Line
     from sistasks.protocols.records import Findings
 
 RESULTS_LIMIT: Final = 100_000
+_OPEN_LIMIT: Final = 100
 _BEGIN: Final = "<LAVA_SIGNAL_"
 _SIGNAL: Final = re.compile(r"<LAVA_SIGNAL_([A-Z]+)((?: [^<>]*)?)>")
 _STATUS: Final = {"pass": "pass", "fail": "fail", "skip": "skip", "unknown": "crash"}
@@ -41,6 +44,7 @@ class Lava:
         self._open: dict[str, int] = {}
         self._results: list[ConsoleResult] = []
         self._raised = ""
+        self._room = TEXT_LIMIT
         self.since = started
         self.done = False
 
@@ -108,15 +112,17 @@ class Lava:
         if kind == "TESTCASE":
             self._case(dict(word.partition("=")[::2] for word in words), at)
         elif kind == "STARTRUN" and words:
-            self._runs.append(shorten(words[0], 200))
+            if self._opens(self._runs, "runs"):
+                self._runs.append(shorten(words[0], 200))
         elif kind == "ENDRUN" and words:
             self._end_run(words[0])
         elif kind == "TESTSET" and words and words[0] in {"START", "STOP"}:
             self._set = shorten(words[1], 200) if words[0] == "START" and len(words) > 1 else ""
         elif kind == "STARTTC" and words:
-            self._open.setdefault(self._path(words[0]), at)
+            if self._opens(self._open, "test cases"):
+                self._open.setdefault(self._path(shorten(words[0], 200)), at)
         elif kind == "ENDTC" and words:
-            self._end_case(self._path(words[0]), at)
+            self._end_case(self._path(shorten(words[0], 200)), at)
         elif kind == "TESTRAISE":
             self._raised = shorten(" ".join(words)) or "raised"
             self.done = True
@@ -130,10 +136,9 @@ class Lava:
         if not _NAME.fullmatch(name):
             self._findings.add(f"a test case has no name that can be one: {shorten(name)!r}")
             return
-        if len(self._results) >= RESULTS_LIMIT:
-            self._findings.add(f"more than {RESULTS_LIMIT} results came, the rest is left out")
-            return
         path = self._path(name)
+        if not self._has_room(path):
+            return
         message = "" if result in _STATUS else f"RESULT={shorten(result)!r} is none of {', '.join(_STATUS)}"
         if result == "unknown":
             message = "its result is 'unknown'"
@@ -164,11 +169,26 @@ class Lava:
 
     def _end_case(self, path: str, at: int) -> None:
         started = self._open.pop(path, None)
-        if started is not None:
+        if started is not None and self._has_room(path):
             message = "it ended and gave no result"
             self._results.append(
                 ConsoleResult(name=path, status="crash", message=message, started=started, finished=at)
             )
+
+    def _opens(self, open_ones: Sized, what: str) -> bool:
+        """Whether one more may begin within the others."""
+        if len(open_ones) < _OPEN_LIMIT:
+            return True
+        self._findings.add(f"more than {_OPEN_LIMIT} {what} of LAVA are open at once, the rest is left out")
+        return False
+
+    def _has_room(self, path: str) -> bool:
+        """Whether one more result can be kept."""
+        self._room -= len(path)
+        if len(self._results) < RESULTS_LIMIT and self._room >= 0:
+            return True
+        self._findings.add(f"more than {len(self._results)} results came, the rest is left out")
+        return False
 
     def _path(self, name: str) -> str:
         return "/".join(filter(None, (*self._runs, self._set, name)))

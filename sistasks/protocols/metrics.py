@@ -5,7 +5,6 @@ A name again is a further sample. What cannot be taken is a finding in words, ne
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +19,8 @@ NAMES_LIMIT: Final = 100
 SAMPLES_LIMIT: Final = 100_000
 """Samples of one test, all its metrics together."""
 _NAME_LIMIT: Final = 100
+# sums of squares of such numbers still are numbers
+_LARGEST: Final = 1e100
 # after printk's stamp a line may have tags in brackets, and the sign of a diagnostic line
 _METRIC: Final = re.compile(r"\s*(?:\[[^\]]{0,40}\]\s*)*(?:#\s*)?METRIC(?:\s+(.*)|$)")
 _NAME: Final = re.compile(r"[a-z0-9_./-]+")
@@ -99,7 +100,7 @@ class Metrics:
             return
         shown, factor = _unit(name, unit)
         number = float(value) * factor
-        if not math.isfinite(number):
+        if not abs(number) <= _LARGEST:
             self._refuse(f"{name}={value}", "is too large for a number")
         elif number < 0 and (shown == "ns" or _LASTING.search(name)):
             self._refuse(f"{name}={value}", "is a time below zero")
@@ -111,6 +112,11 @@ class Metrics:
     def series(self) -> dict[str, Series]:
         """Name -> samples, in the order in which the names first came."""
         return {name: Series(self._units[name], tuple(values)) for name, values in self._values.items()}
+
+    @property
+    def count(self) -> int:
+        """Samples, of all names together."""
+        return self._count
 
     def __contains__(self, name: str) -> bool:
         return name in self._values

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 STATUSES: Final = ("skip", "pass", "fail", "crash")
 """Of a test, what outweighs the ones before it last; `crash` is also a test that was to come and did not."""
 FINDINGS_LIMIT: Final = 100
+TEXT_LIMIT: Final = 32 << 20
+"""Letters of all names and messages of one console: a path is told again with each test below it."""
 
 
 @dataclass(frozen=True, slots=True)

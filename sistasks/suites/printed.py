@@ -80,6 +80,8 @@ def _read(
             findings.add(
                 f"METRIC {name} came in '{series.unit}', and {full} is described in '{metrics[full].unit}'"
             )
+        if min(series.values) < 0:
+            findings.add(f"{test}: METRIC {name}={min(series.values):g} is below zero, left out")
         known[metric.name] = metric
         guest.samples[metric.name] = list(series.values)
     said = findings.all()
