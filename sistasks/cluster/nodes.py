@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 # what a kernel may complain of that is no fault of the host's: a slow host makes stalls, and a warning breaks nothing
-_SOUND: Final = frozenset({"warning", "leak", "rcu_stall", "soft_lockup", "hung_task"})
+_SOUND: Final = frozenset({"warning", "leak", "rcu_stall", "soft_lockup", "hard_lockup", "hung_task"})
 
 
 class Observer(Protocol):
