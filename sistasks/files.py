@@ -14,8 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def write_atomically(target: Path, data: bytes | str) -> None:
+def write_atomically(target: Path, data: bytes | str, *, durable: bool = True) -> None:
     """Write `data` under a temporary name beside `target` and rename it: never a half file, never a lost one.
+
+    Args:
+        target: its folder is made.
+        data: text goes as UTF-8.
+        durable: wait for the disk; what can be made anew need not outlive a power cut.
 
     Raises:
         OSError: the directory cannot be written or the disk is full; `target` is then as it was.
@@ -27,7 +32,8 @@ def write_atomically(target: Path, data: bytes | str) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(raw)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         Path(name).chmod(0o644)
         Path(name).replace(target)
     except BaseException:

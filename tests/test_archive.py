@@ -7,6 +7,9 @@ import hashlib
 import io
 import json
 import os
+import re
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -225,6 +228,39 @@ def test_what_cannot_be_is_said_in_a_sentence(store: Store, db: Path, tmp_path: 
         2, f"{tmp_path}/nowhere cannot be read: No such file or directory; name a bundle that is there",
     )  # fmt: skip
     assert step(db, verify=str(tmp_path))[0] == 2
+
+
+def doit(folder: Path, *arguments: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "doit", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_tasks_themselves(store: Store, db: Path, tmp_path: Path) -> None:
+    """Through doit, with its exit codes."""
+    (tmp_path / "dodo.py").write_text("from sistasks.tasks import *\n")
+    code, said = doit(tmp_path, "archive", "run=1", "output=out")
+    assert code == 0
+    bundle = r"out/archives/run-1-20260131T235959\.tar\.zst: run 1, 7 files, 1\.07 MB in .* kB, verified\n"
+    assert re.fullmatch(bundle, said)
+    code, said = doit(tmp_path, "archive", "verify=dodo.py", "output=out")
+    assert code == 2
+    assert "dodo.py is no whole bundle" in said
+    assert doit(tmp_path, "archive", "run=2", "output=out")[0] == 3
+    parts.age(store, 99)
+    parts.rows(db, "UPDATE artifacts SET created_at = '2020-01-01T00:00:00.000000Z'")
+    code, said = doit(tmp_path, "cleanup", "output=out", "keep_days=7")
+    assert code == 0
+    assert "3 artifacts removed: 3 older than 7 days" in said
+    assert "2 files removed" in said
+    assert parts.files(store) == []
 
 
 def test_what_is_damaged_is_left_out_and_said(store: Store, db: Path) -> None:

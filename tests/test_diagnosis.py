@@ -20,12 +20,13 @@ from hypothesis import strategies as st
 from test_spec import SPECS
 
 from sistasks.errors import KernelFailure, NodeError
+from sistasks.evidence.symbols import from_text
 from sistasks.machine import by_hand, vmcore
 from sistasks.machine.arch import X86_64
 from sistasks.machine.emulator import EmulatorFiles
 from sistasks.machine.foreign import ForeignNode
-from sistasks.machine.kallsyms import Memory, Symbols, read
-from sistasks.machine.processors import read_registers
+from sistasks.machine.kallsyms import Memory, rows
+from sistasks.machine.processors import place, read_registers
 from sistasks.machine.spec import Machine
 
 if TYPE_CHECKING:
@@ -135,16 +136,15 @@ def test_any_bytes_are_a_dump_or_refused(
     except (NodeError, OSError):
         return
     with Memory(path) as memory:
-        assert len(read(memory, found)) == 0
+        assert rows(memory, found) == []
         assert len(memory.read(0xFFFF_8000_0000_0000, 1 << 14)) <= 1 << 14
 
 
-def test_names_have_their_distance() -> None:
-    symbols = Symbols([0xFFFF_8000_0000_1000, 0xFFFF_8000_0000_2000], ["first", "second"])
-    assert symbols.lookup(0xFFFF_8000_0000_1000) == "first"
-    assert symbols.lookup(0xFFFF_8000_0000_1FFF) == "first+0xfff"
-    assert symbols.lookup(0xFFFF_8000_0001_2000) == symbols.lookup(7) == ""
-    assert Symbols([], []).lookup(1) == ""
+def test_places_have_their_distance() -> None:
+    symbols = from_text("ffff800000001000 T first\nffff800000002000 t second\nffff800000003000 T last\n")
+    assert place(symbols, 0xFFFF_8000_0000_1000) == "first"
+    assert place(symbols, 0xFFFF_8000_0000_1FFF) == "first+0xfff"
+    assert place(symbols, 7) == place(None, 7) == ""
 
 
 REGISTERS = {

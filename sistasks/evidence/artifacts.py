@@ -14,13 +14,12 @@ import hashlib
 import json
 import os
 import secrets
-import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from sistasks.errors import ArtifactError, ArtifactGone
-from sistasks.evidence import histories, places
-from sistasks.evidence.compression import CHUNK, compressing, content_size, decompressed
+from sistasks.evidence import copying, histories, places
+from sistasks.evidence.compression import content_size, decompressed
 from sistasks.evidence.places import Place
 from sistasks.evidence.records import KINDS
 from sistasks.files import write_atomically
@@ -146,7 +145,7 @@ class Store:
                     linked = error.errno in {errno.ELOOP, errno.ENOTDIR}
                     why = "a link is in its place" if linked else f"{error.strerror}"
                     raise ArtifactError(f"{row.path} in {self.root} cannot be read: {why}") from error
-                problem = _problem(file, form, row.size)
+                problem = copying.problem(file, form, row.size)
                 if not problem:
                     file.seek(0)
                     yield decompressed(file) if form.compressed else file
@@ -242,12 +241,15 @@ class Store:
     def _keep(self, evidence: Evidence, *, take: bool) -> tuple[Place, int]:
         packed = evidence.kind in PACKED_AT_ONCE
         scratch = f".new-{secrets.token_hex(8)}"
-        with _source(evidence.path) as source, places.folder(self.root, evidence.kind, create=True) as kind:
+        with (
+            copying.opened(evidence.path) as source,
+            places.folder(self.root, evidence.kind, create=True) as kind,
+        ):
             try:
-                if take and not packed and _linked(evidence.path, source, kind, scratch):
-                    sha256, size = _digest(source)
+                if take and not packed and copying.linked(evidence.path, source, kind, scratch):
+                    sha256, size = copying.digest_of(source)
                 else:
-                    sha256, size = _copy(source, kind, scratch, packed=packed)
+                    sha256, size = copying.copy(source, kind, scratch, packed=packed)
                 place = Place(evidence.kind, sha256, places.suffix_of(evidence.name), packed)
                 with (
                     self.locked(shared=True),
@@ -266,7 +268,7 @@ class Store:
         for form in (place.packed, place.plain):
             try:
                 with self._file(form) as file:
-                    problem = _problem(file, form, size)
+                    problem = copying.problem(file, form, size)
             except FileNotFoundError:
                 continue
             if not problem:
@@ -278,25 +280,20 @@ class Store:
 
     def _shelve(self, place: Place, kind: int, scratch: str, shelf: int) -> Place:
         os.utime(scratch, dir_fd=kind, follow_symlinks=False)
+        # what is there already needs no waiting for the disk
+        copying.sync(kind, scratch)
         os.rename(scratch, place.name, src_dir_fd=kind, dst_dir_fd=shelf)
-        os.fsync(shelf)
         return place
 
     def _describe(self, place: Place, name: str, row: ArtifactRow) -> None:
         """Beside the history: what a file is called, for those who have only the folder."""
         known = {"name": name, "node": row.node, "kind": row.kind, "size": row.size, "sha256": row.sha256}
         digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:12]
-        with places.folder(self.root, "metadata", "artifacts", place.shelf, create=True):
-            target = (
-                self.root
-                / "metadata"
-                / "artifacts"
-                / place.shelf
-                / f"{place.sha256}.{place.kind}.{digest}.json"
-            )
-        write_atomically(
-            target, json.dumps({**known, "created_at": utc_text(row.created_at)}, indent=2) + "\n"
-        )
+        where = ("metadata", "artifacts", place.shelf)
+        target = self.root.joinpath(*where, f"{place.sha256}.{place.kind}.{digest}.json")
+        with places.folder(self.root, *where, create=True):
+            note = json.dumps({**known, "created_at": utc_text(row.created_at)}, indent=2) + "\n"
+            write_atomically(target, note, durable=False)
 
     def _place(self, row: ArtifactRow) -> Place:
         place = Place.read(row.path)
@@ -313,89 +310,10 @@ class Store:
                 place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder
             )
         with os.fdopen(descriptor, "rb") as file:
-            _require_file(descriptor, place.path)
+            copying.require_file(descriptor, place.path)
             yield file
 
 
 def _plain(name: str) -> str:
     """A name of anybody, so that it can be written anywhere and is not too long."""
     return name[:_LONGEST_NAME].encode(errors="backslashreplace").decode()
-
-
-def _require_file(descriptor: int, name: str) -> None:
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        raise ArtifactError(f"{name} is no file", "only files are evidence")
-
-
-@contextlib.contextmanager
-def _source(path: Path) -> Iterator[BinaryIO]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        _require_file(descriptor, str(path))
-        yield file
-
-
-def _linked(path: Path, source: BinaryIO, folder: int, scratch: str) -> bool:
-    """Whether the file could be linked into the folder, and what was linked is the file that is open.
-
-    What belongs to another user, such as a confined QEMU's, is not linked: its owner could still write to it.
-    """
-    if os.fstat(source.fileno()).st_uid != os.geteuid():
-        return False
-    try:
-        os.link(path, scratch, dst_dir_fd=folder, follow_symlinks=False)
-    except OSError:
-        return False
-    if os.path.samestat(os.fstat(source.fileno()), os.stat(scratch, dir_fd=folder, follow_symlinks=False)):
-        os.chmod(scratch, 0o644, dir_fd=folder)
-        os.fsync(source.fileno())
-        return True
-    os.unlink(scratch, dir_fd=folder)
-    return False
-
-
-def _digest(source: BinaryIO) -> tuple[str, int]:
-    """SHA-256 and size of what is left in a file."""
-    digest, size = hashlib.sha256(), 0
-    while chunk := source.read(CHUNK):
-        digest.update(chunk)
-        size += len(chunk)
-    return digest.hexdigest(), size
-
-
-def _copy(source: BinaryIO, folder: int, scratch: str, *, packed: bool) -> tuple[str, int]:
-    """Copy what is there now, and no more, into a new file; SHA-256 and size of the content."""
-    digest, left = hashlib.sha256(), os.fstat(source.fileno()).st_size
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=folder)
-    size = 0
-    with os.fdopen(descriptor, "wb") as file:
-        with compressing(file, size=left) if packed else contextlib.nullcontext(file) as target:
-            while left and (chunk := source.read(min(left, CHUNK))):
-                digest.update(chunk)
-                target.write(chunk)
-                left -= len(chunk)
-                size += len(chunk)
-        file.flush()
-        os.fsync(descriptor)
-    return digest.hexdigest(), size
-
-
-def _problem(file: BinaryIO, place: Place, size: int) -> str:
-    """What is wrong with a file's content, in words; empty: nothing."""
-    import zstandard
-
-    digest, left = hashlib.sha256(), size
-    try:
-        content = decompressed(file) if place.compressed else file
-        while chunk := content.read(CHUNK):
-            digest.update(chunk)
-            left -= len(chunk)
-            if left < 0:
-                return f"it is longer than {size} bytes"
-    except zstandard.ZstdError as error:
-        return str(error)
-    except OSError as error:
-        return f"{error.strerror}"
-    if left:
-        return f"it is {left} bytes shorter than {size}"
-    return "" if digest.hexdigest() == place.sha256 else "its SHA-256 is another one"

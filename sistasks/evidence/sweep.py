@@ -7,7 +7,6 @@ in either form at any moment.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import secrets
 import time
@@ -16,8 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from sistasks.errors import ArtifactError, HistoryError
-from sistasks.evidence import histories, places, retention
-from sistasks.evidence.compression import CHUNK, compressing
+from sistasks.evidence import copying, histories, places, retention
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
 FRESH: Final = 3600.0
 # seconds after which nobody is likely to read a file
 COLD: Final = 86400.0
+_LEVEL: Final = 10
 # these are compressed by themselves
 _DENSE: Final = frozenset({".png", ".jpg", ".gz", ".xz", ".bz2", ".zip"})
 
@@ -255,30 +254,25 @@ def _pack(root: Path, place: Place, status: os.stat_result) -> int:
     Raises:
         ArtifactError: the file is not what was kept.
     """
+    import zstandard
+
     scratch = f".new-{secrets.token_hex(8)}"
-    digest = hashlib.sha256()
-    flags = os.O_NOFOLLOW | os.O_CLOEXEC
     with places.folder(root, place.kind) as kind, places.folder(root, place.kind, place.shelf) as shelf:
-        source = os.fdopen(os.open(place.name, os.O_RDONLY | flags, dir_fd=shelf), "rb")
-        with source, contextlib.ExitStack() as stack:
-            made = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | flags, 0o644, dir_fd=kind)
-            stack.callback(_unlink, scratch, kind)
-            with os.fdopen(made, "wb") as file:
-                with compressing(file, level=10, size=status.st_size) as target:
-                    left = status.st_size
-                    while left and (chunk := source.read(min(left, CHUNK))):
-                        digest.update(chunk)
-                        target.write(chunk)
-                        left -= len(chunk)
-                file.flush()
-                os.fsync(made)
-                size = os.fstat(made).st_size
-            if digest.hexdigest() != place.sha256:
+        descriptor = os.open(place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=shelf)
+        try:
+            with os.fdopen(descriptor, "rb") as source:
+                sha256, _ = copying.copy(source, kind, scratch, packed=True, level=_LEVEL)
+            if sha256 != place.sha256:
                 raise ArtifactError(f"{place.path} is not what was kept")
             # it is as old as what it stands for
             os.utime(scratch, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=kind)
+            size = os.stat(scratch, dir_fd=kind).st_size
+            copying.sync(kind, scratch)
             os.rename(scratch, place.packed.name, src_dir_fd=kind, dst_dir_fd=shelf)
-            os.fsync(shelf)
+        except zstandard.ZstdError as error:
+            raise ArtifactError(f"{place.path} became shorter while it was read") from error
+        finally:
+            _unlink(scratch, kind)
     return size
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sistasks.errors import KernelFailure, SistasksError
 from sistasks.evidence.records import Evidence
 from sistasks.machine import by_hand, kallsyms, vmcore
-from sistasks.machine.processors import look
+from sistasks.machine.processors import look, place
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -134,7 +134,7 @@ async def _step(
 
 async def _registers(emulator: Emulator, found: _Findings) -> None:
     found.status = str((await emulator.monitor.execute("query-status"))["status"])
-    found.processors, text = await look(emulator.monitor, emulator.pid, emulator.lookup)
+    found.processors, text = await look(emulator.monitor, emulator.pid, emulator.symbols)
     await _write(found, "logs", "registers.txt", text)
 
 
@@ -195,7 +195,7 @@ def _named(path: Path, core: vmcore.Vmcore, processors: list[Processor]) -> list
         return [
             replace(
                 one,
-                function=one.function or symbols.code(one.address),
+                function=one.function or place(symbols, one.address),
                 stack=kallsyms.stack(memory, symbols, one.stack_pointer),
             )
             for one in processors

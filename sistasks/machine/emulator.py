@@ -16,12 +16,13 @@ from sistasks.machine.spec import command_line
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from sistasks.evidence.crashes import Crash
     from sistasks.evidence.records import Evidence
+    from sistasks.evidence.symbols import Symbols
     from sistasks.machine.console import Console
     from sistasks.machine.monitor import Monitor
     from sistasks.machine.processors import Processor
@@ -77,7 +78,7 @@ class Emulator:
     Attributes:
         failed: has the reason when the node fails, and never a value.
         evidence: what was found after it had failed.
-        lookup: the function that an address is in, as the kernel's symbols say; gives nothing until it is set.
+        symbols: functions of the kernel that runs, where somebody has set them.
         spec: what QEMU was started with.
     """
 
@@ -97,7 +98,7 @@ class Emulator:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.command: list[str] = []
         self.spec: NodeSpec | None = None
-        self.lookup: Callable[[int], str] = lambda _address: ""
+        self.symbols: Symbols | None = None
         self.evidence: tuple[Evidence, ...] = ()
         self._examining = asyncio.Lock()
         self._examined = False
@@ -149,7 +150,7 @@ class Emulator:
 
         try:
             async with asyncio.timeout(_LOOK_LIMIT):
-                return (await look(self.monitor, self.pid, self.lookup))[0]
+                return (await look(self.monitor, self.pid, self.symbols))[0]
         except (SistasksError, TimeoutError):
             return []
 

@@ -7,69 +7,31 @@ not fit gives no symbols.
 
 from __future__ import annotations
 
-import bisect
-import contextlib
 import struct
 from typing import TYPE_CHECKING, Final, Self
+
+from sistasks.evidence.symbols import from_text
+from sistasks.machine.processors import place
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sistasks.evidence.symbols import Symbols
     from sistasks.machine.vmcore import Vmcore
 
 _MOST: Final = 1 << 20
 _NAMES: Final = 1 << 24
 _LONGEST: Final = 512
-# beyond that an address is in something that has no symbol
-_FUNCTION: Final = 1 << 16
 _STACK: Final = 1 << 12
 _DEEPEST: Final = 24
 _TOKENS: Final = 1 << 12
 
 
-class Symbols:
-    """Addresses and their names, in order of addresses."""
-
-    def __init__(self, addresses: list[int], names: list[str]) -> None:
-        self._addresses = addresses
-        self._names = names
-        self._text: list[tuple[int, int]] = []
-        for first, end in (("_stext", "_etext"), ("_sinittext", "_einittext")):
-            with contextlib.suppress(ValueError):
-                self._text.append((self.address(first), self.address(end)))
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def lookup(self, address: int) -> str:
-        """The symbol that an address is in, with its distance, `panic+0x118`; empty if there is none."""
-        place = bisect.bisect_right(self._addresses, address) - 1
-        if place < 0 or (beyond := address - self._addresses[place]) >= _FUNCTION:
-            return ""
-        return f"{self._names[place]}+{beyond:#x}" if beyond else self._names[place]
-
-    def code(self, address: int) -> str:
-        """The same of addresses in the kernel's own text only; everything where it does not say what that is."""
-        inside = address >> 63 == 1
-        if self._text:
-            inside = any(first <= address < end for first, end in self._text)
-        return self.lookup(address) if inside else ""
-
-    def address(self, name: str) -> int:
-        """Where a symbol is.
-
-        Raises:
-            ValueError: there is none of that name.
-        """
-        return self._addresses[self._names.index(name)]
-
-
 def stack(memory: Memory, symbols: Symbols, pointer: int) -> tuple[str, ...]:
     """Functions on a stack, the innermost first: every word that points behind a call may be one of them."""
     data = memory.read(pointer, _STACK)
-    words = (word for (word,) in struct.iter_unpack("<Q", data[: len(data) & -8]))
-    named = (symbols.code(word) for word in words)
-    return tuple(name for name in named if "+" in name)[:_DEEPEST]
+    found = [place(symbols, word) for (word,) in struct.iter_unpack("<Q", data[: len(data) & -8])]
+    return tuple(name for name in found if "+" in name)[:_DEEPEST]
 
 
 class Memory:
@@ -107,19 +69,25 @@ class Memory:
 
 
 def read(memory: Memory, core: Vmcore) -> Symbols:
-    """The table; empty if the kernel does not say where it is, or it is not what it should be."""
+    """The table of the kernel's functions; empty if it does not say where it is, or it is not what it should be."""
+    return from_text(
+        "".join(f"{address:016x} {name[:1]} {name[1:]}\n" for address, name in rows(memory, core))
+    )
+
+
+def rows(memory: Memory, core: Vmcore) -> list[tuple[int, str]]:
+    """(address, type and name) of all that is in the table."""
     try:
         at = {name: int(core.info[f"SYMBOL(kallsyms_{name})"], 16) for name in _TABLES}
         count = struct.unpack("<I", memory.read(at["num_syms"], 4))[0]
         if not 0 < count <= _MOST:
-            return Symbols([], [])
+            return []
         base = struct.unpack("<Q", memory.read(at["relative_base"], 8))[0]
         offsets = struct.unpack(f"<{count}i", memory.read(at["offsets"], 4 * count))
         names = _names(memory, at, count)
     except (KeyError, ValueError, IndexError, struct.error):
-        return Symbols([], [])
-    pairs = sorted(zip(_addresses(base, offsets), names, strict=True))
-    return Symbols([address for address, _ in pairs], [name for _, name in pairs])
+        return []
+    return list(zip(_addresses(base, offsets), names, strict=True))
 
 
 _TABLES: Final = ("names", "num_syms", "token_table", "token_index", "offsets", "relative_base")
@@ -149,6 +117,6 @@ def _names(memory: Memory, at: dict[str, int], count: int) -> list[str]:
         if not 0 < length <= _LONGEST or place + length > len(packed):
             raise ValueError("a name is cut off")
         whole = b"".join([tokens[token] for token in packed[place : place + length]])
-        found.append(whole[1:].decode("ascii", "replace"))
+        found.append(whole.decode("ascii", "replace"))
         place += length
     return found

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from sistasks.evidence.symbols import Symbols
     from sistasks.machine.monitor import Monitor
 
 REGISTERS: Final = "info registers -a"
@@ -85,15 +84,22 @@ def _busy_seconds(pid: int, thread: int) -> float | None:
         return None
 
 
-async def look(
-    monitor: Monitor, pid: int, lookup: Callable[[int], str] = lambda _address: ""
-) -> tuple[list[Processor], str]:
+def place(symbols: Symbols | None, address: int) -> str:
+    """Where an address is, `panic+0x118`; empty where that is not known."""
+    found = symbols.lookup(address) if symbols is not None else None
+    if found is None:
+        return ""
+    name, beyond = found
+    return f"{name}+{beyond:#x}" if beyond else name
+
+
+async def look(monitor: Monitor, pid: int, symbols: Symbols | None = None) -> tuple[list[Processor], str]:
     """Look at a guest's processors; twice, if they run.
 
     Args:
         monitor: of the node.
         pid: QEMU's process.
-        lookup: the function that an address is in; empty: not known.
+        symbols: functions of the running kernel, if they are known.
 
     Returns:
         The processors, and all registers as QEMU shows them.
@@ -121,7 +127,9 @@ async def look(
             )
             state = "halted" if halted else "busy"
         moved = number < len(first) and first[number].address != seen.address
-        found.append(Processor(number, seen.address, state, lookup(seen.address), moved, seen.stack_pointer))
+        found.append(
+            Processor(number, seen.address, state, place(symbols, seen.address), moved, seen.stack_pointer)
+        )
     return found, text
 
 

@@ -216,10 +216,10 @@ def test_a_timeout_shorter_than_the_tests(project: Project, tmp_path: Path) -> N
         project.doit(*arguments),
         1,
         "performance: ",
-        "did not finish its tests within 0.9 s: processor 0 is ",
+        "did not finish the test context_switch within 0.9 s: processor 0 is ",
         "raise timeout=",
     )
-    said = "node 1, context_switch: did not finish its tests within 0.9 s: processor 0 is "
+    said = "node 1, context_switch: did not finish the test context_switch within 0.9 s: processor 0 is "
     [(status, message)] = rows(db, "select status, message from runs")
     assert (status, message.startswith(said)) == ("failed", True), message
     assert rows(db, "select count(*) from results where status = 'pass'") == [(0,)]
