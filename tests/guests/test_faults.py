@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -18,18 +19,36 @@ from small_disks import fill, small_disk
 
 from sistasks.kinds import host_arch
 from sistasks.machine.arch import ARCHES
+from sistasks.machine.confinement import is_users, obstacle
 from sistasks.tools import find_compiler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.guest
 
 GONE = 5.0
 MANY = 20
+HINDERED = obstacle("tcg")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 LONG = os.environ.get("FAULTS") == "long"
+
+
+def are_confined(nodes: list[psutil.Process]) -> None:
+    """System calls are filtered, nothing leads to a network, and where we are root each is somebody of its own."""
+    users = set()
+    for node in nodes:
+        lines = (line.split(":") for line in Path(f"/proc/{node.pid}/status").read_text().splitlines())
+        told = {name: value.split() for name, value in lines}
+        assert (told["Seccomp"], told["NoNewPrivs"]) == (["2"], ["1"])
+        assert node.net_connections(kind="inet") == []
+        assert {"HOME", "SHELL"} & set(node.environ()) == set()
+        users |= set(told["Uid"])
+        if os.geteuid() == 0 and not HINDERED:
+            assert (told["Groups"], told["CapEff"]) == ([], ["0" * 16])
+            assert is_users(int(told["Uid"][0]))
+            assert told["Uid"][0] != "0"
+    assert len(users) == (1 if HINDERED else len(nodes))
 
 
 @pytest.mark.parametrize("number", SIGNALS if LONG else SIGNALS[:1])
@@ -42,6 +61,7 @@ def test_many_nodes_go_at_once(project: Project, tmp_path: Path, number: signal.
     with running(project, project.command(*arguments)) as doit:
         doit.until(f"node {MANY}: ready")
         assert len(doit.nodes()) == MANY
+        are_confined(doit.nodes())
         everything = psutil.Process(doit.process.pid).children(recursive=True)
         assert len(everything) == MANY + 2, "the switch, and what removes the scratch"
         doit.process.send_signal(number)
