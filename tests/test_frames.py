@@ -13,13 +13,16 @@ from native import compile_harness, run_harness
 from sistasks.guest.frames import (
     NOISE_MAX,
     PAYLOAD_MAX,
+    FilePart,
     Frame,
     FrameError,
     FrameParser,
     FrameType,
     Samples,
+    decode_part,
     decode_samples,
     encode,
+    encode_part,
     encode_samples,
 )
 
@@ -153,7 +156,7 @@ def test_noise_without_end_is_an_error() -> None:
     ("header", "problem"),
     [
         ("53495346 0000 0000 00000000 00000000", "a frame of type 0 with 0 bytes"),
-        ("53495346 0c00 0000 00000000 00000000", "a frame of type 12 with 0 bytes"),
+        ("53495346 0d00 0000 00000000 00000000", "a frame of type 13 with 0 bytes"),
         ("53495346 0100 0100 00000000 00000000", "a frame of type 1 with 0 bytes"),
         ("53495346 0100 0000 00000000 01000100", f"a frame of type 1 with {PAYLOAD_MAX + 1} bytes"),
     ],
@@ -285,6 +288,10 @@ int main(void)
             getchar();
             text[fread(text, 1, count, stdin)] = '\0';
             channel_text((enum frame_type)type, "%s", text);
+        } else if (strcmp(word, "file") == 0 && scanf("%299s %u", text, &count) == 2) {
+            if (!channel_file("a", text, count)) {
+                return 4;
+            }
         } else if (strcmp(word, "hold") == 0) {
             channel_hold();
         } else if (strcmp(word, "release") == 0) {
@@ -293,10 +300,11 @@ int main(void)
             poor = true;
         } else if (strcmp(word, "count") == 0) {
             channel_text(FRAME_DONE, "samples=%" PRIu64, channel_sample_count());
+        } else if (strcmp(word, "drain") == 0) {
+            channel_drain();
         } else {
             return 3;
         }
-        channel_drain();
     }
     free(held);
     return 0;
@@ -393,3 +401,55 @@ def test_without_memory_to_hold_frames_their_order_is_kept(agent: Path) -> None:
     commands += samples_command("m", values) + text_command(FrameType.END, b"test=a") + b"release\n"
     expected = [(FrameType.BEGIN, b"test=a"), *payloads("m", values), (FrameType.END, b"test=a")]
     assert parse(run_harness(agent, stdin=commands)) == (whole(expected, 0), "")
+
+
+@settings(deadline=None)
+@given(
+    st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=15),
+    st.integers(0, 2**32 - 1),
+    st.binary(),
+)
+def test_a_part_of_a_file_comes_back(name: str, offset: int, data: bytes) -> None:
+    part = FilePart(name, offset, data)
+    assert decode_part(encode_part(part)) == part
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=80))
+def test_any_bytes_are_a_part_or_refused(payload: bytes) -> None:
+    name, _, rest = payload.partition(b"\0")
+    if 0 < len(name) < 64 and len(rest) >= 4:
+        part = decode_part(payload)
+        assert (part.offset, part.data) == (int.from_bytes(rest[:4], "little"), rest[4:])
+    else:
+        with pytest.raises(FrameError, match="without its name or its place"):
+            decode_part(payload)
+
+
+@pytest.mark.parametrize(
+    ("size", "most"), [(0, 10), (10, 4), (30_000, 30_000), (30_001, 99_999), (90_000, 70_000)]
+)
+def test_a_file_comes_in_parts_and_no_longer_than_asked(
+    agent: Path, tmp_path: Path, size: int, most: int
+) -> None:
+    content = random.Random(size).randbytes(size)  # noqa: S311 - the same bytes each time
+    (tmp_path / "f").write_bytes(content)
+    frames, problem = parse(run_harness(agent, stdin=f"file {tmp_path}/f {most}\n".encode()))
+    assert not problem
+    got = b""
+    for frame in frames:
+        part = decode_part(frame.payload)
+        assert (frame.type, part.name, part.offset) == (FrameType.FILE, "a", len(got))
+        got += part.data
+    assert got == content[:most]
+
+
+def test_what_is_much_is_followed_by_more_frames_than_a_queue_holds(agent: Path) -> None:
+    little = text_command(FrameType.DONE, b"x") + b"drain\n"
+    assert [frame.type for frame in parse(run_harness(agent, stdin=little))[0]] == [FrameType.DONE]
+    much = samples_command("m", list(range(0, 2**55, 2**42))) + little + b"drain\n"
+    frames, problem = parse(run_harness(agent, stdin=much))
+    assert not problem
+    assert [frame.type for frame in frames if frame.type is not FrameType.SAMPLES] == [
+        FrameType.DONE, *[FrameType.FILL] * 160,
+    ]  # fmt: skip

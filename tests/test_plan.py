@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from native import compile_harness, run_harness
 
-from sistasks.guest.plan import PAGE_SIZE, TESTS_MAX, Plan
+from sistasks.guest.plan import MARK_SIZE, PAGE_SIZE, TESTS_MAX, Plan, Replica
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +47,10 @@ int main(void)
     } else if (!plan_read(&plan, problem, sizeof problem)) {
         printf("%s", problem);
     } else {
+        plan_mark(0x1234567);
+        if (memcmp(memory + PLAN_PAGE - 4, "\x67\x45\x23\x01", 4) != 0) {
+            return 4;
+        }
         printf("%u %" PRIu64 " %d %d %d %" PRIu32 " %s", plan.node, plan.seed, plan.freeze, plan.aligned, plan.hold,
                plan.iterations, plan.tests);
     }
@@ -155,3 +159,28 @@ def test_more_tests_than_the_agent_holds_are_refused(tests: tuple[str, ...]) -> 
 def test_a_name_that_would_be_read_otherwise_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="cannot be the name of a test"):
         replace(PLAN, tests=("boot", name)).page()
+
+
+def test_what_few_plans_ask_for_is_on_their_page_alone() -> None:
+    plain = PLAN.page()
+    asked = replace(PLAN, trace="events", trace_room=5, beat=2.5, symbols=True)
+    for line in (b"trace=events\n", b"trace_room=5\n", b"beat_ms=2500\n", b"symbols=1\n"):
+        assert line in asked.page()
+        assert line.split(b"=")[0] not in plain
+    assert PLAN.files == {}
+    assert asked.files == {"context_switch": 5, "throughput": 5, "kallsyms": 32 << 20, "vmcoreinfo": 32768}
+
+
+def test_the_last_bytes_of_the_page_are_the_agents() -> None:
+    for size in range(PAGE_SIZE // 2 - 200, PAGE_SIZE):
+        secrets = (b"x" * size,)
+        plan = replace(PLAN, replica=Replica(
+            count=1, cluster_seed=1, secrets=secrets, network=1, timeouts={}, report=1.0,
+        ))  # fmt: skip
+        try:
+            page = plan.page()
+        except ValueError:
+            break
+        assert page[-MARK_SIZE:] == bytes(MARK_SIZE)
+    else:
+        pytest.fail("a plan larger than its page")

@@ -42,6 +42,7 @@ class FrameType(enum.IntEnum):
     DECISIONS = 9
     LINES = 10
     FILE = 11
+    FILL = 12
 
 
 class FrameError(ValueError):

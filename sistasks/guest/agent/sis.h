@@ -43,6 +43,7 @@ enum frame_type {
     FRAME_DECISIONS = 9, /* the log of a replica */
     FRAME_LINES = 10,    /* lines that a program wrote, as it wrote them */
     FRAME_FILE = 11,     /* name, NUL, offset u32, bytes of a file */
+    FRAME_FILL = 12,     /* nothing */
 };
 bool channel_open(char *name, size_t size);
 void channel_take(int fd); /* what is open already */
