@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final, Self
 
@@ -33,6 +34,11 @@ _EXIT_GRACE: Final = 2.0
 _PANIC_LIMIT: Final = 1.5
 _STOP_LIMIT: Final = 2.0
 _LOOK_LIMIT: Final = 3.0
+# edk2 tells what it starts, but for a kernel that QEMU gave it: that one's first words tell; its own shell is no kernel
+_HANDED_OVER: Final = re.compile(
+    rb"^(?:EFI stub: |Linux version |\[ *\d+\.\d+\])|BdsDxe: starting Boot(?![^\n]*Shell)", re.MULTILINE
+)
+_HEAD: Final = 1 << 20
 _STDERR_LIMIT: Final = 4096
 
 
@@ -139,6 +145,15 @@ class Emulator:
     def page(self) -> bytes:
         """What its agent reads; nothing where there is none."""
         return b""
+
+    @property
+    def in_firmware(self) -> bool:
+        """Whether there is firmware, and nothing on the console tells that it has started a kernel."""
+        if self.machine.firmware is None:
+            return False
+        with contextlib.suppress(OSError), self._files.console.open("rb") as log:
+            return _HANDED_OVER.search(log.read(_HEAD)) is None
+        return False
 
     def written(self) -> list[tuple[Path, str]]:
         """Its files in which something is, and what a person calls them."""

@@ -7,7 +7,7 @@ import contextlib
 import socket
 from typing import TYPE_CHECKING, Any
 
-from sistasks.errors import KernelFailure
+from sistasks.errors import KernelFailure, NodeError
 from sistasks.machine import ends
 from sistasks.machine.console import Console
 from sistasks.machine.emulator import Emulator, EmulatorFiles
@@ -103,18 +103,25 @@ class ForeignNode(Emulator):
 
         Raises:
             KernelFailure: it did not, or ended by itself.
-            NodeError: QEMU ended.
+            NodeError: QEMU ended, or the firmware never started a kernel.
         """
         try:
             async with asyncio.timeout(limit):
                 return await self._unless_failed(work)
         except TimeoutError:
-            raise KernelFailure(
-                f"{self.name} did not {what} within {limit:g} s",
-                f"see {self.files.console}",
-                self.console_tail(),
-                kind="hang",
-            ) from None
+            raise self.overdue(f"did not {what} within {limit:g} s") from None
+
+    def overdue(self, why: str) -> SistasksError:
+        """What it means that the console did not say something in time; after the node's name.
+
+        Returns:
+            A failure of the kernel (`hang`), or, if it was never started, one of ours (`firmware`).
+        """
+        remedy, tail = f"see {self.files.console}", self.console_tail()
+        if self.in_firmware:
+            problem = f"{self.name}: its firmware did not start a kernel: {self.name} {why}"
+            return NodeError(problem, remedy, tail, kind="firmware")
+        return KernelFailure(f"{self.name} {why}", remedy, tail, kind="hang")
 
     def _guest_ended(self, where: ends.Where, reason: str) -> SistasksError:
         return ends.of_foreign(where, reason)

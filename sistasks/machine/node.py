@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import socket
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
     from sistasks.guest.plan import Plan
 
 _POWER_OFF_LIMIT: Final = 20.0
-# Linux' first words, its stub's that firmware starts, and its stamps
-_KERNEL_SPEAKS: Final = re.compile(rb"^(?:EFI stub: |Linux version |\[ *\d+\.\d+\])", re.MULTILINE)
-_HEAD: Final = 1 << 20
 _MARK_LIMIT: Final = 2.0
 
 
@@ -297,20 +293,12 @@ class Node(Emulator):
         late = f"within {limit:g} s"
         where = self._where()
         remedy = f"raise timeout=, or see {where.console}"
-        if self._firmware_has_it():
+        if not (self.results.hello or self._first_frame) and self.in_firmware:
             problem = f"{self.name}: its firmware did not hand over to a kernel {late}"
             return NodeError(problem, remedy, where.tail, kind="firmware")
         doing = ", ".join(processor.doing for processor in await self.processors())
         step = f"did not {await self._next_step()} {late}" + (f": {doing}" if doing else "")
         return KernelFailure(f"{self.name} {step}", remedy, where.tail, kind="hang")
-
-    def _firmware_has_it(self) -> bool:
-        """Whether nothing of a kernel is on the console, though there is firmware before it."""
-        if self.machine.firmware is None or self.results.hello or self._first_frame:
-            return False
-        with contextlib.suppress(OSError), self.files.console.open("rb") as log:
-            return _KERNEL_SPEAKS.search(log.read(_HEAD)) is None
-        return False
 
     async def _next_step(self) -> str:
         stage = self._stage()
