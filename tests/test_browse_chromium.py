@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+import evidence_parts as parts
 import pytest
 from browsing import browsing, fill
 from webserver import Server, serving
+
+from sistasks.evidence.artifacts import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,6 +94,17 @@ def test_a_page_in_the_browser(site: Site, tmp_path: Path, page: str, charts: in
     assert view.hosts == {urlsplit(site.url).netloc}
     assert view.document.count('<svg class="sis-chart') == charts
     assert "evil" in view.document, "as text"
+
+
+def test_a_log_that_a_guest_wrote_is_text(tmp_path: Path) -> None:
+    store = Store(tmp_path / "out" / "artifacts")
+    log = f"<!DOCTYPE html><title>{EVIL}<img src='http://elsewhere.invalid/x.png' onerror='console.error(1)'>".encode()
+    db = tmp_path / "results.db"
+    parts.write(db, parts.put(store, log, kind="traces", name="console.html"), parts.put(store, log))
+    with browsing(db, store.root) as running:
+        view = look(tmp_path, f"{running.url}/-/artifact/2")
+        assert (view.console, view.hosts) == ([], {urlsplit(running.url).netloc})
+    assert "&lt;script&gt;console.error('evil')" in view.document
 
 
 def test_the_browser_would_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,10 @@ def linked(path: Path, source: BinaryIO, folder: int, scratch: str) -> bool:
         return False
     try:
         os.link(path, scratch, dst_dir_fd=folder, follow_symlinks=False)
-    except OSError:
+    except (
+        OSError,
+        NotImplementedError,
+    ):  # another file system, or one without links; a system without this call
         return False
     if os.path.samestat(os.fstat(source.fileno()), os.stat(scratch, dir_fd=folder, follow_symlinks=False)):
         os.chmod(scratch, 0o644, dir_fd=folder)
