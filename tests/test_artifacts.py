@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -44,6 +45,19 @@ for turn in range(20):
     row = store.put(Evidence(node=1, kind=sys.argv[3], path=Path(sys.argv[2]), name="a.log"))
     with store.open(row) as file:
         assert len(file.read()) == row.size
+"""
+
+
+_ENDLESS: Final = """
+import os, sys
+from pathlib import Path
+from sistasks.evidence.artifacts import Store
+from sistasks.evidence.records import Evidence
+store, path = Store(Path(sys.argv[1])), Path(sys.argv[2])
+print(flush=True)
+for turn in range(10**6):
+    path.write_bytes(os.urandom(1 << 21))
+    store.put(Evidence(node=1, kind=("logs", "core_dumps")[turn % 2], path=path, name="a.log"))
 """
 
 
@@ -246,6 +260,25 @@ def test_two_sessions_put_the_same_file_at_once(tmp_path: Path, kind: str) -> No
         assert process.communicate(timeout=120)[1] == b""
         assert process.returncode == 0
     assert len(files(store)) == 1
+
+
+def test_a_killed_session_leaves_nothing_half(tmp_path: Path) -> None:
+    store = Store(tmp_path / "artifacts")
+    command = [sys.executable, "-c", _ENDLESS, str(store.root), str(tmp_path / "file")]
+    for turn in range(6):
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"\n"
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.07 + turn / 30)
+            process.kill()
+    found = list(places.walk(store.root))
+    assert found
+    for place, _ in found:
+        row = dataclasses.replace(
+            put(store), kind=place.kind, path=place.path, sha256=place.sha256, size=1 << 21
+        )
+        assert place.sha256 == SHA or len(read(store, row)) == 1 << 21
 
 
 def test_a_full_disk_leaves_nothing_half(tmp_path: Path) -> None:
