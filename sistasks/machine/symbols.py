@@ -1,4 +1,4 @@
-"""The symbols of a template's kernel, from a clone that is asked for nothing else: a run pays for them when it needs them.
+"""The symbols of a template's kernel, from a clone that is asked for nothing else: runs pay only when they need them.
 
 Clones of a template have its memory, so addresses are the same in all of them, wherever the kernel put itself.
 """
