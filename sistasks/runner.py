@@ -36,10 +36,12 @@ class Environment:
         UsageError: an unknown variable, or a value that cannot be.
     """
 
+    variables: Mapping[str, str]
     settings: Settings
 
     def __init__(self, **variables: object) -> None:
         texts = {name: _text(value) for name, value in variables.items()}
+        object.__setattr__(self, "variables", texts)
         object.__setattr__(self, "settings", resolve(texts))
         if self.settings.matrix:
             raise UsageError(f"arch={variables['arch']} are several", "make a runner for each architecture")
@@ -107,7 +109,8 @@ class QemuTestRunner:
     """
 
     def __init__(self, environment: Environment | None = None, *, verbose: bool = False) -> None:
-        self.settings = (environment or Environment()).settings
+        self.environment = environment or Environment()
+        self.settings = self.environment.settings
         self._verbose = verbose
 
     def __enter__(self) -> Self:
@@ -175,8 +178,7 @@ class QemuTestRunner:
     def _settings(self, case: TestCase, timeout: float | None) -> Settings:
         settings = self.settings
         if case.variables:
-            given = {name: getattr(settings, name) for name in settings.given} | dict(case.variables)
-            settings = Environment(**given).settings
+            settings = Environment(**{**self.environment.variables, **case.variables}).settings
         return settings if timeout is None else replace(settings, timeout=float(timeout))
 
     def _terminal(self, settings: Settings) -> Terminal:
