@@ -252,7 +252,7 @@ def _holds(settings: Settings, program: Path) -> dict[str, str | int]:
         "device": accelerator.hardware(ARCHES[settings.arch])[1],
         "host_cpu": host_cpu(),
         "host_cores": host_cpus(),
-        "user": os.geteuid(),
+        "user": confinement.obstacle("tcg"),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -175,6 +176,38 @@ def test_a_user_that_cannot_be_had_is_one_sentence() -> None:
         pytest.skip("root can be anybody")
     with pytest.raises(PermissionError, match="rights cannot be taken"):
         start(["true"], identity=NODE)
+
+
+WITHOUT = """
+import contextlib, sys
+from pathlib import Path
+from sistasks.errors import NodeError
+from sistasks.machine.confinement import GROUP, Handed, Identity, obstacle, user_of
+print(obstacle("tcg"))
+with contextlib.ExitStack() as stack:
+    try:
+        Handed(stack, Identity(user_of(1), GROUP)).change(Path(sys.argv[1]))
+    except NodeError as error:
+        print(error)
+"""
+
+
+@drops
+def test_a_root_that_cannot_give_files_away_says_so(tmp_path: Path) -> None:
+    """As in containers, and on file systems without owners."""
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        pytest.skip("no setpriv (util-linux)")
+    ended = run(
+        [setpriv, "--bounding-set=-setuid,-chown", sys.executable, "-c", WITHOUT, tmp_path / "f"],
+        limit=20,
+    )
+    assert ended.err == b""
+    assert ended.out.decode().splitlines() == [
+        "root lacks CAP_CHOWN, CAP_SETUID here",
+        f"{tmp_path}/f cannot be given to the user of a node: Operation not permitted; "
+        "user=keep, or set output= to another file system",
+    ]
 
 
 def test_each_node_has_a_user_of_its_own() -> None:

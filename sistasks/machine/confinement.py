@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from sistasks.errors import NodeError
+
 if TYPE_CHECKING:
     import contextlib
     from collections.abc import Sequence
@@ -212,10 +214,20 @@ class Handed:
         return self._give(descriptor)
 
     def change(self, path: Path) -> str:
-        """The file, made if it is not there, goes to the nodes' group; others have no right to it."""
+        """The file, made if it is not there, goes to the nodes' group; others have no right to it.
+
+        Raises:
+            NodeError: files cannot change their group where it lies.
+        """
         descriptor = self._open(path, os.O_RDWR | os.O_CREAT)
-        os.fchown(descriptor, -1, self._identity.group)
-        os.fchmod(descriptor, 0o660)
+        try:
+            os.fchown(descriptor, -1, self._identity.group)
+            os.fchmod(descriptor, 0o660)
+        except OSError as error:
+            raise NodeError(
+                f"{path} cannot be given to the user of a node: {error.strerror}",
+                "user=keep, or set output= to another file system",
+            ) from error
         return self._give(descriptor)
 
     def _open(self, path: Path, flags: int) -> int:
