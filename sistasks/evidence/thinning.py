@@ -59,11 +59,11 @@ class Thinned:
     """Rows of one node, never more than a limit.
 
     Args:
-        limit: how many at most; 2 or more, even.
+        limit: how many at most; made even, and 4 at least.
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = max(2, limit - limit % 2)
+        self._limit = max(4, limit - limit % 2)
         self._rows: list[ResourceRow] = []
         self._step = 1
         self._begun: ResourceRow | None = None

@@ -1,0 +1,476 @@
+"""The monitor of resources, with real processes that burn, allocate, write and end."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime as dt
+import functools
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import history_records as records
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sistasks.evidence import host, processes
+from sistasks.evidence.host import Counted, HostReading, busiest, census, pressure, read_host
+from sistasks.evidence.monitor import ResourceMonitor, rows_of_each
+from sistasks.evidence.processes import GoneError, PortableReader, ProcReader, Tree
+from sistasks.evidence.rows import host_row, node_row
+from sistasks.evidence.thinning import AVERAGED, Thinned, mean
+from sistasks.history.connection import reading
+from sistasks.history.read import resource_rows
+from sistasks.history.records import ResourceRow
+from sistasks.history.store import write_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+START = dt.datetime(2026, 1, 31, tzinfo=dt.UTC)
+MIB = 1 << 20
+ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+BURN = "end = time.monotonic() + 30\nwhile time.monotonic() < end: pass"
+WAIT = "---sys.stdin.read()"
+
+
+@contextlib.contextmanager
+def child(code: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A Python process that says when it has begun, and is killed at the end."""
+    program = f"import sys, time\n{code.partition('---')[0]}\nprint(flush=True)\n{code.partition('---')[2]}"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for what another process or thread does; a limit far beyond what it takes."""
+    end = time.monotonic() + 60
+    waiting = threading.Event()
+    while not holds():
+        assert time.monotonic() < end
+        waiting.wait(0.02)
+
+
+def of(rows: tuple[ResourceRow, ...], node: int) -> list[ResourceRow]:
+    return [row for row in rows if row.node == node]
+
+
+def longer(watching: ResourceMonitor, rows: int) -> bool:
+    return len(of(watching.rows(), 1)) > rows
+
+
+def row(second: float, **values: Any) -> ResourceRow:
+    return ResourceRow(node=1, at=START + dt.timedelta(seconds=second), **values)
+
+
+# -- reading one process ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [pytest.param(ProcReader, marks=ON_LINUX), PortableReader])
+def test_a_process_is_read(kind: type[ProcReader | PortableReader], tmp_path: Path) -> None:
+    code = (
+        f"kept = bytearray(40 << 20)\nfile = open({str(tmp_path / 'written')!r}, 'wb')\n"
+        "import os, threading\nfile.write(bytes(3 << 20))\nfile.flush()\nos.fsync(file.fileno())\n"
+        "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()---" + BURN
+    )
+    with child(code) as process:
+        reader = kind(process.pid)
+        first = reader.read()
+        until(lambda: reader.read().cpu >= first.cpu + 0.1)
+        now = reader.read()
+        reader.close()
+    assert now.parent == os.getpid()
+    assert 40 * MIB < now.rss < now.vms
+    assert (now.threads, (now.fds or 0) >= 4) == (2, True)
+    assert now.write_bytes is not None
+    assert now.write_bytes >= 3 * MIB or os.statvfs(tmp_path).f_fsid == 0 or now.write_bytes == 0
+    assert now.with_ended >= now.cpu
+
+
+@pytest.mark.parametrize("kind", [pytest.param(ProcReader, marks=ON_LINUX), PortableReader])
+def test_a_process_that_ended_is_gone_also_as_a_zombie(kind: type[ProcReader | PortableReader]) -> None:
+    with child(WAIT) as process:
+        reader = kind(process.pid)
+        reader.read()
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        with pytest.raises(GoneError):
+            reader.read()
+        process.wait()
+        with pytest.raises(GoneError):
+            reader.read()
+        reader.close()
+        with pytest.raises(GoneError):
+            kind(process.pid)
+
+
+@ON_LINUX
+def test_a_number_that_another_process_got_is_not_that_process() -> None:
+    """The number of an ended process is given to a new one, as after a long run of numbers."""
+    with child(WAIT) as process:
+        reader = ProcReader(process.pid)
+        process.kill()
+        process.wait()
+        try:
+            Path("/proc/sys/kernel/ns_last_pid").write_text(str(process.pid - 1))
+        except OSError:
+            pytest.skip("numbers of processes cannot be chosen here")
+        with child(WAIT) as other:
+            if other.pid != process.pid:
+                pytest.skip("another process was quicker")
+            with pytest.raises(GoneError):
+                reader.read()
+            assert ProcReader(other.pid).read().parent == os.getpid()
+        reader.close()
+
+
+@ON_LINUX
+def test_waiting_for_a_processor_is_counted() -> None:
+    """Two that burn on one processor wait for each other."""
+    one = min(os.sched_getaffinity(0))
+    pin = f"import os\nos.sched_setaffinity(0, {{{one}}})---" + BURN
+    with child(pin) as first, child(pin):
+        reader = ProcReader(first.pid)
+        if reader.read().wait is None:
+            pytest.skip("this kernel does not count it")
+        until(lambda: (reader.read().wait or 0.0) > 0.1)
+        reader.close()
+
+
+@ON_LINUX
+def test_a_tree_has_what_its_ended_children_used() -> None:
+    burn = "import subprocess\nsubprocess.run([sys.executable, '-c', 'sum(range(4_000_000))'])"
+    with child(burn + WAIT) as process:
+        tree = Tree(process.pid)
+        whole = tree.read()
+        alone = ProcReader(process.pid)
+        assert whole.cpu >= alone.read().cpu + 0.02
+        alone.close()
+        tree.close()
+
+
+@ON_LINUX
+def test_a_tree_never_goes_back() -> None:
+    code = (
+        "import subprocess---while True:\n    subprocess.run([sys.executable, '-c', 'sum(range(300_000))'])"
+    )
+    with child(code) as process:
+        tree = Tree(process.pid)
+        seen = [tree.read().cpu for _ in range(300)]
+        members = tree.members()
+        tree.close()
+    assert seen == sorted(seen)
+    assert process.pid in members
+
+
+def test_a_tree_without_its_root_is_gone() -> None:
+    with child(WAIT) as process:
+        tree = Tree(process.pid)
+        process.kill()
+        process.wait()
+        with pytest.raises(GoneError):
+            tree.read()
+        tree.close()
+
+
+# -- the host --------------------------------------------------------------------------------------------------------
+
+
+def test_the_host_is_read() -> None:
+    found = read_host()
+    assert 0 < found.busy <= found.total
+    assert 0 < found.used < found.memory
+    assert found.processors == os.cpu_count()
+    assert not any(name.startswith("lo") for name in found.net)
+
+
+def test_pressure_is_read_as_the_kernel_writes_it(tmp_path: Path) -> None:
+    (tmp_path / "cpu").write_text(
+        "some avg10=1.80 avg60=1.00 avg300=3.47 total=9680128\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
+    )
+    assert pressure("cpu", tmp_path) == pytest.approx(9.680128)
+    assert pressure("memory", tmp_path) is None
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text(alphabet="some full=avg10 0.\ntotal\x00", max_size=60))
+def test_any_pressure_file_is_borne(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    (folder / "io").write_text(text)
+    found = pressure("io", folder)
+    assert found is None or found >= 0
+
+
+def test_a_census_names_who_burns() -> None:
+    with child("---" + BURN) as process:
+        before = census()
+        (key,) = [key for key in before if key[0] == process.pid]
+        until(lambda: census()[key].used > before[key].used + 0.2)
+        after = census()
+    everybody_else = {pid for pid, _ in after} - {process.pid}
+    name = after[key].name
+    assert busiest(before, after, everybody_else, seconds=1.0).startswith(f"{name} ")
+    assert busiest(before, after, everybody_else | {process.pid}, seconds=1.0) == ""
+    assert busiest(before, after, everybody_else, seconds=0.0) == ""
+
+
+def test_time_of_before_that_a_child_leaves_is_not_used_now() -> None:
+    before = {
+        (1, 0.0): Counted("shell", 0, 5.0), (2, 1.0): Counted("make", 1, 100.0), (3, 2.0): Counted("cc", 2, 40.0),
+    }  # fmt: skip
+    after = {(1, 0.0): Counted("shell", 0, 147.0), (9, 8.0): Counted("new", 1, 0.5)}
+    assert busiest(before, after, (), seconds=10.0) == "shell 20 %, new 5 %"
+
+
+# -- rows ------------------------------------------------------------------------------------------------------------
+
+
+def reading_of(cpu: float, **changes: Any) -> processes.Reading:
+    values: dict[str, Any] = {
+        "parent": 1, "cpu": cpu, "with_ended": cpu, "wait": cpu / 2, "rss": 10 * MIB, "vms": 20 * MIB, "read_bytes": 0,
+        "write_bytes": 0, "threads": 1, "fds": 3, **changes,
+    }  # fmt: skip
+    return processes.Reading(**values)
+
+
+def host_of(busy: float, total: float, **changes: Any) -> HostReading:
+    values: dict[str, Any] = {
+        "busy": busy, "total": total, "steal": 0.0, "processors": 2, "used": 300, "memory": 1000, "read_bytes": 5,
+        "write_bytes": 7, "net": {"eth0": (100, 200)}, "loads": (1.0, 2.0, 3.0), "waits": {"cpu": 1.0},
+        "threads": 9, "fds": 9, **changes,
+    }  # fmt: skip
+    return HostReading(**values)
+
+
+def test_rates_of_a_node() -> None:
+    found = node_row(3, START, reading_of(2.0), reading_of(1.5), 0.5, disk=(1, None), memory=100 * MIB)
+    assert (found.node, found.cpu_percent, found.cpu_peak, found.wait_percent) == (3, 100.0, 100.0, 50.0)
+    assert (found.memory_percent, found.read_bytes, found.write_bytes, found.net_rx) == (10.0, 1, None, None)
+    first = node_row(3, START, reading_of(2.0), None, 0.0, disk=(0, 0))
+    assert (first.cpu_percent, first.seconds, first.memory_percent) == (None, None, None)
+
+
+def test_rates_of_the_host() -> None:
+    first = host_of(10.0, 100.0)
+    now = host_of(
+        12.0, 104.0, steal=1.0, read_bytes=105, net={"eth0": (1100, 700), "eth1": (50, 0)}, waits={"cpu": 1.5}
+    )
+    found = host_row(START, now, first, 2.0, first=first, ours=0.5, speeds={"eth0": 5000.0})
+    assert (found.cpu_percent, found.others_percent, found.steal_percent) == (50.0, 37.5, 25.0)
+    assert (found.wait_percent, found.memory_wait, found.net_percent) == (25.0, None, 10.0)
+    assert (found.read_bytes, found.write_bytes, found.net_rx, found.net_tx) == (100, 0, 1050, 500)
+    assert (found.memory_percent, found.load15, found.processors) == (30.0, 3.0, 2)
+
+
+def test_counters_that_went_back_are_no_negative_rates() -> None:
+    found = host_row(
+        START, host_of(1.0, 2.0, net={"eth0": (1, 2)}, waits={"cpu": 0.1}), host_of(9.0, 1.0), 1.0,
+        first=host_of(9.0, 1.0), ours=5.0, speeds={},
+    )  # fmt: skip
+    assert (found.cpu_percent, found.others_percent, found.wait_percent, found.net_rx) == (0.0, 0.0, 0.0, 1)
+    back = node_row(1, START, reading_of(1.0), reading_of(2.0), 1.0, disk=(0, 0))
+    assert (back.cpu_percent, back.wait_percent) == (0.0, 0.0)
+
+
+# -- bounded room ----------------------------------------------------------------------------------------------------
+
+VALUES = st.floats(0, 1e6, allow_nan=False)
+SAMPLES = st.lists(st.tuples(VALUES, st.floats(0.01, 10)), min_size=1, max_size=300)
+
+
+@settings(max_examples=150, deadline=None)
+@given(samples=SAMPLES, limit=st.integers(4, 40))
+def test_merging_keeps_averages_peaks_times_and_bounds(
+    samples: list[tuple[float, float]], limit: int
+) -> None:
+    every, thinned = [], Thinned(limit)
+    for index, (value, seconds) in enumerate(samples):
+        fields = dict.fromkeys(AVERAGED, value)
+        each = row(
+            index, seconds=seconds, cpu_peak=value, rss=int(value), rss_peak=int(value), threads=index % 7,
+            read_bytes=index, **fields,
+        )  # fmt: skip
+        every.append(each)
+        thinned.add(each)
+    found = thinned.rows()
+    assert len(found) <= limit
+    assert [one.at for one in found] == sorted({one.at for one in found})
+    assert found[-1].at == every[-1].at
+    assert found[-1].read_bytes == every[-1].read_bytes
+    assert sum(one.seconds or 0 for one in found) == pytest.approx(sum(seconds for _, seconds in samples))
+    for name in AVERAGED:
+        assert mean(found, name) == pytest.approx(mean(every, name), abs=1e-6)
+    assert mean(found, "rss") == pytest.approx(mean(every, "rss"), abs=len(samples))
+    for name in ("cpu_peak", "rss_peak", "threads"):
+        assert max(getattr(one, name) for one in found) == max(getattr(one, name) for one in every)
+
+
+def test_a_long_run_of_many_nodes_stays_small() -> None:
+    hours = 8 * 3600 * 2
+    thinned = Thinned(rows_of_each(100))
+    for index in range(hours):
+        thinned.add(row(index, seconds=0.5, cpu_percent=1.0))
+    assert rows_of_each(1) == 600
+    assert len(thinned.rows()) * 101 <= 12_000
+    assert sum(one.seconds or 0 for one in thinned.rows()) == hours / 2
+
+
+def test_what_is_not_told_stays_not_told() -> None:
+    thinned = Thinned(4)
+    for second in range(9):
+        thinned.add(row(second))
+    assert all(
+        one.cpu_percent is None and one.rss_peak is None and one.seconds is None for one in thinned.rows()
+    )
+
+
+# -- watching --------------------------------------------------------------------------------------------------------
+
+
+def test_nodes_and_the_host_are_watched(tmp_path: Path) -> None:
+    """One burns, one sleeps, one ends meanwhile; all of it goes into the history as it is."""
+    with child("kept = bytearray(30 << 20)---" + BURN) as busy, child(WAIT) as idle, child(WAIT) as short:
+        with ResourceMonitor(0.05) as watching:
+            for number, process in enumerate((busy, idle, short), 1):
+                watching.started(number, process.pid)
+            until(lambda: len(of(watching.rows(), 3)) > 2)
+            short.kill()
+            short.wait()
+            ended = len(of(watching.rows(), 3))
+            until(lambda: len(of(watching.rows(), 1)) > ended + 5)
+        rows = watching.rows()
+        watching.started(4, idle.pid)
+        watching.stage(1, "testing")
+    assert watching.rows() == rows, "nothing comes after the end"
+    assert {one.node for one in rows} == {0, 1, 2, 3}
+    assert len(of(rows, 3)) <= ended + 1
+    for node in (0, 1, 2, 3):
+        moments = [one.at for one in of(rows, node)]
+        assert moments == sorted(set(moments))
+    assert max(one.cpu_percent or 0 for one in of(rows, 1)) > 5
+    assert (mean(of(rows, 1), "cpu_percent") or 0) > (mean(of(rows, 2), "cpu_percent") or 0)
+    assert (mean(of(rows, 1), "rss") or 0) > 30 * MIB
+    assert all(one.processors == os.cpu_count() for one in of(rows, 0))
+    assert of(rows, 0)[-1].others_percent is not None
+    run = dataclasses.replace(records.run(), resources=rows)
+    number = write_run(tmp_path / "results.db", records.session(), run, records.METRICS)
+    with reading(tmp_path / "results.db") as connection:
+        assert connection is not None
+        assert resource_rows(connection, number) == rows
+
+
+def test_what_nodes_use_is_not_called_others() -> None:
+    """A child that burned and ended meanwhile was ours to its end."""
+    with child("---" + BURN) as process, ResourceMonitor(0.05) as watching:
+        watching.started(1, process.pid)
+        until(lambda: len(of(watching.rows(), 1)) > 6)
+        used = sum((one.cpu_percent or 0) * (one.seconds or 0) for one in of(watching.rows(), 1)) / 100
+        process.kill()
+        process.wait()
+        until(lambda: len(of(watching.rows(), 0)) > 12)
+    hosts = [one for one in of(watching.rows(), 0) if one.seconds]
+    processors = os.cpu_count() or 1
+    busy, others = (
+        sum((getattr(one, name) or 0) * (one.seconds or 0) for one in hosts) * processors / 100
+        for name in ("cpu_percent", "others_percent")
+    )
+    # counted in ticks at different moments
+    assert busy - others >= 0.8 * used - 0.1
+
+
+def test_a_node_that_comes_again_goes_on(tmp_path: Path) -> None:
+    write = (
+        f"import os\nfile = open({str(tmp_path / 'out')!r}, 'wb')---"
+        "sys.stdin.readline()\nfile.write(bytes(1 << 20))\nfile.flush()\nos.fsync(file.fileno())\n"
+        "print(flush=True)\nsys.stdin.read()"
+    )
+    counts = []
+    with ResourceMonitor(0.02) as watching:
+        for _ in range(2):
+            with child(write) as process:
+                assert process.stdin is not None
+                assert process.stdout is not None
+                watching.started(1, process.pid)
+                process.stdin.write(b"\n")
+                process.stdin.flush()
+                process.stdout.readline()
+                before = len(of(watching.rows(), 1))
+                until(functools.partial(longer, watching, before + 1))
+                counts.append(of(watching.rows(), 1)[-1].write_bytes or 0)
+    assert counts[1] >= counts[0]
+    assert counts[1] == pytest.approx(2 * counts[0], abs=MIB // 2)
+    written = [one.write_bytes or 0 for one in of(watching.rows(), 1)]
+    assert written == sorted(written)
+
+
+def test_a_process_that_is_not_there_is_no_trouble() -> None:
+    with child(WAIT) as process:
+        pass
+    with ResourceMonitor(0.02) as watching:
+        watching.started(1, process.pid)
+        watching.watch_tree(2, process.pid)
+        watching.stage(1, "testing")
+        watching.stage(7, "done")
+        until(lambda: len(watching.rows()) > 3)
+    assert {one.node for one in watching.rows()} == {0}
+
+
+def test_nothing_is_watched_where_none_is_asked() -> None:
+    with ResourceMonitor(0) as watching:
+        watching.started(1, os.getpid())
+        watching.stage(1, "testing")
+    assert watching.rows() == ()
+    assert watching.cpu_seconds == 0
+
+
+def test_a_clock_that_is_set_back_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    jumps = iter((START, *[START - dt.timedelta(days=400)] * 1000))
+
+    class Jumping(dt.datetime):
+        @classmethod
+        def now(cls, tz: dt.tzinfo | None = None) -> dt.datetime:  # type: ignore[override]
+            return next(jumps).astimezone(tz)
+
+    monkeypatch.setattr(dt, "datetime", Jumping)
+    with ResourceMonitor(0.02) as watching:
+        until(lambda: len(watching.rows()) > 3)
+    moments = [one.at for one in watching.rows()]
+    assert moments == sorted(set(moments))
+    assert START <= moments[0] < moments[-1] < START + dt.timedelta(hours=1)
+
+
+def test_a_host_that_tells_nothing_has_no_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> HostReading:
+        raise PermissionError
+
+    monkeypatch.setattr(host, "read_host", refuse)
+    with child(WAIT) as process, ResourceMonitor(0.02) as watching:
+        watching.started(1, process.pid)
+        until(lambda: len(watching.rows()) > 3)
+    assert {one.node for one in watching.rows()} == {1}
+
+
+@ON_LINUX
+def test_no_descriptor_and_no_thread_stays() -> None:
+    descriptors = Path("/proc/self/fd")
+    with child(WAIT) as process:
+        held = len(list(descriptors.iterdir()))
+        with ResourceMonitor(0.02) as watching:
+            watching.started(1, process.pid)
+            watching.watch_tree(2, os.getpid())
+            until(lambda: len(watching.rows()) > 5)
+        assert len(list(descriptors.iterdir())) == held
+    assert not any(thread.name == "sistasks-monitor" for thread in threading.enumerate())
