@@ -98,13 +98,11 @@ PATTERNS: Final = (
              "possible irq deadlock", LOCK),
     _pattern("lockdep", r"(?:INFO|WARNING): (?P<what>inconsistent lock state)", "{what}", LOCK),
     _pattern("lockdep", r"(?:INFO|WARNING): (?P<what>suspicious RCU usage)", "{what}", FRAME),
-    _pattern("lockdep", r"(?:INFO|WARNING): (?P<what>bad (?:un)?lock balance|bad contention) detected|"
-             r"WARNING: (?P<where>(?:held lock freed|Nested lock was not taken|lock held (?:when|at)[\w ]+))",
-             "{what}{where}", LOCK),
+    _pattern("lockdep", r"(?:INFO|WARNING): (?P<what>bad (?:un)?lock balance|bad contention) detected", "{what}", LOCK),
+    _pattern("lockdep", r"(?:BUG|WARNING): (?P<what>held lock freed|Nested lock was not taken|lock held "
+             r"(?:when|at)[\w ]+)", "{what}"),
     _pattern("lockdep", r"INFO: (?P<what>trying to register non-static key)", "{what}", FRAME),
-    _pattern("lockdep", r"BUG: (?P<what>Invalid wait context|MAX_\w+ too low!)"
-             r"|\[ (?P<where>BUG: Invalid wait context) \]",
-             "{what}{where}", LOCK),
+    _pattern("lockdep", r"(?:\[ )?BUG: (?P<what>Invalid wait context|MAX_\w+ too low)", "{what}", LOCK),
     _pattern("gpf", r"(?:Oops: )?general protection fault", "general protection fault", POINTER, flags="follows"),
     _pattern("oops", r"BUG: (?P<what>kernel NULL pointer dereference|unable to handle (?:kernel )?[\w ]+?|"
              r"stack guard page was hit|TASK stack guard page was hit"
@@ -132,7 +130,7 @@ PATTERNS: Final = (
     _pattern("oops", r"SError Interrupt on CPU", "SError interrupt", POINTER, flags="stamped"),
     _pattern("oops", r"Bad mode in (?P<what>[\w ]+) handler", "bad mode in {what} handler", POINTER),
     _pattern("bug", r"[kK]ernel BUG (?:at (?P<where>[^\s:]+):\d+|at (?P<what>\S+)"
-             r"|\[#)", "kernel BUG", POINTER),
+             r"|\[#)", "kernel BUG", POINTER, flags="follows"),
     _pattern("bug", r"BUG (?P<where>[\w-]{1,60}) \([^)]*\): (?P<what>.*)", "BUG {where}: {what}"),
     _pattern("leak", r"BUG: memory leak|kmemleak: \d+ new suspected memory leaks", "memory leak"),
     _pattern("leak", r"unregister_netdevice: waiting for (?P<what>\S+) to become free",
@@ -157,9 +155,8 @@ PATTERNS: Final = (
              "firmware: failed to load a boot option: {where}"),
     _pattern("firmware", r"BdsDxe: No bootable option"
              r"|No bootable device\.", "firmware: no bootable device", flags="fatal"),
-    _pattern("firmware", r"ASSERT(?:_EFI_ERROR| \[(?P<where>\w+)\]"
-             r"|:)(?P<what>.*)", "firmware: ASSERT {where}", flags="fatal",
-             linux=False),
+    _pattern("firmware", r"ASSERT \[(?P<where>\w+)\] (?:[^ (]*/)?(?P<what>[\w.]+)\(\d+\)",
+             "firmware: ASSERT in {where}, {what}", flags="fatal", linux=False),
     _pattern("firmware", r"!!!! (?P<what>[A-Z]\w* Exception Type - \S+?\([^)]*\))", "firmware: {what}", flags="fatal"),
     _pattern("firmware", r"(?P<what>Synchronous Exception|SError Exception"
              r"|IRQ Exception) at 0x", "firmware: {what}",
@@ -167,7 +164,7 @@ PATTERNS: Final = (
     _pattern("firmware", r"sbi_trap_error: hart\d+: (?:trap\d+: )?(?P<what>.*?)(?: \(error.*)?$",
              "firmware: {what}", flags="fatal"),
     _pattern("bootloader", r"EFI stub: ERROR: (?P<what>.*)", "EFI stub: {what}"),
-    _pattern("bootloader", r"-- System halted", "boot: system halted", flags="fatal"),
+    _pattern("bootloader", r" ?-- System halted", "boot: system halted", flags="fatal"),
     _pattern("bootloader", r"error: (?P<what>.*(?:not found|no such device|no such partition|unknown filesystem).*)",
              "GRUB: {what}", linux=False),
     _pattern("bootloader", r"grub rescue>", "GRUB: rescue", flags="fatal", linux=False),
@@ -178,7 +175,9 @@ PATTERNS: Final = (
 # a machine, or the kernel in it, started again though nobody had ended it
 REBOOT: Final = _pattern("reboot", r"", "unexpected reboot", flags="fatal")
 # the next of the boot options may do
-WITHDRAWN: Final = tuple(pattern for pattern in PATTERNS if "failed to load" in pattern.title)
+WITHDRAWN: Final = tuple(pattern for pattern in PATTERNS if "failed" in pattern.title)
+# what stands before the kernel: one failure leads to the next
+BEFORE: Final = frozenset({"firmware", "bootloader"})
 
 # what a line begins with that begins like a crash and is none
 BENIGN: Final = re.compile(
@@ -197,9 +196,17 @@ HEADS: Final = (
     rb"overflow:", rb"segment not", rb"coprocessor seg", rb"simd exc", rb"trap \d", rb"Missing ENDBR",
     rb"Insufficient stack", rb"SError ", rb"Bad mode in", rb"kmemleak: \d", rb"unregister_netdevice:",
     rb"VFS: Busy", rb"rust_kernel:", rb"panicked at", rb"BdsDxe:", rb"No bootable", rb"ASSERT",
-    rb"Synchronous E", rb"IRQ Exc", rb"sbi_trap_error", rb"EFI stub:", rb"-- System", rb"error: ",
+    rb"S\w+ Exc", rb"IRQ Exc", rb"sbi_trap_error", rb"EFI stub:", rb" ?-- System", rb"error: ",
     rb"grub rescue", rb"### ERR", rb"Boot failed:", rb"Booting Linux", rb"Linux version",
     rb"SeaBIOS \(", rb"UEFI firmware", rb"OpenSBI v", rb"U-Boot (?:SPL )?\d",
+)  # fmt: skip
+
+# of these, what may end a kernel
+FATAL_HEADS: Final = (
+    rb"Kernel panic -", rb"(?:traps: )?PANIC", rb"double fault:", rb"Oops: double", rb"!+ *[\[A-Z]",
+    rb"KERNEL PANIC", rb"FATAL:", rb"\[(?:core|cpu) \d", rb"panicked at", rb"BdsDxe: No", rb"No bootable",
+    rb"ASSERT", rb"S\w+ Exc", rb"IRQ Exc", rb"sbi_trap_error", rb" ?-- System", rb"grub rescue", rb"### ERR",
+    rb"Booting Linux", rb"Linux version", rb"SeaBIOS \(", rb"UEFI firmware", rb"OpenSBI v", rb"U-Boot (?:SPL )?\d",
 )  # fmt: skip
 
 # a machine that starts; the last is the kernel itself

@@ -139,13 +139,13 @@ class Draft:
         self._own = True
         self._told: Crash | None = None
 
-    def add(self, line: str) -> None:
-        """The next line of the console, whosever it is."""
+    def add(self, line: str, *, own: bool = False) -> None:
+        """The next line of the console, whosever it is unless it is known to be its own."""
         body = after_stamp(line)
         self._told = None
         self._lines.append(shorten(line, _SHOWN))
         self._size += len(self._lines[-1])
-        self._foreign = 0 if REPORT.match(body) else self._foreign + 1
+        self._foreign = 0 if own or REPORT.match(body) else self._foreign + 1
         if not self.traced:
             self._look(body)
         if TRACE_END.match(body):

@@ -36,10 +36,21 @@ _JUMP: Final = rb"\x1b\[[0-9;?]{0,16}+[EFHJfd]"
 _COLOUR: Final = rb"(?:\x1b\[[0-?]{0,16}+[ -/]?+[@-~])*+"
 _STAMP: Final = rb"(?:<\d{1,3}+>)?+(?:\[ {0,8}+\d{1,9}+\.\d{1,9}+\](?:\[ {0,8}+[TC]\d{1,9}+\])?+ ?+)?+"
 # one look at each beginning of a line: nearly all of a console is passed over by this
-_WORDS: Final = rb"(?=[!-~])(?:" + rb"|".join(known.HEADS) + rb")"
-_LINE: Final = re.compile(rb"(\n)" + _STAMP + _WORDS)
-_RETURN: Final = re.compile(rb"([\n\r])" + _STAMP + _WORDS)
-_SCREEN: Final = re.compile(rb"(\n|\r|" + _JUMP + rb")" + _COLOUR + _STAMP + _COLOUR + _WORDS)
+_LINE: Final = rb"(\n)" + _STAMP
+_RETURN: Final = rb"([\n\r])" + _STAMP
+_SCREEN: Final = rb"(\n|\r|" + _JUMP + rb")" + _COLOUR + _STAMP + _COLOUR
+
+
+def _first_look(begin: bytes, heads: tuple[bytes, ...]) -> re.Pattern[bytes]:
+    """What one look at each beginning of a line finds; nearly all of a console is passed over by it."""
+    return re.compile(begin + rb"(?=[ -~])(?:" + rb"|".join(heads) + rb")")
+
+
+# by how lines begin: of all crashes, and of those that a kernel ends with
+_LOOKS: Final = {
+    begin: (_first_look(begin, known.HEADS), _first_look(begin, known.FATAL_HEADS))
+    for begin in (_LINE, _RETURN, _SCREEN)
+}
 _END: Final = re.compile(rb"[\n\r]")
 _SCREEN_END: Final = re.compile(rb"\n|\r|" + _JUMP)
 
@@ -109,7 +120,7 @@ class Recogniser:
         """
         raw = b"\n" + text[:LINE_LIMIT].encode()
         self._last = at
-        if self._is_open() or _LINE.match(raw):
+        if self._is_open() or self._look(_LINE).match(raw):
             self._see(text[:LINE_LIMIT], offset, at, self._before)
         self._keep(raw)
 
@@ -137,11 +148,11 @@ class Recogniser:
 
     def _lines(self, data: bytes, stop: int, at: int) -> None:
         """Whole lines: each stands behind the end of the one before it, and the last ends at stop."""
-        head, end = _LINE, _END
+        begins, end = _LINE, _END
         if b"\x1b" in data:
-            head, end = _SCREEN, _SCREEN_END
+            begins, end = _SCREEN, _SCREEN_END
         elif data.count(b"\r") != data.count(b"\r\n"):
-            head = _RETURN
+            begins = _RETURN
         begin = 0
         if self._skips:
             begin = _found(end, data, 0, stop)
@@ -151,7 +162,7 @@ class Recogniser:
                 start = end.match(data, begin)
                 text = start.end() if start else begin
             else:
-                if self._is_full() or not (match := head.search(data, begin, stop)):
+                if self._is_full() or not (match := self._look(begins).search(data, begin, stop)):
                     return
                 begin, text = match.start(), match.end(1)
             after = _found(end, data, text, stop)
@@ -159,6 +170,9 @@ class Recogniser:
                 before = (self._before + data[max(0, begin - _BEFORE) : begin])[-_BEFORE:]
                 self._see(plain(raw).rstrip(), self._offset + text, at, before)
             begin = after
+
+    def _look(self, begins: bytes) -> re.Pattern[bytes]:
+        return _LOOKS[begins][len(self._drafts) >= CRASHES]
 
     def _is_full(self) -> bool:
         return len(self._drafts) >= CRASHES and self._fatal is not None and bool(self._panic)
@@ -184,7 +198,7 @@ class Recogniser:
         if last is not None and last.open:
             if self._belongs(last, pattern, match):
                 self._deepen(last, pattern)
-                last.add(text)
+                last.add(text, own=True)
                 return
             last.close()
         self._begin(Draft(pattern, match.groupdict(""), text, offset=offset, at=at, before=_lines_of(before)))
@@ -220,13 +234,15 @@ class Recogniser:
     def _belongs(draft: Draft, pattern: Pattern, match: re.Match[str]) -> bool:
         """Whether a line that could begin a crash is part of the one whose report is open."""
         kind = draft.pattern.kind
+        if kind in known.BEFORE:
+            return pattern.kind in known.BEFORE
         if pattern.kind == "panic" and pattern.fatal:
             words = match.groupdict().get("what") or ""
             if draft.fatal or known.CONSEQUENCE.match(words):
                 return True
             return kind in known.FAULTS and bool(known.KILLED_INIT.match(words))
         if draft.fatal:  # a kernel that falls says many things
-            return kind not in {"firmware", "bootloader"}
+            return True
         return pattern.follows and not draft.traced and kind in known.FAULTS | known.FOLLOWED
 
     def _starts(self, body: str) -> bool:
@@ -234,7 +250,7 @@ class Recogniser:
         is_linux = bool(known.LINUX.match(body))
         if not is_linux and not known.STARTS.match(body):
             return False
-        if self._drafts and self._drafts[-1].pattern in known.WITHDRAWN:
+        if self._drafts and self._drafts[-1].pattern in known.WITHDRAWN and not self._drafts[-1].fatal:
             self._drafts.pop()  # another of the boot options did
         again = self._linux
         self._linux = is_linux

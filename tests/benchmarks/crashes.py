@@ -2,7 +2,7 @@
 
 `python tests/benchmarks/crashes.py`: bytes a second of the recogniser on a kernel's own log, on a log full of
 crashes and on noise, beside the cost of splitting the same bytes into lines; then the time from the byte that ends a
-panic's line to `fatal`, by the recogniser and by a node's console. Nothing is asserted: the figures are of this machine.
+panic's line to `fatal`, by the recogniser and by a node's console. Nothing is asserted: figures are of a machine.
 """
 
 from __future__ import annotations
