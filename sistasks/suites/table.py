@@ -30,6 +30,7 @@ def results_table(
     Each figure is the median over nodes; the samples of different nodes are never pooled.
     """
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     wide, middling = width >= _WIDE, width >= _MIDDLE
@@ -56,13 +57,15 @@ def results_table(
         if all(row.count == 1 for row in rows):  # one value has no distribution
             figures[1:] = ["-"] * (len(figures) - 1)
         target = _target(metric, middle)
-        table.add_row(name, *figures, *([target] if middling else []), *([metric.industry] if wide else []))
+        # kernels name their metrics, and users say what others reach: neither is markup
+        cells = [name, *figures, *([target] if middling else []), *([metric.industry] if wide else [])]
+        table.add_row(*map(escape, cells))
         words = [f"target {target}"] if target != "-" and not middling else []
         words += [f"industry {metric.industry}"] if metric.industry and not wide else []
         if words:
             below.append(f"{name}: {'; '.join(words)}")
     if below:
-        table.caption = "\n".join(below)
+        table.caption = escape("\n".join(below))
         table.caption_justify = "left"
     return table
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # a test that was to come and did not, or in which the kernel fell, is the kernel's failure
 _STATUS: Final = {"pass": "pass", "fail": "fail", "skip": "skip", "crash": "fail"}
 _BOOT: Final = "boot"
+METRICS_MAX: Final = 1000
+"""Metrics of one console: the history and the pages that show it have a row for each."""
 
 
 @dataclass(slots=True)
@@ -29,12 +31,14 @@ class Heard:
         metrics: full name -> record, of all that was measured.
         needed: test -> full names of the metrics that it had to give.
         remarks: what was wrong with what it said, in sentences.
+        left_out: how often a metric came for which there was no room.
     """
 
     results: GuestResults = field(default_factory=GuestResults)
     metrics: dict[str, Metric] = field(default_factory=dict)
     needed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    left_out: int = 0
 
 
 def heard(
@@ -73,6 +77,9 @@ def heard(
         for name in required:  # one that did not come has a record, too: it is missed by its name
             metric = metric_of(result.name, name, "", own)
             found.metrics.setdefault(full_name(result.name, name), metric)
+    found.results.samples = {name: _exact(values) for name, values in found.results.samples.items()}
+    if found.left_out:
+        found.remarks += (f"more than {METRICS_MAX} metrics came, {found.left_out} are left out",)
     if boot:
         _take_marks(found, reading, profile, started)
     found.results.done = reading.complete
@@ -87,10 +94,11 @@ def _take(found: Heard, result: ConsoleResult, remarks: list[str], own: Mapping[
     test = "" if "/" in result.name else result.name
     for name, series in result.metrics.items():
         metric = metric_of(test, name, series.unit, own)
+        if metric.name not in found.metrics and len(found.metrics) >= METRICS_MAX:
+            found.left_out += 1
+            continue
         found.metrics[metric.name] = metric
-        found.results.samples[metric.name] = _exact([
-            *found.results.samples.get(metric.name, ()), *series.values
-        ])  # fmt: skip
+        found.results.samples.setdefault(metric.name, []).extend(series.values)
 
 
 def _exact(values: list[float]) -> list[float]:
