@@ -2,9 +2,9 @@
 
     python tests/benchmarks/monitor.py [SECONDS] [--sleep]
 
-The processes are QEMU machines that stand still (`-S`), each with its threads and files, or with `--sleep` programs that
-sleep. The share is a ratio of two clocks of one run (the threads' processor time, and the wall clock), and the least
-of three rounds, for a host that is shared makes caches cold.
+The processes are QEMU machines that stand still (`-S`), each with its threads and files, or with `--sleep` programs
+that sleep. The share is a ratio of two clocks of one run (the threads' processor time, and the wall clock), and the
+least of three rounds, for a host that is shared makes caches cold.
 """
 
 from __future__ import annotations
