@@ -22,6 +22,8 @@ from sistasks.browse.series import (
     weightiest,
     within_budget,
 )
+from sistasks.evidence.usage import course, resources_json
+from sistasks.history.read import resource_rows
 from sistasks.statistics.intervals import middle_ends, missing_ends
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ def run_page(connection: sqlite3.Connection, run_id: int) -> Row | None:
         "verdicts": verdicts,
         "metrics": _metrics_of_run(connection, run, verdicts),
         "tests": _tests_of_run(connection, run_id),
+        "resources": _resources_of_run(connection, run_id),
         "crashes": rows(connection, "SELECT * FROM crashes WHERE run_id = ? ORDER BY id LIMIT 100", run_id),
         "artifacts": rows(
             connection, "SELECT * FROM artifacts WHERE run_id = ? ORDER BY id LIMIT 200", run_id
@@ -94,6 +97,13 @@ def run_page(connection: sqlite3.Connection, run_id: int) -> Row | None:
         ),
         "annotations": rows(connection, "SELECT * FROM annotations WHERE run_id = ? ORDER BY id", run_id),
     }
+
+
+def _resources_of_run(connection: sqlite3.Connection, run_id: int) -> Row:
+    """What the run used, and the host's processors over time; empty where nothing was watched."""
+    found = resource_rows(connection, run_id)
+    told = resources_json(found)
+    return {**told, "host_cpu": course(found, 0, "cpu_percent")} if told else {}
 
 
 def kernel_page(connection: sqlite3.Connection, kernel_id: str) -> Row | None:

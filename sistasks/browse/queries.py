@@ -236,4 +236,26 @@ FROM bins
 JOIN metrics ON metrics.name = bins.metric
 ORDER BY bins.number""",
     ),
+    "run_resources": Query(
+        title="Resources of a run",
+        description="What each node of a run, and the host as node 0, used while it went on; averages are weighted by "
+        "the time that each row stands for.",
+        parameters={"run": "number of the run (default: the newest that was watched)"},
+        sql="""WITH run AS (
+    SELECT CAST(coalesce(nullif(:run, ''), (SELECT max(run_id) FROM resources)) AS INTEGER) AS id
+)
+SELECT
+    resources.run_id, resources.node, sum(seconds) AS watched_seconds,
+    coalesce(sum(cpu_percent * seconds) / sum(iif(cpu_percent IS NULL, NULL, seconds)), avg(cpu_percent)) AS mean_cpu,
+    max(coalesce(cpu_peak, cpu_percent)) AS peak_cpu,
+    sum(wait_percent * seconds) / sum(iif(wait_percent IS NULL, NULL, seconds)) AS mean_wait,
+    sum(others_percent * seconds) / sum(iif(others_percent IS NULL, NULL, seconds)) AS mean_others,
+    max(coalesce(rss_peak, rss)) AS peak_rss, max(read_bytes) AS read_bytes, max(write_bytes) AS write_bytes,
+    max(net_rx) AS net_rx, max(net_tx) AS net_tx, max(threads) AS threads, max(fds) AS fds, avg(load1) AS load1,
+    max(busiest) AS busiest, count(*) AS samples
+FROM run
+CROSS JOIN resources ON resources.run_id = run.id
+GROUP BY resources.node
+ORDER BY resources.node""",
+    ),
 }
