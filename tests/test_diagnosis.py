@@ -248,12 +248,18 @@ def test_an_emulator_that_does_not_answer_costs_its_limit(tmp_path: Path) -> Non
 
 
 @needs_qemu
-def test_an_emulator_that_is_gone_leaves_its_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "remedy"), [(signal.SIGKILL, "out of memory"), (signal.SIGSEGV, "QEMU's own")]
+)
+def test_an_emulator_that_is_gone_leaves_its_files(
+    tmp_path: Path, number: signal.Signals, remedy: str
+) -> None:
     async def killed(node: ForeignNode) -> tuple[Evidence, ...]:
-        node.kill()
-        await asyncio.wait([node.failed])
-        with pytest.raises(NodeError, match="signal 9") as caught:
+        os.kill(node.pid, number)
+        with pytest.raises(NodeError) as caught:
             await node.failed
+        assert caught.value.problem == f"node 1: QEMU ended (signal {number.value})"
+        assert remedy in caught.value.remedy
         assert caught.value.kind == "emulator"
         return await node.post_mortem(tmp_path / "seen", dumps="yes")
 
@@ -261,6 +267,27 @@ def test_an_emulator_that_is_gone_leaves_its_files(tmp_path: Path) -> None:
     assert set(evidence) == {"boot.sh", "post_mortem.json"}
     assert facts["steps"] == {"qemu": "it had ended", "boot.sh": "done"}
     assert facts["kind"] == "emulator"
+
+
+@needs_qemu
+def test_firmware_that_starts_nothing_is_told_from_a_kernel_that_is_silent(tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    code.write_bytes(b"\xeb\xfe" * (1 << 19))  # it jumps to itself
+    (tmp_path / "vars").write_bytes(b"\xff" * (1 << 16))
+
+    async def waits(node: ForeignNode) -> tuple[Evidence, ...]:
+        with pytest.raises(
+            NodeError, match=r"node 1 did not greet within 0\.1 s, and nothing tells"
+        ) as caught:
+            await node.within(asyncio.sleep(60), 0.1, "greet")
+        assert caught.value.kind == "firmware"
+        node.files.console.write_text('BdsDxe: starting Boot0001 "UEFI Misc Device" from PciRoot(0x0)\n')
+        with pytest.raises(KernelFailure, match=r"node 1 did not greet within 0\.1 s; see") as hung:
+            await node.within(asyncio.sleep(60), 0.1, "greet")
+        assert hung.value.kind == "hang"
+        return await node.post_mortem(tmp_path / "seen")
+
+    assert examined(tmp_path, bare(firmware=(code, tmp_path / "vars")), waits)[1]["status"] == "running"
 
 
 @needs_qemu

@@ -109,19 +109,22 @@ class ForeignNode(Emulator):
             async with asyncio.timeout(limit):
                 return await self._unless_failed(work)
         except TimeoutError:
-            raise self.overdue(f"did not {what} within {limit:g} s") from None
+            raise self.overdue(f"{self.name} did not {what} within {limit:g} s") from None
 
-    def overdue(self, why: str) -> SistasksError:
-        """What it means that the console did not say something in time; after the node's name.
+    def overdue(self, problem: str) -> SistasksError:
+        """What it means that the console did not say something in time.
+
+        Args:
+            problem: what it did not say, in words.
 
         Returns:
             A failure of the kernel (`hang`), or, if it was never started, one of ours (`firmware`).
         """
         remedy, tail = f"see {self.files.console}", self.console_tail()
         if self.in_firmware:
-            problem = f"{self.name}: its firmware did not start a kernel: {self.name} {why}"
+            problem += ", and nothing tells that its firmware has started a kernel"
             return NodeError(problem, remedy, tail, kind="firmware")
-        return KernelFailure(f"{self.name} {why}", remedy, tail, kind="hang")
+        return KernelFailure(problem, remedy, tail, kind="hang")
 
     def _guest_ended(self, where: ends.Where, reason: str) -> SistasksError:
         return ends.of_foreign(where, reason)

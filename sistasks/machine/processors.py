@@ -50,7 +50,7 @@ class Processor:
     def doing(self) -> str:
         """In words: `processor 0 is busy in memcpy+0x10`."""
         where = f" in {self.function}" if self.function else ""
-        return f"processor {self.number} {'was' if self.state == 'stopped' else f'is {self.state}'}{where}"
+        return f"processor {self.number} is {self.state}{where}"
 
 
 class Registers(NamedTuple):

@@ -34,6 +34,9 @@ _PAGE: Final = 1 << 12
 # room for all segments and notes before the first page
 _DATA: Final = 1 << 20
 _MOST_SEGMENTS: Final = 4096
+# a guest may have filled its memory with tables
+_MOST_TABLES: Final = 1 << 13
+_MOST_PAGES: Final = 1 << 17
 _MOST_NOTES: Final = 1 << 19
 _MARK: Final = b"VMCOREINFO\0\0OSRELEASE="
 _MOST_INFO: Final = 1 << 14
@@ -231,11 +234,11 @@ class _Tables:
         self._file = file
         self._loads = loads
         self._seen: set[tuple[int, int]] = set()
-        self._left = 1 << 20
+        self._left = _MOST_PAGES
 
     def walk(self, table: int, shift: int = 39, base: int = 0) -> Iterator[tuple[int, int, int]]:
         """(virtual, physical, size) of the kernel's half, in order of virtual addresses."""
-        if (table, shift) in self._seen:
+        if (table, shift) in self._seen or len(self._seen) == _MOST_TABLES:
             return
         self._seen.add((table, shift))
         entries = self._read(table)

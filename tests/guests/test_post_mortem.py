@@ -125,6 +125,15 @@ def test_a_hang_tells_busy_processors_from_idle_ones(project: Project, tmp_path:
     assert "vmcore" in left.files
 
 
+def test_a_kernel_that_stays_after_its_panic_is_stopped(project: Project, tmp_path: Path) -> None:
+    left = cold(machine(project, tmp_path, "exits", "panic=0"), tmp_path, dumps="no")
+    assert isinstance(left.error, KernelFailure)
+    assert left.error.problem.startswith(
+        "node 1: the kernel panicked: Kernel panic - not syncing: Attempted to kill"
+    )
+    assert (left.error.kind, left.facts["status"]) == ("panic", "paused")
+
+
 def test_a_reboot_is_no_power_off(project: Project, tmp_path: Path) -> None:
     left = cold(machine(project, tmp_path, "reboots"), tmp_path, dumps="no")
     assert isinstance(left.error, KernelFailure)
@@ -174,9 +183,9 @@ def test_a_clone_that_stops_in_a_test_says_in_which(project: Project, tmp_path: 
 
     left = asyncio.run(run())
     assert isinstance(left.error, KernelFailure)
-    said = "node 1 did not finish the test context_switch within 0.2 s: processor 0 was"
+    said = "node 1 did not finish the test context_switch within 0.2 s: processor 0 is stopped"
     assert left.error.problem == said
     assert left.facts["status"] == "paused"
-    assert left.facts["processors"][0]["doing"].startswith("processor 0 was")
+    assert left.facts["processors"][0]["doing"].startswith("processor 0 is stopped")
     assert left.facts["vmcore"]["kernel_offset"] == "0x0", "the virtual clock knows no chance"
     assert template.load(output / "templates", recipe.template_key()) is not None
