@@ -34,6 +34,15 @@ def test_a_run_lands_in_the_history_and_is_not_repeated(project: Project, tmp_pa
     assert rows(db, "select count(*), min(count) from samples where metric = 'context_switch.latency'") == [
         (3, 100)
     ]
+    watched = rows(
+        db, "select node, count(*), max(rss) > 10000000, max(cpu_percent) > 0 from resources group by node"
+    )
+    assert [row[0] for row in watched] == [0, 1, 2, 3]
+    assert all(each > 0 and grown for _, each, grown, _ in watched)
+    assert watched[0][3] == 1, "the host has at least its last sample"
+    assert rows(
+        db, "select count(*) from resources where node = 0 and processors > 0 and others_percent >= 0"
+    ) > [(0,)]
     again = project.doit("performance", "nodes=3", f"db={db}", *SMALL)
     assert again.returncode == 0
     assert "up to date" in again.stdout
