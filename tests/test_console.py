@@ -161,3 +161,20 @@ def test_a_full_disk_takes_the_log_and_not_the_watch() -> None:
 
 def test_a_log_that_can_be_written_has_no_problem() -> None:
     assert watch([BOOT])[0].log_problem == ""
+
+
+def test_crashes_are_told_and_only_what_ends_linux_is_a_panic() -> None:
+    warning = b"[    1.0] WARNING: CPU: 0 PID: 1 at a.c:1 f+0x1/0x2\n"
+    console, panics = watch([b"PANIC: of another kernel\n", b"[    0.0] Linux version 6.1\n", warning])
+    assert [(crash.kind, crash.fatal) for crash in console.crashes] == [
+        ("sis_panic", True),
+        ("warning", False),
+    ]
+    assert console.fatal == console.crashes[0]
+    assert (console.panic, panics) == ("", [])
+    fault = b"[    1.0] traps: PANIC: double fault, error_code: 0x0\n"
+    console, panics = watch(
+        [fault, b"[    1.0] RIP: 0010:f+0x1/0x2\n", b"[    1.0] " + WORDS.encode() + b"\n"]
+    )
+    assert [crash.title for crash in console.crashes] == ["double fault in f"]
+    assert panics == [console.panic] == ["traps: PANIC: double fault, error_code: 0x0"]

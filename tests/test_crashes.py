@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sistasks.evidence.crash_patterns import KINDS, PATTERNS, Pattern
 from sistasks.evidence.crash_report import REPORT_BYTES, REPORT_LINES, TITLE_LIMIT, function_name, normalised
-from sistasks.evidence.crashes import _LINE, _LOOKS, CRASHES, LINE_LIMIT, Crash, Recogniser
+from sistasks.evidence.crashes import _LINE, CRASHES, LINE_LIMIT, Crash, Recogniser, _first_look
 from sistasks.protocols.profile import PROFILES
 from sistasks.protocols.reader import reader_for
 
@@ -213,16 +213,14 @@ def test_what_stands_before_the_words(before: str, colour: str, jump: str) -> No
     assert told(crashes_of(line.encode())) == ["panic | fatal | kernel panic: x"]
 
 
-@pytest.mark.parametrize("pattern", PATTERNS, ids=lambda pattern: pattern.begin.pattern[:30])
+@pytest.mark.parametrize("pattern", PATTERNS, ids=lambda pattern: pattern.words[:30])
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_what_a_pattern_takes_passes_the_first_look(pattern: Pattern, data: st.DataObject) -> None:
     """A pattern whose words the quick look at every line does not know would never be seen."""
-    text = data.draw(
-        st.from_regex(re.compile(rf"\A(?:{pattern.begin.pattern})", re.ASCII), alphabet=_PRINTABLE)
-    )
-    for look in _LOOKS[_LINE][: 1 + pattern.fatal]:
-        assert look.match(b"\n" + text.encode())
+    text = data.draw(st.from_regex(re.compile(rf"\A(?:{pattern.words})", re.ASCII), alphabet=_PRINTABLE))
+    for fatal in {False, pattern.fatal}:
+        assert _first_look(_LINE, fatal=fatal).match(b"\n" + text.encode())
 
 
 def test_complaints_have_their_place_and_change_no_status() -> None:

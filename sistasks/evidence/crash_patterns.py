@@ -8,6 +8,7 @@ a trace name no culprit: syzkaller's pkg/report.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -32,7 +33,8 @@ class Pattern:
 
     Attributes:
         kind: one of KINDS.
-        begin: of the line, after its stamp; `what` and `where` are groups that title may name.
+        words: at the begin of the line, after its stamp, as a regular expression; `what` and `where` are groups that
+            title may name.
         title: `{what}` and `{where}` are what the line said, without numbers.
         function: POINTER, FRAME, LOCK or NOWHERE; found, it follows the title as ` in function`.
         fatal: nothing runs after it.
@@ -42,7 +44,7 @@ class Pattern:
     """
 
     kind: str
-    begin: re.Pattern[str]
+    words: str
     title: str
     function: str = NOWHERE
     fatal: bool = False
@@ -50,13 +52,21 @@ class Pattern:
     stamped: bool = False
     linux: bool | None = None
 
+    def match(self, body: str) -> re.Match[str] | None:
+        """The words at the beginning of a line without its stamp."""
+        return _compiled(self.words).match(body)
+
+
+# a console that nobody reads, and a list of tasks, need none of them
+_compiled: Final = functools.cache(re.compile)
+
 
 def _pattern(
     kind: str, begin: str, title: str, function: str = NOWHERE, *, flags: str = "", linux: bool | None = None
 ) -> Pattern:
     words = flags.split()
     return Pattern(
-        kind, re.compile(begin), title, function,
+        kind, begin, title, function,
         fatal="fatal" in words, follows="follows" in words, stamped="stamped" in words, linux=linux,
     )  # fmt: skip
 
@@ -240,7 +250,7 @@ RULE: Final = re.compile(r"={20,}$")
 RULED: Final = frozenset({"kasan", "kcsan", "kfence", "kmsan", "ubsan"})
 
 # lines that belong to a report: indented, registers, addresses, and what the kernel says beside them
-REPORT: Final = re.compile(
+_REPORT: Final = (
     r"\s|[A-Z][A-Z0-9]{1,3} ?: |[a-z][a-z0-9]{1,5} ?: |Call [Tt]race|Code: |CPU: |Hardware name"
     r"|Modules linked|Process |Tainted|Workqueue|Stack"
     r"|RIP: |PC is at|LR is at|Exception|Exit |Mem abort|Data abort|Kernel Offset|Kernel Version|---\["
@@ -255,7 +265,7 @@ REPORT: Final = re.compile(
     r"|Object|Slab|Redzone|Padding|FIX|INFO: (?:Alloc|Freed|Slab|Object|0x)"
 )
 
-_FAMILIES: Final = re.compile(
+_FAMILIES: Final = (
     r"_*(?:dump_stack|show_stack|show_regs|show_trace|dump_backtrace|unwind_|print_|asan_|msan_"
     r"|k(?:asan|fence|msan)_(?:report|check_|save_|set_|slab_|poison|unpoison|kmalloc|krealloc|complete"
     r"|kunit_fail"
@@ -356,6 +366,11 @@ _NAMES: Final = frozenset(
 )
 
 
+def is_report(body: str) -> bool:
+    """Whether a line, without its stamp, looks like one of a report."""
+    return _compiled(_REPORT).match(body) is not None
+
+
 def is_helper(function: str) -> bool:
     """Whether a function of a trace merely served who did it."""
-    return function in _NAMES or _FAMILIES.match(function) is not None
+    return function in _NAMES or _compiled(_FAMILIES).match(function) is not None

@@ -12,11 +12,11 @@ from sistasks.evidence.crash_patterns import (
     LOCK,
     NOWHERE,
     POINTER,
-    REPORT,
     RULE,
     RULED,
     TRACE_END,
     is_helper,
+    is_report,
 )  # fmt: skip
 from sistasks.protocols.lines import after_stamp, shorten
 
@@ -145,7 +145,7 @@ class Draft:
         self._told = None
         self._lines.append(shorten(line, _SHOWN))
         self._size += len(self._lines[-1])
-        self._foreign = 0 if own or REPORT.match(body) else self._foreign + 1
+        self._foreign = 0 if own or is_report(body) else self._foreign + 1
         if not self.traced:
             self._look(body)
         if TRACE_END.match(body):

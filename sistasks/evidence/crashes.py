@@ -8,6 +8,7 @@ difference. Memory is bounded whatever comes: LINE_LIMIT, CRASHES, and the limit
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -41,16 +42,18 @@ _RETURN: Final = rb"([\n\r])" + _STAMP
 _SCREEN: Final = rb"(\n|\r|" + _JUMP + rb")" + _COLOUR + _STAMP + _COLOUR
 
 
-def _first_look(begin: bytes, heads: tuple[bytes, ...]) -> re.Pattern[bytes]:
-    """What one look at each beginning of a line finds; nearly all of a console is passed over by it."""
-    return re.compile(begin + rb"(?=[ -~])(?:" + rb"|".join(heads) + rb")")
+@functools.cache
+def _first_look(begins: bytes, *, fatal: bool) -> re.Pattern[bytes]:
+    """What one look at each beginning of a line finds; nearly all of a console is passed over by it.
+
+    Args:
+        begins: how lines begin.
+        fatal: only with what a kernel may end.
+    """
+    heads = known.FATAL_HEADS if fatal else known.HEADS
+    return re.compile(begins + rb"(?=[ -~])(?:" + rb"|".join(heads) + rb")")
 
 
-# by how lines begin: of all crashes, and of those that a kernel ends with
-_LOOKS: Final = {
-    begin: (_first_look(begin, known.HEADS), _first_look(begin, known.FATAL_HEADS))
-    for begin in (_LINE, _RETURN, _SCREEN)
-}
 _END: Final = re.compile(rb"[\n\r]")
 _SCREEN_END: Final = re.compile(rb"\n|\r|" + _JUMP)
 
@@ -172,7 +175,7 @@ class Recogniser:
             begin = after
 
     def _look(self, begins: bytes) -> re.Pattern[bytes]:
-        return _LOOKS[begins][len(self._drafts) >= CRASHES]
+        return _first_look(begins, fatal=len(self._drafts) >= CRASHES)
 
     def _is_full(self) -> bool:
         return len(self._drafts) >= CRASHES and self._fatal is not None and bool(self._panic)
@@ -180,11 +183,12 @@ class Recogniser:
     def _see(self, text: str, offset: int, at: int, before: bytes) -> None:
         body = after_stamp(text)
         last = self._drafts[-1] if self._drafts else None
-        if self._starts(body):
-            if last is not None and last.open:
+        is_linux = bool(known.LINUX.match(body))
+        if is_linux or known.STARTS.match(body):
+            if last is not None:
                 last.close()
             # what a panic does at its end is no crash of its own
-            if self._fatal is None:
+            if self._starts(is_linux=is_linux) and self._fatal is None:
                 self._begin(Draft(known.REBOOT, {}, text, offset=offset, at=at, before=_lines_of(before)))
             return
         found = self._recognise(text, body)
@@ -209,7 +213,7 @@ class Recogniser:
         stamped = bool(stamp(text))
         for pattern in known.PATTERNS:
             if pattern.linux in {None, self._ever} and (stamped or not pattern.stamped):
-                match = pattern.begin.match(body)
+                match = pattern.match(body)
                 if match:
                     return pattern, match
         return None
@@ -234,6 +238,8 @@ class Recogniser:
     def _belongs(draft: Draft, pattern: Pattern, match: re.Match[str]) -> bool:
         """Whether a line that could begin a crash is part of the one whose report is open."""
         kind = draft.pattern.kind
+        if kind == "reboot":
+            return False
         if kind in known.BEFORE:
             return pattern.kind in known.BEFORE
         if pattern.kind == "panic" and pattern.fatal:
@@ -245,11 +251,8 @@ class Recogniser:
             return True
         return pattern.follows and not draft.traced and kind in known.FAULTS | known.FOLLOWED
 
-    def _starts(self, body: str) -> bool:
-        """Whether the machine, or Linux in it, starts a second time without having been told to end."""
-        is_linux = bool(known.LINUX.match(body))
-        if not is_linux and not known.STARTS.match(body):
-            return False
+    def _starts(self, *, is_linux: bool) -> bool:
+        """The machine, or Linux in it, starts; whether that is a second time."""
         if self._drafts and self._drafts[-1].pattern in known.WITHDRAWN and not self._drafts[-1].fatal:
             self._drafts.pop()  # another of the boot options did
         again = self._linux
