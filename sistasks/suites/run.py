@@ -32,7 +32,7 @@ from sistasks.suites.measured import Measured, measure, measure_acted, measure_c
 from sistasks.suites.printed import own_metrics, take_printed
 from sistasks.suites.recipe import Recipe, recipes
 from sistasks.suites.recording import metric_rows, run_record, this_session, write_json
-from sistasks.suites.showing import say_what, show
+from sistasks.suites.showing import say_notes, say_what, show
 from sistasks.suites.watching import watched
 
 if TYPE_CHECKING:
@@ -171,6 +171,7 @@ def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
         )
     metrics = metric_rows(suite, known)
     run_id = write_run(settings.db, this_session(), run, metrics)
+    say_notes(reports, terminal)
     show(suite, recipe, run, run_id, known=known, terminal=terminal)
     if measured.status == "ok":
         _keep_kernel(recipe)

@@ -12,8 +12,9 @@ from sistasks.suites.distributed.scaling import scaling_table
 from sistasks.suites.table import results_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from sistasks.cluster.nodes import NodeReport
     from sistasks.history.records import RunRecord
     from sistasks.settings import Settings
     from sistasks.suites.metrics import Metric
@@ -39,6 +40,17 @@ def say_what(suite: Suite, recipe: Recipe, terminal: Terminal) -> None:
         f"{machine.accel}, {machine.clock} clock"
     )
     terminal.detail(f"{machine.accel}: {recipe.found.accelerator.reason}")
+
+
+def say_notes(reports: Sequence[NodeReport], terminal: Terminal) -> None:
+    """Say what the guests remarked: each remark once, with the nodes that made it."""
+    who: dict[str, list[int]] = {}
+    for report in reports:
+        for note in dict.fromkeys(report.results.notes):
+            who.setdefault(note, []).append(report.number)
+    for note, numbers in who.items():
+        name = f"node {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} nodes"
+        terminal.say(f"{name}: {note}")
 
 
 def show(
