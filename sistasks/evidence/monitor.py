@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sistasks.history.records import ResourceRow
 
 INTERVAL: Final = 0.5
-# of one node, and of all nodes of a run together
+# of one node; of all nodes of a run together, unless they are so many that each would have fewer than the fewest
 ROWS: Final = 600
 _ALL_ROWS: Final = 12_000
 _FEWEST_ROWS: Final = 60
