@@ -8,7 +8,9 @@
 
 #include "sis.h"
 
+#ifndef TRACING
 #define TRACING "/sys/kernel/tracing"
+#endif
 /* bytes of text for each byte of the ring, at least */
 #define TEXT_OF_RING 5
 #define RING_LEAST_KB 64
@@ -19,7 +21,7 @@ static uint64_t room; /* bytes of text of one test; 0: nothing is traced */
 
 static bool put(const char *name, const char *value, int flags)
 {
-    char path[96];
+    char path[sizeof TRACING + 64];
     snprintf(path, sizeof path, TRACING "/%s", name);
     int fd = open(path, O_WRONLY | O_CLOEXEC | flags);
     if (fd < 0) {
