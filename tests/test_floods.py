@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import tracemalloc
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from sistasks.consensus.events import Unknown, encode_event
+from sistasks.consensus.records import EMPTY, Decision, Decisions, encode_decisions
 from sistasks.guest.frames import Frame, FrameError, FrameType, Samples, encode_samples
 from sistasks.guest.plan import Plan
 from sistasks.guest.programs import Program
@@ -15,12 +18,16 @@ from sistasks.machine.results import LINES_MAX, NOTES_MAX, SERIES_MAX, Allowed, 
 from sistasks.protocols.lines import plain
 from sistasks.protocols.profile import PROFILES
 from sistasks.protocols.reader import reader_for
+from sistasks.suites.distributed.arena import Arena
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from sistasks.cluster.switch import Switch
+    from sistasks.machine.node import Node
     from sistasks.protocols.records import Reading
+    from sistasks.suites.distributed.config import Config
 
 MEGABYTE = 1 << 20
 
@@ -171,3 +178,23 @@ def test_ktap_paths_of_any_length() -> None:
     reading, peak = read("ktap", iter([begin, parents]))
     assert peak < 150 * MEGABYTE
     assert any("tests came, the rest is left out" in words for words in reading.findings)
+
+
+def test_events_and_decisions_without_end() -> None:
+    """A node of a cluster tells of its work as long as it runs; what is kept of it has an end."""
+    arena = Arena(cast("Config", None), cast("Switch", None))
+    node = cast("Node", SimpleNamespace(number=1))
+    event = encode_event(Unknown(1, "x", {"a": "b" * 1000}))
+    decisions = encode_decisions(Decisions(0, (Decision(1, taken=False, at_ns=1, command=EMPTY),) * 500))
+
+    def pour() -> None:
+        for number in itertools.count():
+            arena.hear(node, Frame(FrameType.EVENT, 2 * number, event))
+            arena.hear(node, Frame(FrameType.DECISIONS, 2 * number + 1, decisions))
+
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="more events and decisions than can be kept"):
+        pour()
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 20 * MEGABYTE < kept < 256 * MEGABYTE

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 _AGAIN: Final = 0.5
 # nodes of a large cluster answer late: their own work comes first
 _ANSWER_LIMIT: Final = 60.0
+# what nodes tell is kept until the end: of a cluster so many bytes, estimated, and of each node its share of them
+_KEPT_MAX: Final = 256 << 20
+_KEPT_LEAST: Final = 16 << 20
+# of a frame of its own, and of each byte, once it is a Python object
+_FRAME_COST: Final = 200
+_BYTE_COST: Final = 4
 
 
 @dataclass(slots=True)
@@ -73,6 +79,7 @@ class Arena:
         # a node goes on to its next test before the host has looked at the last one
         self._ears: dict[tuple[str, int], Ear] = {}
         self._tests: dict[int, str] = {}
+        self._kept: dict[int, int] = {}
         self.killed: set[int] = set()
         # messages a second; the network test measures it
         self.rate = 1000.0
@@ -91,7 +98,13 @@ class Arena:
             node.failed.add_done_callback(lambda _: self._news.set())
 
     def hear(self, node: Node, frame: Frame) -> None:
-        """Take a frame of a node."""
+        """Take a frame of a node.
+
+        Raises:
+            ValueError: it is none, or the node has told more than can be kept.
+        """
+        if frame.type in {FrameType.EVENT, FrameType.DECISIONS}:
+            self._keep(node.number, len(frame.payload))
         if frame.type is FrameType.EVENT:
             self._hear_event(node.number, frame.payload)
         elif frame.type is FrameType.DECISIONS:
@@ -99,6 +112,12 @@ class Arena:
         elif frame.type is FrameType.BEGIN:
             self._tests[node.number] = frame.fields().get("test", "")
         self._news.set()
+
+    def _keep(self, number: int, size: int) -> None:
+        kept = self._kept.get(number, 0) + _FRAME_COST + _BYTE_COST * size
+        if kept > max(_KEPT_LEAST, _KEPT_MAX // max(1, len(self.nodes))):
+            raise ValueError("it tells of more events and decisions than can be kept")
+        self._kept[number] = kept
 
     def hear_switch(self, event: dict[str, Any]) -> None:
         """Take an event of the switch; that the port of a node is gone is told by the node's own end."""
