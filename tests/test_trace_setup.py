@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -142,7 +141,7 @@ def test_what_guests_remark_is_said_once(tmp_path: Path) -> None:
         )
         for number, notes in enumerate([["same"], ["same", "other"], []], start=1)
     ]  # fmt: skip
-    with closing(Terminal(Settings(output=tmp_path), Layout(tmp_path), out)) as terminal:
+    with Terminal(Settings(output=tmp_path), Layout(tmp_path), out) as terminal:
         say_notes(reports, terminal)
     assert [line.split(maxsplit=1)[1] for line in out.getvalue().splitlines()] == [
         "2 nodes: same",
