@@ -72,7 +72,7 @@ class Crash:
         title: in words, the same for every crash like it: without addresses, numbers and names of processes.
         report: the lines around it, as far as they have come; plain text.
         offset: of the first line's first byte on the console.
-        line: the first line as it came, without its end.
+        line: the first line, whole, without control characters and its end.
         fatal: nothing ran after it.
         at: when the first line was complete, ns as fed.
     """
@@ -93,6 +93,7 @@ def function_name(name: str) -> str:
 
 def normalised(words: str) -> str:
     """Words without what differs from one crash to the next: addresses, offsets, numbers, processors."""
+    words = words[: 2 * TITLE_LIMIT]
     words = _OFFSET.sub(lambda match: function_name(match[1]), words)
     for pattern, stands in _NUMBERS:
         words = pattern.sub(stands, words)

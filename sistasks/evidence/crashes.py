@@ -191,7 +191,7 @@ class Recogniser:
             if self._starts(is_linux=is_linux) and self._fatal is None:
                 self._begin(Draft(known.REBOOT, {}, text, offset=offset, at=at, before=_lines_of(before)))
             return
-        found = self._recognise(text, body)
+        found = _recognised(body, stamped=bool(stamp(text)), linux=self._ever)
         if found is None:
             if last is not None and last.open:
                 last.add(text)
@@ -206,17 +206,6 @@ class Recogniser:
                 return
             last.close()
         self._begin(Draft(pattern, match.groupdict(""), text, offset=offset, at=at, before=_lines_of(before)))
-
-    def _recognise(self, text: str, body: str) -> tuple[Pattern, re.Match[str]] | None:
-        if known.BENIGN.match(body):
-            return None
-        stamped = bool(stamp(text))
-        for pattern in known.PATTERNS:
-            if pattern.linux in {None, self._ever} and (stamped or not pattern.stamped):
-                match = pattern.match(body)
-                if match:
-                    return pattern, match
-        return None
 
     def _begin(self, draft: Draft) -> None:
         if len(self._drafts) >= CRASHES:
@@ -265,6 +254,26 @@ def _found(pattern: re.Pattern[bytes], data: bytes, begin: int, stop: int) -> in
     """Where it next is; stop: it is not."""
     match = pattern.search(data, begin, stop)
     return match.start() if match else stop
+
+
+# a console that says the same for ever is looked up
+@functools.lru_cache(maxsize=64)
+def _recognised(body: str, *, stamped: bool, linux: bool) -> tuple[Pattern, re.Match[str]] | None:
+    """How a line begins a crash, if it does.
+
+    Args:
+        body: without its stamp.
+        stamped: it had one.
+        linux: Linux ever spoke here.
+    """
+    if known.BENIGN.match(body):
+        return None
+    for pattern in known.PATTERNS:
+        if pattern.linux in {None, linux} and (stamped or not pattern.stamped):
+            match = pattern.match(body)
+            if match:
+                return pattern, match
+    return None
 
 
 def _lines_of(before: bytes) -> Sequence[str]:
