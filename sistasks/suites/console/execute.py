@@ -201,9 +201,7 @@ class _Conversation:
                     return "", None  # nobody tells such a kernel when it is done
                 return failure.problem.removeprefix(f"{node.name}: "), failure
             if why := reader.overdue(time.monotonic_ns()):
-                return why, KernelFailure(
-                    f"{node.name}: {why}", f"see {node.files.console}", node.console_tail()
-                )
+                return why, node.overdue(f"{node.name}: {why}")
             await self._wait((reader.deadline() - time.monotonic_ns()) / 1e9)
         if reader.panic:
             await asyncio.sleep(_LAST_WORDS)
