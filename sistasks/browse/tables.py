@@ -304,8 +304,8 @@ TABLES: Final = {
         description="What the nodes, and the host as node 0, used while a run went on.",
         columns=_columns(
             "run_id node at cpu_percent rss vms read_bytes write_bytes net_rx net_tx threads fds load1 seconds "
-            "cpu_peak rss_peak wait_percent memory_percent memory_wait io_wait others_percent steal_percent net_percent load5 "
-            "load15 processors busiest",
+            "cpu_peak rss_peak wait_percent memory_percent memory_wait io_wait others_percent steal_percent "
+            "net_percent load5 load15 processors busiest",
             node="number of the node, from 1; 0 is the host",
             at="when (ISO 8601, UTC)",
             cpu_percent="processor time: 100 is one processor, of the host all of them",
