@@ -1,6 +1,6 @@
-"""Fuzz the parsers of a guest's bytes: `python tests/fuzz/run.py [NAME ...] [seconds=600] [corpus=DIR]`.
+"""Fuzz the parsers of a guest's bytes: `python tests/fuzz/run.py [NAME ...] [seconds=600] [jobs=1] [corpus=DIR]`.
 
-The seconds are shared by the names. What breaks a promise is kept in `found/NAME/`; with a corpus folder the inputs
+The seconds are shared by the names, `jobs` of which run at once. What breaks a promise is kept in `found/NAME/`; with a corpus folder the inputs
 that reach new code are kept, too, and the next run begins with them. Needs the extra `fuzz`.
 """
 
@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -75,7 +76,8 @@ def main(words: list[str]) -> int:
     found = Path(values.get("found", FOUND))
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(values.get("corpus", folder))
-        kept = [start(name, each, corpus, found) for name in names]
+        with ThreadPoolExecutor(int(values.get("jobs", "1"))) as pool:
+            kept = list(pool.map(lambda name: start(name, each, corpus, found), names))
     return 0 if all(kept) else 1
 
 
