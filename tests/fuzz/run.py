@@ -1,7 +1,7 @@
 """Fuzz the parsers of a guest's bytes: `python tests/fuzz/run.py [NAME ...] [seconds=600] [jobs=1] [corpus=DIR]`.
 
-The seconds are shared by the names, `jobs` of which run at once. What breaks a promise is kept in `found/NAME/`; with a corpus folder the inputs
-that reach new code are kept, too, and the next run begins with them. Needs the extra `fuzz`.
+The seconds are shared by the names, `jobs` of which run at once. What breaks a promise is kept in `found/NAME/`; with a
+corpus folder the inputs that reach new code are kept, too, and the next run begins with them. Needs the extra `fuzz`.
 """
 
 from __future__ import annotations
