@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from sistasks.machine.template import Template
 
 
-# what a kernel may complain of that is no fault of the host's: a slow host makes stalls, and a warning breaks nothing
-_SOUND: Final = frozenset({"warning", "leak", "rcu_stall", "soft_lockup", "hard_lockup", "hung_task"})
+# what may be said of a run that is in order: a slow host makes stalls, a warning breaks nothing, and firmware tries
+# several ways before one leads somewhere
+_SOUND: Final = frozenset(
+    {"warning", "leak", "rcu_stall", "soft_lockup", "hard_lockup", "hung_task", "firmware", "bootloader"}
+)
 
 
 class Observer(Protocol):

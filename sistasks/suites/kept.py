@@ -10,6 +10,7 @@ from sistasks.cluster.nodes import NodeReport
 from sistasks.errors import ArtifactError, KernelFailure, NodeError, SistasksError
 from sistasks.evidence.artifacts import Store
 from sistasks.evidence.records import Evidence
+from sistasks.evidence.symbols import from_text, symbolise
 from sistasks.history.records import CrashRow
 from sistasks.layout import Layout
 from sistasks.machine.results import GuestResults
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from sistasks.evidence.symbols import Symbols
     from sistasks.history.records import ArtifactRow
     from sistasks.suites.execution import Execution
     from sistasks.suites.recipe import Recipe
@@ -47,14 +49,21 @@ def again_as_a_whole(suite: Suite, reports: Sequence[NodeReport]) -> bool:
     return together and any(report.number and isinstance(report.error, NodeError) for report in reports)
 
 
-def crash_rows(reports: Sequence[NodeReport]) -> tuple[CrashRow, ...]:
-    """What kernels complained of, and the ends that no kernel speaks of: hangs, reboots, power cuts."""
+def crash_rows(reports: Sequence[NodeReport], symbols: Path | None) -> tuple[CrashRow, ...]:
+    """What kernels complained of, and the ends that no kernel speaks of: hangs, reboots, power cuts.
+
+    Args:
+        reports: how the nodes ended.
+        symbols: the kernel's System.map, if it has one: bare addresses of its traces get their functions.
+    """
     rows: list[CrashRow] = []
+    names = _table(symbols) if any(report.crashes for report in reports) else None
     for report in reports:
         told = report.crashes[:_CRASHES]
         rows += [
             CrashRow(
-                node=report.number, kind=crash.kind, title=crash.title, report=crash.report, console_offset=crash.offset
+                node=report.number, kind=crash.kind, title=crash.title, console_offset=crash.offset,
+                report=crash.report if names is None else symbolise(crash.report, names),
             )
             for crash in told
         ]  # fmt: skip
@@ -63,6 +72,13 @@ def crash_rows(reports: Sequence[NodeReport]) -> tuple[CrashRow, ...]:
             title = _NUMBER.sub("N", f"{error.kind}: {report.reason}")
             rows.append(CrashRow(node=report.number, kind=error.kind, title=title, report=str(error)))
     return tuple(rows)
+
+
+def _table(path: Path | None) -> Symbols | None:
+    try:
+        return None if path is None else from_text(path.read_text(errors="replace"))
+    except OSError:
+        return None
 
 
 def keep(run: Execution, reports: Sequence[NodeReport]) -> tuple[ArtifactRow, ...]:

@@ -166,7 +166,7 @@ def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
             run_record(suite, recipe, measured, started),
             inputs_sha256=recipe.inputs_sha256(asked),
             resources=monitor.rows(),
-            crashes=crash_rows(reports),
+            crashes=crash_rows(reports, recipe.kernel.symbols),
             artifacts=keep(here, reports),
         )
     metrics = metric_rows(suite, known)
