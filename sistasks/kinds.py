@@ -15,17 +15,20 @@ from sistasks.machine.arch import ARCHES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ARCHITECTURES: Final = tuple(ARCHES)
 MIB: Final = 1 << 20
-_OTHER_NAMES: Final = {other: arch.name for arch in ARCHES.values() for other in arch.other_names}
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
+
+
+def _other_names() -> dict[str, str]:
+    # made anew: a dodo.py may have added one
+    return {other: arch.name for arch in ARCHES.values() for other in arch.other_names}
 
 
 def host_arch() -> str:
     """This machine's architecture in our words (`arm64`, not `aarch64`)."""
     machine = platform.machine().lower()
-    return _OTHER_NAMES.get(machine, machine)
+    return _other_names().get(machine, machine)
 
 
 def host_cpus() -> int:
@@ -127,9 +130,9 @@ def architectures() -> Kind:
         names = [name.strip() for name in text.split(",")]
         for name in names:
             if name not in ARCHES and names != ["all"]:
-                words = [*ARCHES, *_OTHER_NAMES]
-                near = difflib.get_close_matches(name.lower(), words, n=1)
-                raise RefusedError(f"did you mean '{_OTHER_NAMES.get(near[0], near[0])}'?" if near else "")
+                others = _other_names()
+                near = difflib.get_close_matches(name.lower(), [*ARCHES, *others], n=1)
+                raise RefusedError(f"did you mean '{others.get(near[0], near[0])}'?" if near else "")
         return ",".join(dict.fromkeys(names))
 
     return Kind(parse, f"one of {', '.join(ARCHES)}, several with commas, or all")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import platform
@@ -142,7 +143,8 @@ def setup(settings: Settings, target: Path, say: Callable[[str], None]) -> Setup
     program = qemu.find(arch, settings)
     compiler = tools.find_compiler(arch)
     parts = _python_parts()
-    say(f"booting a probe in {program.path.name}")
+    if arch.probe is not None:
+        say(f"booting a probe in {program.path.name}")
     found = accelerator.probe(
         arch, program, settings, target.with_name("accelerator.json"), compiler=compiler
     )
@@ -191,7 +193,7 @@ def _install_missing(settings: Settings, log: Path, say: Callable[[str], None]) 
     }
     for part in absent:
         say(part.error.problem)
-    say(f"installing {' '.join(wanted[tools.package_manager() or 'apt'])}")
+    say(f"installing {' '.join(wanted.get(tools.package_manager() or 'apt', ()))}")
     tools.install(wanted, log)
     return parts
 
@@ -234,7 +236,8 @@ def _python_parts() -> list[Part]:
 def _asked(settings: Settings) -> dict[str, str]:
     return {
         "arch": settings.arch,
-        "cpu": ARCHES[settings.arch].cpu,
+        # a dodo.py may have changed it
+        "record": hashlib.sha256(repr(ARCHES[settings.arch]).encode()).hexdigest(),
         "qemu": settings.qemu,
         "accel": accelerator.asked(settings),
         "compiler": os.environ.get("CC", ""),

@@ -173,7 +173,7 @@ def _guest_inputs(settings: Settings) -> dict[str, Any]:
     kernel = _kernel(settings)
     return {
         "sources": {str(path.relative_to(build.AGENT)): sha256_of(path) for path in build.sources()},
-        "flags": build.FLAGS,
+        "flags": build.flags(settings.arch),
         "compiler": list(setup.load(recipe.setup_record(settings)).compiler),
         "modules": str(kernel.modules) if kernel.modules else "",
         "modules_sha256": kernel.modules_sha256,

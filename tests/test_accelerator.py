@@ -86,6 +86,7 @@ def test_a_qemu_that_exits_as_if_all_was_well_is_no_success(tmp_path: Path) -> N
     program, compiler = ready(HOST)
     payload.build(HOST, compiler, tmp_path / "image")
     liar = tmp_path / "liar"
+    assert HOST.probe is not None
     liar.write_text(f"#!/bin/sh\nprintf 'sis:e\\n'\nexit {HOST.probe.exit_code}\n")
     liar.chmod(0o755)
     why = payload.boot(
@@ -231,3 +232,33 @@ def test_any_cache_file_is_survived(tmp_path_factory: pytest.TempPathFactory, ra
     cache = tmp_path_factory.getbasetemp() / "any-cache"
     cache.write_bytes(raw)
     assert accelerator._remembered(cache, "key") is None
+
+
+def test_without_a_probe_there_is_emulation_and_nothing_else(tmp_path: Path) -> None:
+    program, compiler = ready(HOST)
+    unproven = dataclasses.replace(HOST, probe=None)
+    for wish, reason in (
+        ("auto", f"{HOST.name} has no probe that could prove another"),
+        ("tcg", "asked for"),
+    ):
+        found = probe(unproven, program, settings(accel=wish), tmp_path / "cache")
+        assert found == Accelerator("tcg", HOST.cpu, reason, ())
+    candidate = accelerator.hardware(HOST)[0]
+    with pytest.raises(NodeError, match=f"accel={candidate} cannot be proven: {HOST.name} has no probe"):
+        probe(unproven, program, settings(accel=candidate), tmp_path / "cache")
+    with pytest.raises(NodeError, match="has no probe"):
+        payload.build(unproven, compiler, tmp_path / "image")
+
+
+def test_a_probe_may_lie_anywhere(tmp_path: Path) -> None:
+    program, compiler = ready(HOST)
+    assert HOST.probe is not None
+    own = tmp_path / "own.S"
+    board = dataclasses.replace(
+        HOST, name="board", probe=dataclasses.replace(HOST.probe, source=str(own)), cpu=HOST.cpu
+    )
+    with pytest.raises(NodeError, match=f"the probe of board cannot be read: {own}: No such file"):
+        probe(board, program, settings(), tmp_path / "cache", compiler=compiler)
+    shutil.copyfile(payload.source(HOST), own)
+    found = probe(board, program, settings(), tmp_path / "cache", compiler=compiler)
+    assert found.probed == (Attempt("tcg", True, ""),)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sistasks.errors import GuestBuildError
 from sistasks.files import write_atomically
 from sistasks.guest import initramfs
+from sistasks.machine.arch import ARCHES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,15 +74,26 @@ def sources() -> list[Path]:
     return sorted([*AGENT.rglob("*.c"), *AGENT.rglob("*.h")])
 
 
-def compile_agent(compiler: Sequence[str], target: Path) -> None:
+def flags(arch: str) -> tuple[str, ...]:
+    """What the compiler of an architecture's agent is told."""
+    cycles = ARCHES[arch].cycles
+    return (*FLAGS, f"-DCYCLES={cycles}") if cycles else FLAGS
+
+
+def compile_agent(compiler: Sequence[str], target: Path, told: Sequence[str] = FLAGS) -> None:
     """Compile the agent, static, to `target`.
+
+    Args:
+        compiler: the command.
+        target: the program to make.
+        told: the compiler's flags, from `flags`.
 
     Raises:
         GuestBuildError: the compiler cannot be run or refuses; with its first lines.
     """
     # names relative to the sources' directory: the build directory leaves no trace in the program
     names = [str(path.relative_to(AGENT)) for path in sources() if path.suffix == ".c"]
-    command = [*compiler, *FLAGS, "-o", str(target.resolve()), *names]
+    command = [*compiler, *told, "-o", str(target.resolve()), *names]
     try:
         done = subprocess.run(
             command,
@@ -129,7 +141,7 @@ def build(
     folder.mkdir(parents=True, exist_ok=True)
     scratch = folder / "agent.new"
     try:
-        compile_agent(compiler, scratch)
+        compile_agent(compiler, scratch, flags(arch))
         agent = scratch.read_bytes()
     finally:
         scratch.unlink(missing_ok=True)

@@ -124,7 +124,7 @@ def _words(arch: str) -> dict[str, str]:
         "{arch}": arch,
         # QEMU calls it as most compilers do
         "{machine}": ARCHES[arch].qemu.removeprefix("qemu-system-"),
-        "{boot}": esp.BOOT_FILES[arch].rpartition("/")[2],
+        "{boot}": ARCHES[arch].boot_file.rpartition("/")[2],
     }
 
 
@@ -155,13 +155,14 @@ def _split(command: str, name: str) -> tuple[str, ...]:
 
 def _machine(table: Mapping[str, object], arch: str, name: str) -> dict[str, Any]:
     """What an entry says of nodes: keys for all architectures, and tables for one."""
-    from sistasks.kinds import ARCHITECTURES, MIB, host_memory, size
+    from sistasks.kinds import MIB, host_memory, size
+    from sistasks.machine.arch import ARCHES
     from sistasks.tables import nearest
 
     own = table.get(arch, {})
     if not isinstance(own, dict):
         raise UsageError(f"machine.{arch} of {name} is no table", f"write machine.{arch} = {{cpu = '…'}}")
-    merged = {key: value for key, value in table.items() if key not in ARCHITECTURES} | own
+    merged = {key: value for key, value in table.items() if key not in ARCHES} | own
     found: dict[str, Any] = {}
     for key, value in merged.items():
         if key == "cpu":

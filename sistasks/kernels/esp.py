@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from sistasks.errors import KernelImageError, SistasksError, UsageError
+from sistasks.machine.arch import ARCHES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,13 +25,6 @@ if TYPE_CHECKING:
 
 FORMAT: Final = "esp"
 """The format of a kernel whose image is a packed partition."""
-BOOT_FILES: Final = {
-    "x86_64": "EFI/BOOT/BOOTX64.EFI",
-    "arm64": "EFI/BOOT/BOOTAA64.EFI",
-    "arm": "EFI/BOOT/BOOTARM.EFI",
-    "riscv64": "EFI/BOOT/BOOTRISCV64.EFI",
-}
-"""What firmware of an architecture boots where nobody has told it anything else."""
 # QEMU makes the disk of the folder as it is read: FAT16 with 504 MiB, tables included
 _LARGEST: Final = 500 << 20
 _NAME: Final = re.compile(r"[A-Za-z0-9$%'_@~`!(){}^#&.+,;=\[\] -]{1,255}")
@@ -46,16 +40,18 @@ def wanted(files: Mapping[str, Path], arch: str, name: str) -> dict[str, Path]:
         name: whose they are, for the sentences.
 
     Raises:
-        UsageError: a place that cannot be, one that is there twice, or none that the firmware would boot.
+        UsageError: a place that cannot be, one that is there twice, or none that the firmware would boot; or nobody
+            knows what it would boot.
     """
-    foreign = {place.casefold() for other, place in BOOT_FILES.items() if other != arch}
+    boot_file = ARCHES[arch].boot_file
+    if not boot_file:
+        raise UsageError(f"esp of {name} cannot be with arch={arch}", ARCHES[arch].without_firmware)
+    foreign = {one.boot_file.casefold() for one in ARCHES.values() if one.name != arch}
     chosen: dict[str, Path] = {}
     for place, path in files.items():
         parts = PurePosixPath(place).parts
         if place.startswith("/") or not parts or not all(_fits(part) for part in parts):
-            raise UsageError(
-                f"esp of {name} has no place {place!r}", f"a place is a path like {BOOT_FILES[arch]}"
-            )
+            raise UsageError(f"esp of {name} has no place {place!r}", f"a place is a path like {boot_file}")
         clean = "/".join(parts)
         if clean.casefold() in {known.casefold() for known in chosen}:
             raise UsageError(
@@ -63,10 +59,8 @@ def wanted(files: Mapping[str, Path], arch: str, name: str) -> dict[str, Path]:
             )
         if clean.casefold() not in foreign:
             chosen[clean] = path
-    if BOOT_FILES[arch].casefold() not in {place.casefold() for place in chosen}:
-        raise UsageError(
-            f"esp of {name} has no {BOOT_FILES[arch]}", f"it is the file that firmware of {arch} boots"
-        )
+    if boot_file.casefold() not in {place.casefold() for place in chosen}:
+        raise UsageError(f"esp of {name} has no {boot_file}", f"it is the file that firmware of {arch} boots")
     return chosen
 
 
@@ -94,7 +88,7 @@ def pack(files: Mapping[str, Path], arch: str, name: str) -> bytes:
         for place, path in sorted(files.items()):
             data = _read(path, place, name)
             found = image.program_arch(data, str(path))
-            loader = place.casefold() == BOOT_FILES[arch].casefold()
+            loader = place.casefold() == ARCHES[arch].boot_file.casefold()
             if loader and (found is None or not data.startswith(b"MZ")):
                 raise KernelImageError(
                     f"{path} is no EFI application", f"firmware boots {place} of {name}: build it for UEFI"

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from sistasks.errors import KernelImageError
-from sistasks.kinds import ARCHITECTURES
+from sistasks.machine.arch import ARCHES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,15 +55,9 @@ _KNOWN: Final = (
     (b"BZh", "bzip2 data"),
     (b"\0\0\0\0", "zeros"),
 )
-_PE_MACHINES: Final = {
-    0x8664: "x86_64", 0x014C: "i386", 0xAA64: "arm64", 0x01C2: "arm", 0x5064: "riscv64", 0x5032: "riscv32",
-    0x6264: "loongarch64",
-}  # fmt: skip
-# by machine and class: the same machine number serves 32 and 64 bits
-_ELF_MACHINES: Final = {
-    (62, 2): "x86_64", (3, 1): "i386", (183, 2): "arm64", (40, 1): "arm",
-    (243, 2): "riscv64", (243, 1): "riscv32",
-}  # fmt: skip
+# of architectures that have no record, so that a refusal can name them
+_PE_MACHINES: Final = {0x014C: "i386", 0x5032: "riscv32", 0x6264: "loongarch64"}
+_ELF_MACHINES: Final = {(3, 32): "i386", (243, 32): "riscv32", (258, 64): "loongarch64"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +174,7 @@ def program_arch(data: Buffer, name: str) -> str | None:
         image.need(size)
         return arch
     if image.has(b"\x7fELF", 0):
-        return _ELF_MACHINES.get((image.at("<H", 18), image.at("B", 4)))
+        return _elf_arch(image.at("<H", 18), 32 * image.at("B", 4))
     return None
 
 
@@ -191,7 +185,7 @@ def require_arch(info: ImageInfo, asked: str, name: str) -> None:
         KernelImageError: with the remedy `arch=…` where we have that architecture.
     """
     if info.arch != asked:
-        remedy = f"arch={info.arch}" if info.arch in ARCHITECTURES else f"an image for {asked}"
+        remedy = f"arch={info.arch}" if info.arch in ARCHES else f"an image for {asked}"
         raise KernelImageError(f"{name} is for {info.arch}, but arch={asked} was asked", remedy)
 
 
@@ -199,6 +193,18 @@ def banner(data: Buffer) -> str | None:
     """The release in a Linux kernel's banner, `Linux version RELEASE (…`; None if there is none."""
     found = _BANNER.search(data)
     return found[1].decode("ascii") if found else None
+
+
+def _elf_arch(machine: int, bits: int) -> str | None:
+    """Whose programs have this machine number and these addresses, in our words where we have one."""
+    known = (arch.name for arch in ARCHES.values() if (arch.elf_machine, arch.bits) == (machine, bits))
+    return next(known, _ELF_MACHINES.get((machine, bits)))
+
+
+def _pe_arch(machine: int) -> str | None:
+    """Whose EFI programs have this machine number, in our words where we have one."""
+    known = (arch.name for arch in ARCHES.values() if arch.pe_machine == machine != 0)
+    return next(known, _PE_MACHINES.get(machine))
 
 
 def _start(data: Buffer) -> str:
@@ -312,7 +318,7 @@ def _pe(image: _Image, *, sections: bool = True) -> tuple[str | None, int]:
     for index in range(count if sections else 0):
         size, place = image.many("<II", table + index * 40 + 16)
         end = max(end, place + size if size else 0)
-    return _PE_MACHINES.get(machine), end
+    return _pe_arch(machine), end
 
 
 def _payload_release(data: Buffer) -> str | None:
@@ -382,5 +388,5 @@ def _elf(image: _Image) -> ImageInfo:
         place, size = image.many(end + ("QQ" if wide else "II"), base + (24 if wide else 16))
         if image.at(end + "I", base + 4) != 8:  # SHT_NOBITS takes no bytes of the file
             image.need(place + size)
-    arch = _ELF_MACHINES.get((machine, width), f"ELF machine {machine}")
+    arch = _elf_arch(machine, 32 * width) or f"ELF machine {machine}"
     return ImageInfo("vmlinux", arch if order == 1 else arch + "_be", release, len(image.data))

@@ -115,7 +115,11 @@ class Tree:
     @staticmethod
     def _own(arch: Arch) -> tuple[Path, Path, Path]:
         """Our fragments: what is taken where a tree has it, and what is needed."""
-        return _OWN / "wished.config", _OWN / "base.config", _OWN / f"{arch.name}.config"
+        return (
+            _OWN / "wished.config",
+            _OWN / "base.config",
+            _OWN / (arch.linux_config or f"{arch.name}.config"),
+        )
 
     def provide(self, settings: Settings, folder: Path, log: Log) -> Kernel:
         """Configure and build what changed, and publish it.
@@ -187,6 +191,12 @@ class Tree:
                 f"the tree {self.path} was built in place",
                 f"`make ARCH={arch.linux} mrproper` there removes that build and its .config; or give a "
                 "checkout of its own, as `git worktree add` makes it",
+            )
+        own = self._own(arch)[-1]
+        if not own.is_file():
+            raise UsageError(
+                f"no configuration for {arch.name} machines: {own} is no file",
+                "linux_config of the architecture's record names it",
             )
         for path in (*self.fragments, *([self.base] if isinstance(self.base, Path) else [])):
             if not path.is_file():

@@ -2,7 +2,8 @@
 
 A device that opens, and even creates a virtual machine, may still not run a guest. So a payload of a few
 hundred instructions is booted (`probe/*.S`): it takes the steps that every kernel takes first, up to a
-timer interrupt that wakes a halted processor, and only then ends in its own way.
+timer interrupt that wakes a halted processor, and only then ends in its own way. An architecture whose record has
+no probe is emulated: acceleration that nobody has proven is not taken.
 """
 
 from __future__ import annotations
@@ -143,13 +144,15 @@ def probe(
 
     Raises:
         UsageError: hardware acceleration is asked for another architecture than the host's.
-        NodeError: what was asked for, or emulation itself, does not run a guest.
+        NodeError: what was asked for, or emulation itself, does not run a guest; or what was asked for has no probe.
         ToolMissing: there is no compiler.
     """
     wish = asked(settings)
     candidate, fault = hardware(arch)
     if wish not in {"auto", "tcg"}:
         _refuse_impossible(wish, arch, candidate)
+    if arch.probe is None:
+        return _unproven(arch, wish)
     key = _key(arch, qemu, wish, fault)
     if remembered := _remembered(cache, key):
         return remembered
@@ -173,6 +176,16 @@ def _refuse_impossible(wish: str, arch: Arch, candidate: str) -> None:
         )
     if wish != candidate:
         raise NodeError(f"accel={wish} does not exist on {sys.platform}", "use accel=auto or accel=tcg")
+
+
+def _unproven(arch: Arch, wish: str) -> Accelerator:
+    if wish not in {"auto", "tcg"}:
+        raise NodeError(
+            f"accel={wish} cannot be proven: {arch.name} has no probe",
+            "give its record one, or use accel=tcg",
+        )
+    reason = "asked for" if wish == "tcg" else f"{arch.name} has no probe that could prove another"
+    return Accelerator("tcg", arch.cpu, reason, ())
 
 
 def _choose(arch: Arch, qemu: Qemu, image: Path, wish: str) -> Accelerator:

@@ -8,10 +8,12 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """How the probe's tiny guest (`probe/<name>.S`) is built and booted, and how QEMU ends if it succeeded.
+    """How the probe's tiny guest is built and booted, and how QEMU ends if it succeeded.
 
     Attributes:
         address: where it lies in memory.
+        source: its assembly: a file in `probe/`, or any other by an absolute path; empty: the architecture's name
+            with `.S`.
         flags: for the compiler.
         zig: zig's name of its target, where that is another one than the architecture's.
         devices: for QEMU; `trace` is the chardev that the letters go to.
@@ -19,6 +21,7 @@ class Probe:
     """
 
     address: int
+    source: str = ""
     flags: tuple[str, ...] = ()
     zig: str = ""
     devices: tuple[str, ...] = ("-serial", "chardev:trace")
@@ -33,6 +36,8 @@ class Arch:
         name: our word for it, as in `arch=arm64`.
         other_names: what `uname -m` and others call it.
         elf_machine: `e_machine` of its programs (System V ABI, "ELF Header").
+        bits: of its programs' addresses, 32 or 64: one machine number may serve both.
+        pe_machine: `Machine` of its EFI programs (Microsoft "PE Format", "Machine Types"); 0: there are none.
         qemu: the emulator's program.
         machine: QEMU's machine type with its fixed options; part of what runs must share to be compared.
         quiet: more options of the machine, which switch off what no number depends on.
@@ -43,14 +48,20 @@ class Arch:
         repeat_arguments: what must be added for runs that repeat to the bit.
         compiler: programs that can build the agent, the best first (`{cc} -static`).
         zig: the target's name for `zig cc`, where no such program exists.
+        cycles: a C expression, the value of a counter that starts with the machine and that the agent may read;
+            empty: as its clock.c knows. Without one the stages of a boot cannot be measured.
         packages: per package manager, what `setup` installs: emulator, firmware, a compiler with a C library (zig where
             the distribution has none for this architecture).
         linux: what the kernel's own make calls it (`ARCH=`).
         linux_image: the image that QEMU boots, in the folder of a kernel's build.
+        linux_config: what a kernel's build must have for this machine: a fragment in `kernels/config/`, or any other
+            file by an absolute path; empty: the name with `.config`.
         debian: Debian's name of the architecture.
         debian_kernel: Debian's package that points to the kernel under `kernel=debian`.
         debian_since: Debian's release that first has the architecture, where older ones are still about.
-        probe: the smallest guest, which proves an accelerator.
+        probe: the smallest guest, which proves an accelerator; None: nothing is proven, so it is emulated.
+        boot_file: what its UEFI firmware boots from a disk where nobody has told it anything else (UEFI Specification
+            2.10, 3.5.1.1); empty: no kernel can be given as an EFI system partition.
         firmware_targets: the (architecture, machine) of QEMU's firmware descriptors; empty: no UEFI.
         firmware_places: (code, variables) where packages of distributions without descriptors have them; `{share}`
             is QEMU's own share/qemu, where its builds from source and Homebrew put theirs.
@@ -65,6 +76,8 @@ class Arch:
     name: str
     other_names: tuple[str, ...] = ()
     elf_machine: int
+    bits: int = 64
+    pe_machine: int = 0
     qemu: str
     machine: str
     quiet: str = ""
@@ -74,13 +87,16 @@ class Arch:
     repeat_arguments: tuple[str, ...] = ("nokaslr", "random.trust_cpu=off")
     compiler: tuple[str, ...]
     zig: str
+    cycles: str = ""
     packages: dict[str, tuple[str, ...]]
     linux: str
     linux_image: str
+    linux_config: str = ""
     debian: str
     debian_kernel: str
     debian_since: str = ""
-    probe: Probe
+    probe: Probe | None = None
+    boot_file: str = ""
     firmware_targets: tuple[str, str] = ("", "")
     firmware_places: tuple[tuple[str, str], ...] = ()
     firmware_size: int = 0
@@ -95,6 +111,7 @@ X86_64: Final = Arch(
     name="x86_64",
     other_names=("amd64", "x86-64", "x64"),
     elf_machine=62,
+    pe_machine=0x8664,
     qemu="qemu-system-x86_64",
     # with an HPET the kernel's clock gains tens of milliseconds on the cycle counter before it has calibrated itself
     machine="q35,hpet=off",
@@ -125,6 +142,7 @@ X86_64: Final = Arch(
         ),
         exit_code=133,
     ),
+    boot_file="EFI/BOOT/BOOTX64.EFI",
     firmware_targets=("x86_64", "pc-q35-"),
     firmware_places=(
         ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),  # Debian, Ubuntu
@@ -145,6 +163,7 @@ ARM64: Final = Arch(
     name="arm64",
     other_names=("aarch64", "armv8"),
     elf_machine=183,
+    pe_machine=0xAA64,
     qemu="qemu-system-aarch64",
     machine="virt,gic-version=3",
     cpu="cortex-a57",
@@ -163,6 +182,7 @@ ARM64: Final = Arch(
     debian="arm64",
     debian_kernel="linux-image-cloud-arm64",
     probe=Probe(address=0x40200000),
+    boot_file="EFI/BOOT/BOOTAA64.EFI",
     firmware_targets=("aarch64", "virt-"),
     firmware_places=(
         ("/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"),  # Debian, Ubuntu
@@ -180,6 +200,8 @@ ARM: Final = Arch(
     name="arm",
     other_names=("armv7l", "armv6l", "armv7", "armhf", "arm32"),
     elf_machine=40,
+    bits=32,
+    pe_machine=0x01C2,
     qemu="qemu-system-arm",
     # a kernel without LPAE, as distributions build it, sees nothing above 4 GiB: PCI's windows must lie below
     machine="virt,highmem=off",
@@ -198,6 +220,7 @@ ARM: Final = Arch(
     debian="armhf",
     debian_kernel="linux-image-armmp",
     probe=Probe(address=0x40200000, flags=("-marm",)),
+    boot_file="EFI/BOOT/BOOTARM.EFI",
     without_firmware="its firmware cannot be fetched: boot=direct boots its kernels, arch=arm64 has UEFI",
 )
 
@@ -205,6 +228,7 @@ RISCV64: Final = Arch(
     name="riscv64",
     other_names=("riscv", "rv64"),
     elf_machine=243,
+    pe_machine=0x5064,
     qemu="qemu-system-riscv64",
     machine="virt",
     cpu="rv64",
@@ -223,6 +247,7 @@ RISCV64: Final = Arch(
     debian_kernel="linux-image-riscv64",
     debian_since="trixie",
     probe=Probe(address=0x80200000),
+    boot_file="EFI/BOOT/BOOTRISCV64.EFI",
     without_firmware="its kernels start from OpenSBI, which QEMU has built in: boot=direct does that",
 )
 

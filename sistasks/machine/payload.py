@@ -12,7 +12,7 @@ from sistasks.programs import run
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sistasks.machine.arch import Arch
+    from sistasks.machine.arch import Arch, Probe
     from sistasks.machine.qemu import Qemu
     from sistasks.programs import Finished
 
@@ -38,16 +38,35 @@ STEPS: Final = {
 }
 
 
+def _record(arch: Arch) -> Probe:
+    if arch.probe is None:
+        raise NodeError(f"{arch.name} has no probe", "give its record one")
+    return arch.probe
+
+
 def source(arch: Arch) -> Path:
-    """The assembly file of an architecture's payload."""
-    return _SOURCES / f"{arch.name}.S"
+    """The assembly file of an architecture's payload.
+
+    Raises:
+        NodeError: it has none.
+    """
+    return _SOURCES / (_record(arch).source or f"{arch.name}.S")
 
 
 def source_sha256(arch: Arch) -> str:
-    """The hash of the payload's source and of how it is built and booted."""
-    return hashlib.sha256(
-        source(arch).read_bytes() + repr(arch.probe).encode() + _SCRIPT.encode()
-    ).hexdigest()
+    """The hash of the payload's source and of how it is built and booted.
+
+    Raises:
+        NodeError: there is no payload, or its source cannot be read.
+    """
+    try:
+        text = source(arch).read_bytes()
+    except OSError as error:
+        raise NodeError(
+            f"the probe of {arch.name} cannot be read: {source(arch)}: {error.strerror}",
+            "its record's Probe names it (source=); with probe=None nothing is proven, and all is emulated",
+        ) from error
+    return hashlib.sha256(text + repr(arch.probe).encode() + _SCRIPT.encode()).hexdigest()
 
 
 def build(arch: Arch, compiler: Sequence[str], image: Path, *, defines: Sequence[str] = ()) -> None:
@@ -60,16 +79,17 @@ def build(arch: Arch, compiler: Sequence[str], image: Path, *, defines: Sequence
         defines: preprocessor names to set.
 
     Raises:
-        NodeError: the compiler failed.
+        NodeError: the compiler failed, or there is no payload.
     """
+    probe = _record(arch)
     script = image.with_suffix(".ld")
     # the last one counts; other compilers have no such word
-    target = ["-target", arch.probe.zig] if arch.probe.zig and "-target" in compiler else []
+    target = ["-target", probe.zig] if probe.zig and "-target" in compiler else []
     command: list[str | Path] = [
-        *compiler, *arch.probe.flags, *target, *(f"-D{name}" for name in defines),
+        *compiler, *probe.flags, *target, *(f"-D{name}" for name in defines),
         "-nostdlib", "-static", f"-Wl,-T,{script}", "-Wl,--build-id=none", "-o", image, source(arch),
     ]  # fmt: skip
-    script.write_text(_SCRIPT.format(address=arch.probe.address), encoding="ascii")
+    script.write_text(_SCRIPT.format(address=probe.address), encoding="ascii")
     try:
         finished = run(command, limit=_BUILD_SECONDS)
     except OSError as error:
@@ -95,11 +115,15 @@ def boot(arch: Arch, qemu: Qemu, image: Path, *, accel: str, cpu: str, limit: fl
     Returns:
         Nothing (the empty text) if the payload said that it succeeded, else why not, with the last
         lines of QEMU's standard error after the first line.
+
+    Raises:
+        NodeError: there is no payload.
     """
+    probe = _record(arch)
     command: list[str | Path] = [
         qemu.path, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none",
         "-machine", arch.machine, "-accel", accel, "-cpu", cpu, "-m", "64M", "-kernel", image,
-        "-chardev", "stdio,id=trace,signal=off", *arch.probe.devices,
+        "-chardev", "stdio,id=trace,signal=off", *probe.devices,
     ]  # fmt: skip
     try:
         finished = run(command, limit=limit)
@@ -107,7 +131,7 @@ def boot(arch: Arch, qemu: Qemu, image: Path, *, accel: str, cpu: str, limit: fl
         return f"{qemu.path} cannot be run: {error.strerror}"
     letters = finished.out.rpartition(_MARK)[2].strip() if _MARK in finished.out else b""
     # the exit code alone is not enough: QEMU exits with 0 for a power-off and for a reset alike
-    if finished.code == arch.probe.exit_code and letters == LETTERS and not finished.expired:
+    if finished.code == probe.exit_code and letters == LETTERS and not finished.expired:
         return ""
     return _why(finished, letters, limit)
 

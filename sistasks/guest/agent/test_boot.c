@@ -66,7 +66,9 @@ const char *test_boot(const struct plan *plan, char *problem, size_t size)
     uint64_t mark_cycles = 0;
     double frequency = (double)cycles_per_second();
     if (boot_stages.cycles_at_init == 0) {
-        snprintf(problem, size, "this architecture has no cycle counter that user space can read");
+        snprintf(problem, size,
+                 "boot.firmware, boot.kernel and boot.userspace need a cycle counter, and none is known of this "
+                 "architecture: its record names one (cycles=)");
         return STATUS_ERROR;
     }
     int64_t mark_us = message_time(&mark_cycles);
