@@ -154,7 +154,8 @@ X86_64: Final = Arch(
         ("/usr/local/share/qemu/edk2-x86_64-code.fd", "/usr/local/share/qemu/edk2-i386-vars.fd"),
         ("{share}/edk2-x86_64-code.fd", "{share}/edk2-i386-vars.fd"),
     ),
-    firmware_memory=144 << 20,
+    # with 144M OVMF was seen to jump into nowhere
+    firmware_memory=192 << 20,
     firmware_log="isa-debugcon,iobase=0x402",
     display="VGA",
 )

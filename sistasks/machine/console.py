@@ -27,7 +27,7 @@ class Console(asyncio.Protocol):
 
     Args:
         log: where they go, up to LOG_LIMIT bytes; then one line says that the rest was left out.
-        on_panic: called with the kernel's own words when it panics.
+        on_panic: called with the kernel's own words when it panics, and when firmware says that it does not go on.
         on_data: called with all that comes, as it comes, and the host's monotonic time of its coming, ns.
     """
 
@@ -45,6 +45,7 @@ class Console(asyncio.Protocol):
         self._lines: deque[str] = deque(maxlen=_TAIL)
         self._recogniser = Recogniser()
         self.panic = ""
+        self.dead_firmware = ""
         self.log_problem = ""
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -86,6 +87,10 @@ class Console(asyncio.Protocol):
         if self._recogniser.panic and not self.panic:
             self.panic = self._recogniser.panic
             self._on_panic(self.panic)
+        fatal = None if self.panic or self.dead_firmware else self._recogniser.fatal
+        if fatal is not None and fatal.kind == "firmware":
+            self.dead_firmware = fatal.title
+            self._on_panic(fatal.title)
 
     def _write(self, data: bytes) -> None:
         room = LOG_LIMIT - self._written

@@ -289,7 +289,13 @@ class Emulator:
             with contextlib.suppress(SistasksError, TimeoutError):
                 async with asyncio.timeout(_STOP_LIMIT):
                     await self.pause()
-            self._fail(self._kernel_failure())
+            firmware = self._console.dead_firmware if self._console is not None else ""
+            self._fail(self._firmware_failure(firmware) if firmware else self._kernel_failure())
+
+    def _firmware_failure(self, words: str) -> SistasksError:
+        """Firmware is dead: by itself, or by what it has started."""
+        kind = NodeError if self.in_firmware else KernelFailure
+        return kind(f"{self.name}: {words}", f"see {self._files.console}", self.console_tail(), kind="firmware")
 
     def _kernel_failure(self) -> KernelFailure:
         words = self._console.panic if self._console is not None else ""
