@@ -7,9 +7,11 @@ import contextlib
 import errno
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from sistasks.errors import KernelFailure, NodeError, SistasksError
+from sistasks.machine import symbols
 from sistasks.machine.examination import examine
 from sistasks.machine.node import Node, NodeFiles
 from sistasks.machine.spec import Machine, Role
@@ -165,10 +167,15 @@ class Cluster:
                 plan.node, self.machine, Role.COLD, plan, files, session=self.session, port=self.port,
                 on_frame=on_frame,
             )  # fmt: skip
-        return Node(
+        clone = Node(
             plan.node, self.machine, Role.CLONE, plan, files, session=self.session, ram=template.ram,
             state=template.state, first_frame=template.first_frame, port=self.port, on_frame=on_frame,
         )  # fmt: skip
+        if not self.machine.network:  # the clone that would tell has no port
+            clone.find_symbols = partial(
+                symbols.table, template, self.machine, scratch=self.scratch, session=self.session
+            )
+        return clone
 
     async def run(self, plans: Sequence[Plan], observer: Observer) -> list[NodeReport]:
         """Run every plan on a node of its own, `slots` at a time; one node's failure does not end the others."""

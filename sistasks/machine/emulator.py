@@ -17,7 +17,7 @@ from sistasks.machine.spec import command_line
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Awaitable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -34,6 +34,7 @@ _EXIT_GRACE: Final = 2.0
 _PANIC_LIMIT: Final = 1.5
 _STOP_LIMIT: Final = 2.0
 _LOOK_LIMIT: Final = 3.0
+_SYMBOLS_LIMIT: Final = 20.0
 # edk2 tells what it starts, but for a kernel that QEMU gave it: that one's first words tell; its own shell is no kernel
 _HANDED_OVER: Final = re.compile(
     rb"^(?:EFI stub: |Linux version |\[ *\d+\.\d+\])|BdsDxe: starting Boot(?![^\n]*Shell)", re.MULTILINE
@@ -84,7 +85,8 @@ class Emulator:
     Attributes:
         failed: has the reason when the node fails, and never a value.
         evidence: what was found after it had failed.
-        symbols: functions of the kernel that runs, where somebody has set them.
+        symbols: functions of the kernel that runs, once they are known.
+        find_symbols: gets them when they are first needed, where somebody can.
         spec: what QEMU was started with.
     """
 
@@ -105,6 +107,7 @@ class Emulator:
         self.command: list[str] = []
         self.spec: NodeSpec | None = None
         self.symbols: Symbols | None = None
+        self.find_symbols: Callable[[], Awaitable[Symbols]] | None = None
         self.evidence: tuple[Evidence, ...] = ()
         self._examining = asyncio.Lock()
         self._examined = False
@@ -163,6 +166,10 @@ class Emulator:
         """What its processors are doing; none if QEMU does not say so soon."""
         from sistasks.machine.processors import look
 
+        if self.symbols is None and self.find_symbols is not None:
+            with contextlib.suppress(SistasksError, OSError, TimeoutError):
+                async with asyncio.timeout(_SYMBOLS_LIMIT):
+                    self.symbols = await self.find_symbols()
         try:
             async with asyncio.timeout(_LOOK_LIMIT):
                 return (await look(self.monitor, self.pid, self.symbols))[0]
@@ -295,7 +302,9 @@ class Emulator:
     def _firmware_failure(self, words: str) -> SistasksError:
         """Firmware is dead: by itself, or by what it has started."""
         kind = NodeError if self.in_firmware else KernelFailure
-        return kind(f"{self.name}: {words}", f"see {self._files.console}", self.console_tail(), kind="firmware")
+        return kind(
+            f"{self.name}: {words}", f"see {self._files.console}", self.console_tail(), kind="firmware"
+        )
 
     def _kernel_failure(self) -> KernelFailure:
         words = self._console.panic if self._console is not None else ""

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sistasks.errors import NodeError
+from sistasks.evidence.symbols import from_text
 from sistasks.guest.plan import SYMBOLS, VMCOREINFO, Plan
 from sistasks.machine.node import Node, NodeFiles
 from sistasks.machine.spec import Role
 
 if TYPE_CHECKING:
+    from sistasks.evidence.symbols import Symbols
     from sistasks.machine.spec import Machine
     from sistasks.machine.template import Template
 
@@ -64,6 +66,16 @@ async def symbols(
             if wanted in paths:
                 _keep(paths[wanted], kept.with_name(wanted))
     return kept
+
+
+async def table(template: Template, machine: Machine, *, scratch: Path, session: str) -> Symbols:
+    """The same, to look functions up in.
+
+    Raises:
+        NodeError, KernelFailure, OSError: as `symbols`, or what was kept cannot be read.
+    """
+    path = await symbols(template, machine, scratch=scratch, session=session)
+    return from_text(path.read_text(errors="replace"))
 
 
 def _keep(path: Path, target: Path) -> None:

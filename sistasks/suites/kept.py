@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sistasks.suites.suite import Suite
 
 # the same end has the same title, wherever it was
+_CHANCE: Final = re.compile(r" within [\d.]+ s|: processor \d.*", re.DOTALL)
 _NUMBER: Final = re.compile(r"(?:0x)?\b[0-9][0-9a-fA-F.]*\b")
 # a guest decides how often it complains
 _CRASHES: Final = 100
@@ -69,7 +70,7 @@ def crash_rows(reports: Sequence[NodeReport], symbols: Path | None) -> tuple[Cra
         ]  # fmt: skip
         error = report.error
         if isinstance(error, KernelFailure) and error.kind and not any(crash.fatal for crash in told):
-            title = _NUMBER.sub("N", f"{error.kind}: {report.reason}")
+            title = _NUMBER.sub("N", f"{error.kind}: {_CHANCE.sub('', report.reason)}")
             rows.append(CrashRow(node=report.number, kind=error.kind, title=title, report=str(error)))
     return tuple(rows)
 
