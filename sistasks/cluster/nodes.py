@@ -62,6 +62,7 @@ class NodeReport:
         tail: the console's last lines.
         crashes: what its kernel complained of.
         evidence: files that tell more of how it ended.
+        at: the test in which it failed; empty where that is not known.
         retried: why a node before this one, which had the same plan, was given up; empty: there was none.
     """
 
@@ -76,6 +77,7 @@ class NodeReport:
     tail: str = ""
     crashes: tuple[Crash, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+    at: str = ""
     retried: str = ""
 
     @property
@@ -267,12 +269,14 @@ class Cluster:
                 error = failure
             except OSError as failure:
                 error = _host_failed(node.name, failure, self.logs)
+            at = ""
             if error is not None:
+                at = await node.under_way() if ready else ""
                 await examine(self.examination, node, error)
             report = NodeReport(
                 number=plan.node, seed=plan.seed, results=node.results, error=error, started=started,
                 ready=ready, finished=time.monotonic(), console=node.files.console, tail=node.console_tail(),
-                crashes=node.crashes, evidence=(*node.evidence, *node.traces),
+                crashes=node.crashes, evidence=(*node.evidence, *node.traces), at=at,
             )  # fmt: skip
             observer.stage(plan.node, "failed" if error else "done", report.reason)
             return report

@@ -41,6 +41,7 @@ _HANDED_OVER: Final = re.compile(
 )
 _HEAD: Final = 1 << 20
 _STDERR_LIMIT: Final = 4096
+_REPORT_LINES: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,8 +311,17 @@ class Emulator:
         words = self._console.panic if self._console is not None else ""
         remedy = f"see {self._files.console}"
         return KernelFailure(
-            f"{self.name}: the kernel panicked: {words}", remedy, self.console_tail(), kind="panic"
+            f"{self.name}: the kernel panicked: {words}", remedy, self._report_head(), kind="panic"
         )
+
+    def _report_head(self) -> str:
+        """How the kernel's report of its end begins: what follows is registers and code."""
+        crash = self._console.fatal if self._console is not None else None
+        if crash is None:
+            return self.console_tail()
+        lines = crash.report.splitlines()
+        first = next((index for index, line in enumerate(lines) if crash.line.strip() in line), 0)
+        return "\n".join(lines[first : first + _REPORT_LINES])
 
     def _fail(self, error: SistasksError) -> None:
         if not self.failed.done():

@@ -306,9 +306,16 @@ class Node(Emulator):
             return "reach the agent" if self.console_tail() else "say anything"
         if not self.ready.done():
             return "get ready"
-        test = stage.removeprefix("in the test ") if stage.startswith("in the test ") else ""
-        if not test:  # under the virtual clock the agent says so only afterwards
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_MARK_LIMIT):
-                    test = await test_under_way(self.monitor, self.plan.tests)
+        test = await self.under_way()
         return f"finish the test {test}" if test else "finish its tests"
+
+    async def under_way(self) -> str:
+        """The test that the agent is in; empty where it is in none, or nothing tells."""
+        stage = self._stage()
+        if stage.startswith("in the test "):
+            return stage.removeprefix("in the test ")
+        # under the virtual clock the agent says so only afterwards
+        with contextlib.suppress(TimeoutError, SistasksError):
+            async with asyncio.timeout(_MARK_LIMIT):
+                return await test_under_way(self.monitor, self.plan.tests)
+        return ""

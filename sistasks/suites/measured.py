@@ -63,7 +63,7 @@ def measure(
             _result(report, test, needed, by_metric, metrics, enforce=enforce)
             for test, needed in suite.tests.items()
         ]
-    status, message = _status(results, reports)
+    status, message = _status(_where_it_fell(results, reports), reports)
     known = _intervals(samples, confidence)
     summaries = tuple(_summary_row(key, summary, known.get(key, {})) for key, summary in found.items())
     return Measured(tuple(results), summaries, tuple(samples), status, message)
@@ -191,7 +191,7 @@ def _result(
         status, message, duration = outcome.status, outcome.message, outcome.duration_ns / 1e9
     if report.error is not None and (outcome is None or outcome.status == "error"):
         status = "fail" if isinstance(report.error, KernelFailure) else "error"
-        message = report.reason
+        message = report.reason if report.at in {"", test} else f"{report.reason} (in {report.at})"
     missing = [_why_missing(report, metrics[name]) for name in needed if name not in summaries]
     if status == "pass" and missing:
         status, message = "error", f"not measured: {', '.join(missing)}"
@@ -228,6 +228,12 @@ def _targets(needed: Sequence[Metric], summaries: dict[str, Summary]) -> tuple[b
                 f"{metric.name} {metric.target_statistic} is {value:.0f} {metric.unit}, target {metric.target:.0f}"
             )
     return met, misses
+
+
+def _where_it_fell(results: Sequence[ResultRow], reports: Sequence[NodeReport]) -> list[ResultRow]:
+    """The results, those of tests in which a node fell first: they tell why the others did not come."""
+    fell = {(report.number, report.at) for report in reports if report.at}
+    return sorted(results, key=lambda row: (row.node, row.test) not in fell)
 
 
 def _status(results: Sequence[ResultRow], reports: Sequence[NodeReport]) -> tuple[str, str]:
