@@ -194,7 +194,7 @@ def install(wanted: Mapping[str, tuple[str, ...]], log: Path) -> None:
         ToolMissing: it cannot be done without asking, or it failed; the detail has the exact command
             of every package manager, or the end of the log.
     """
-    prefix = _privilege() if shutil.which("apt-get") else None
+    prefix = _privilege() if shutil.which("apt-get") and wanted.get("apt") else None
     if prefix is None:
         raise ToolMissing(
             f"{_some(wanted)} cannot be installed without asking you",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,17 @@ def test_other_sources_give_other_bytes(
     (copied / "random.c").write_text(text.replace("0x2545f4914f6cdd1d", "0x2545f4914f6cdd1f"))
     monkeypatch.setattr(guest_build, "AGENT", copied)
     assert build(HOST.name, compiler, tmp_path / "out", MODULES).sha256 != guest.sha256
+
+
+def test_a_record_may_bring_a_counter(
+    compiler: tuple[str, ...], guest: Guest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert guest_build.flags(HOST.name) == guest_build.FLAGS
+    monkeypatch.setitem(ARCHES, HOST.name, replace(HOST, cycles="0"))
+    assert build(HOST.name, compiler, tmp_path / "out", MODULES).sha256 != guest.sha256
+    monkeypatch.setitem(ARCHES, HOST.name, replace(HOST, cycles="no such word"))
+    with pytest.raises(GuestBuildError, match="cannot build the agent"):
+        build(HOST.name, compiler, tmp_path / "out", MODULES)
 
 
 def test_the_guest_depends_on_every_source() -> None:

@@ -20,6 +20,7 @@ from test_kernel_image import bzimage
 from sistasks.errors import KernelFailure, KernelImageError, SistasksError, ToolMissing, UsageError
 from sistasks.kernels import Kernel, esp, sis, table
 from sistasks.kernels.command import recipe
+from sistasks.machine.arch import ARCHES
 from sistasks.protocols.profile import SIS
 from sistasks.settings import Settings
 
@@ -179,6 +180,15 @@ def test_one_entry_serves_two_architectures(workshop: Workshop) -> None:
     assert [path.name for path in kernel.esp.rglob("*.EFI")] == ["BOOTAA64.EFI"]
     with pytest.raises(KernelImageError, match=r"mine: there is no .*missing\.efi"):
         workshop.kernel(values, X86)
+
+
+def test_a_partition_needs_firmware_that_boots_it(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mute = replace(ARCHES["arm64"], name="mute", boot_file="", without_firmware="image= boots it")
+    monkeypatch.setitem(ARCHES, "mute", mute)
+    with pytest.raises(UsageError, match="esp of mine cannot be with arch=mute; image= boots it"):
+        recipe(workshop.entry({"esp": {"EFI/BOOT/BOOTX64.EFI": "x.efi"}}), "mute")
 
 
 def test_nodes_may_need_another_machine(workshop: Workshop) -> None:

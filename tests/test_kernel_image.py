@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gzip
 import lzma
 import os
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from sistasks.errors import KernelImageError
 from sistasks.kernels import image
 from sistasks.kernels.image import ImageInfo, inspect, parse, require_arch
+from sistasks.machine.arch import ARCHES, ARM64, X86_64
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -263,6 +265,22 @@ def test_other_architecture_is_refused_with_the_right_one(arch: str, asked: str,
     with pytest.raises(KernelImageError) as caught:
         require_arch(ImageInfo("Image", arch, None, 1), asked, "K")
     assert str(caught.value) == says
+
+
+def test_an_added_record_names_its_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    power = dataclasses.replace(ARM64, name="power", elf_machine=21, pe_machine=0x1F2)
+    monkeypatch.setitem(ARCHES, "power", power)
+    monkeypatch.setitem(ARCHES, "x86", dataclasses.replace(X86_64, name="x86", elf_machine=3, bits=32))
+    monkeypatch.setitem(ARCHES, "board", dataclasses.replace(ARM64, name="board"))
+    assert parse(vmlinux(21)).arch == "power"
+    assert parse(vmlinux(21, wide=False)).arch == "ELF machine 21", "the same number, other addresses"
+    assert parse(vmlinux(21, order=">")).arch == "power_be"
+    assert parse(zboot(gzip.compress(BANNER), machine=0x1F2)).arch == "power"
+    assert parse(bzimage(wide=False)).arch == parse(vmlinux(3, wide=False)).arch == "x86"
+    # another machine of the same kind takes its images, and only those
+    require_arch(parse(arm64_image()), "board", "K")
+    with pytest.raises(KernelImageError, match="K is for arm64, but arch=power was asked; arch=arm64"):
+        require_arch(parse(arm64_image()), "power", "K")
 
 
 def test_places_that_are_no_file_are_refused(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from sistasks.errors import KernelFailure, KernelImageError, SistasksError
 from sistasks.kernels import Kernel, make
 from sistasks.kernels.make import first_errors
 from sistasks.kernels.tree import Tree
+from sistasks.machine.arch import ARCHES
 from sistasks.settings import resolve
 
 if TYPE_CHECKING:
@@ -214,6 +215,21 @@ class TestRefusals:
     def test_fragment_that_is_not_there(self, linux: LinuxTree, tmp_path: Path) -> None:
         error = refusal(linux, fragments=(tmp_path / "none",))
         assert str(error) == f"{tmp_path}/none of kernels.mine is no file; give a configuration's path"
+
+    @pytest.mark.usefixtures("own")
+    def test_a_record_names_its_fragment(
+        self, linux: LinuxTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fragment = tmp_path / "board.config"
+        board = dataclasses.replace(ARCHES["x86_64"], linux_config=str(fragment))
+        monkeypatch.setitem(ARCHES, "x86_64", board)
+        error = refusal(linux)
+        assert str(error) == (
+            f"no configuration for x86_64 machines: {fragment} is no file; "
+            "linux_config of the architecture's record names it"
+        )
+        fragment.write_text("CONFIG_LOST=y\n")
+        assert "CONFIG_LOST=y (board.config) is not set" in refusal(linux).detail
 
     def test_compile_error(self, linux: LinuxTree) -> None:
         linux.change("kernel/fork.c", "int fork_one(void)\n{\n\treturn no_such_name;\n}\n")

@@ -83,6 +83,9 @@ def test_a_record_ends_with_what_it_rests_on(record: SetupRecord, monkeypatch: p
     with monkeypatch.context() as patch:
         patch.setattr(accelerator, "_KVM", Path("/none/kvm"))
         assert not current(record, settings())
+    with monkeypatch.context() as patch:
+        patch.setitem(ARCHES, HOST.name, dataclasses.replace(HOST, compiler=("another-gcc",)))
+        assert not current(record, settings())
     assert current(record, settings())
 
 

@@ -93,7 +93,7 @@ def pack(files: Mapping[str, Path], arch: str, name: str) -> bytes:
                 raise KernelImageError(
                     f"{path} is no EFI application", f"firmware boots {place} of {name}: build it for UEFI"
                 )
-            if found not in {None, arch}:
+            if found is not None and not image.serves(found, arch):
                 raise KernelImageError(f"{path} ({place} of {name}) is for {found}", f"arch={arch} was asked")
             member = tarfile.TarInfo(place)
             member.size = len(data)

@@ -58,6 +58,7 @@ _KNOWN: Final = (
 # of architectures that have no record, so that a refusal can name them
 _PE_MACHINES: Final = {0x014C: "i386", 0x5032: "riscv32", 0x6264: "loongarch64"}
 _ELF_MACHINES: Final = {(3, 32): "i386", (243, 32): "riscv32", (258, 64): "loongarch64"}
+_X86_64, _X86_32 = (62, 64), (3, 32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,13 +179,19 @@ def program_arch(data: Buffer, name: str) -> str | None:
     return None
 
 
+def serves(arch: str, asked: str) -> bool:
+    """Whether what is for one architecture is for that which was asked: the same, or another machine of its kind."""
+    kinds = {(ARCHES[name].elf_machine, ARCHES[name].bits) for name in (arch, asked) if name in ARCHES}
+    return arch == asked or (arch in ARCHES and asked in ARCHES and len(kinds) == 1)
+
+
 def require_arch(info: ImageInfo, asked: str, name: str) -> None:
     """Refuse an image for another architecture than was asked.
 
     Raises:
         KernelImageError: with the remedy `arch=…` where we have that architecture.
     """
-    if info.arch != asked:
+    if not serves(info.arch, asked):
         remedy = f"arch={info.arch}" if info.arch in ARCHES else f"an image for {asked}"
         raise KernelImageError(f"{name} is for {info.arch}, but arch={asked} was asked", remedy)
 
@@ -235,7 +242,8 @@ def _bzimage(image: _Image) -> ImageInfo:
         release = found[0].decode("ascii") if found else None
     # xloadflags came with 2.12 (Linux 3.8); older headers do not tell 32 from 64 bits
     wide = protocol < 0x020C or image.at("<H", 0x236) & 1
-    return ImageInfo("bzImage", "x86_64" if wide else "i386", release, len(image.data))
+    arch = _elf_arch(*(_X86_64 if wide else _X86_32)) or "x86"
+    return ImageInfo("bzImage", arch, release, len(image.data))
 
 
 def _plain(image: _Image) -> ImageInfo | None:

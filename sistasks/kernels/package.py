@@ -73,6 +73,8 @@ class DebianPackage:
         apt.require_programs(f"kernel={settings.kernel}", INSTEAD)
         folder = folder.absolute()
         instead = INSTEAD if arch.name == host_arch() else _INSTEAD_FOREIGN
+        if not self._name(arch):
+            raise FetchError(f"no kernel package for {arch.name} is known", instead)
         wanted = apt.Wanted(self._name(arch), arch.debian, instead, arch.debian_since)
         try:
             with locked(folder):

@@ -2,65 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 import shutil
-import subprocess
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
+from extending_page import EXAMPLES, PAGE, ROOT, type_all, write
 from guest_project import DODO, Project, nodes_of, rows
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 pytestmark = pytest.mark.guest
-
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "extending.md").read_text()
-_EXAMPLE = re.compile(r"<!-- example: (\S+) -->\n```\w+\n(.*?)```\n", re.DOTALL)
-
-
-_FOLDERS = ("mini/", "package/", "board/")
-
-
-def write(folder: Path, below: str = "") -> None:
-    """The page's files of one project; blocks of one name are one file."""
-    for name, text in _EXAMPLE.findall(PAGE):
-        mine = name.startswith(below) if below else not name.startswith(_FOLDERS)
-        if mine and not name.endswith("run"):
-            path = folder / name.removeprefix(below)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a") as file:
-                file.write(text + "\n")
-
-
-def commands(name: str) -> Iterator[tuple[str, list[str]]]:
-    """What the page types, and what it says that comes."""
-    for found, text in _EXAMPLE.findall(PAGE):
-        if found == name:
-            for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
-                command, *answers = part.splitlines()
-                yield command, answers
-
-
-def type_all(project: Project, name: str, *more: str) -> None:
-    typed = 0
-    for command, answers in commands(name):
-        words = shlex.split(command)
-        if words[0] == "doit":
-            done = project.doit(*words[1:], *more, limit=200)
-        else:
-            done = subprocess.run(
-                words, cwd=project.folder, capture_output=True, text=True, check=False, timeout=60
-            )
-        assert done.returncode == 0, command + done.stdout + done.stderr
-        for answer in answers:
-            assert answer in done.stdout, done.stdout + done.stderr
-        typed += 1
-    assert typed
 
 
 @pytest.fixture
@@ -70,11 +20,11 @@ def small(project: Project) -> tuple[str, ...]:
 
 
 def test_every_file_and_command_of_the_page_is_tried_here() -> None:
-    assert {name for name, _ in _EXAMPLE.findall(PAGE)} == {
+    assert {name for name, _ in EXAMPLES} == {
         "build/spin.c", "pyproject.toml", "run", "dodo.py", "mini/pyproject.toml", "mini/run",
-        "package/pyproject.toml", "package/steady.py", "board/dodo.py",
+        "package/pyproject.toml", "package/steady.py", "board/dodo.py", "i386/dodo.py", "i386/run",
     }  # fmt: skip
-    assert len(_EXAMPLE.findall(PAGE)) == PAGE.count("```") // 2
+    assert len(EXAMPLES) == PAGE.count("```") // 2
 
 
 def test_programs_metrics_and_suites(tmp_path: Path, small: tuple[str, ...]) -> None:
