@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from sistasks.errors import KernelFailure, NodeError, SistasksError
+from sistasks.cluster.attempts import complaint, host_failed, worth_another
+from sistasks.errors import SistasksError
 from sistasks.machine import symbols
 from sistasks.machine.examination import examine
 from sistasks.machine.node import Node, NodeFiles
@@ -18,24 +18,16 @@ from sistasks.machine.spec import Machine, Role
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
     from sistasks.evidence.crashes import Crash
     from sistasks.evidence.records import Evidence
     from sistasks.guest.frames import Frame
     from sistasks.guest.plan import Plan
-    from sistasks.machine.emulator import Emulator
     from sistasks.machine.examination import Examination
     from sistasks.machine.results import GuestResults
     from sistasks.machine.template import Template
-
-
-# what may be said of a run that is in order: a slow host makes stalls, a warning breaks nothing, and firmware tries
-# several ways before one leads somewhere
-_SOUND: Final = frozenset(
-    {"warning", "leak", "rcu_stall", "soft_lockup", "hard_lockup", "hung_task", "firmware", "bootloader"}
-)
 
 
 class Observer(Protocol):
@@ -87,6 +79,11 @@ class NodeReport:
             return ""
         return self.error.problem.removeprefix(f"node {self.number}").lstrip(": ")
 
+    def behind(self, given_up: Mapping[int, NodeReport]) -> NodeReport:
+        """This report; after another of the same number, if one was given up."""
+        first = given_up.get(self.number)
+        return self if first is None else self.after(first)
+
     def after(self, first: NodeReport) -> NodeReport:
         """This report, of a node that came after another with the same plan."""
         return replace(
@@ -95,26 +92,6 @@ class NodeReport:
             crashes=(*first.crashes, *self.crashes),
             evidence=(*first.evidence, *self.evidence),
         )
-
-
-def complaint(node: Emulator) -> KernelFailure | None:
-    """The failure of a kernel that has done its work and corrupted itself meanwhile, if it says so."""
-    for crash in node.crashes:
-        if crash.kind not in _SOUND:
-            return KernelFailure(f"{node.name}: {crash.title}", f"see {node.log}", crash.report)
-    return None
-
-
-def _host_failed(name: str, failure: OSError, logs: Path) -> NodeError:
-    """The host refused something: room on its disk, most often, else descriptors or processes."""
-    if failure.filename or failure.errno in {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}:
-        where = failure.filename or logs
-        return NodeError(
-            f"{name}: {where} cannot be written: {failure.strerror}", "make room, or set output="
-        )
-    return NodeError(
-        f"{name}: the host refuses it: {failure.strerror}", "fewer nodes=, or a higher limit (ulimit)"
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +109,7 @@ class Cluster:
         port: gives QEMU's end of a node's port of the switch, for machines with a network.
         listener: told of each frame of each node.
         examination: what a node gets that fails; None: it is just ended.
+        given_up: of nodes that were brought up again, how the first ones ended.
     """
 
     machine: Machine
@@ -144,6 +122,7 @@ class Cluster:
     port: Callable[[int], socket.socket] | None = None
     listener: Callable[[Node, Frame], None] | None = None
     examination: Examination | None = None
+    given_up: dict[int, NodeReport] = field(default_factory=dict)
 
     def node(self, plan: Plan, observer: Observer, *, again: bool = False) -> Node:
         """One node, not started; `again`: a second one with this plan, with logs of its own."""
@@ -212,21 +191,30 @@ class Cluster:
             if self.machine.clock == "virtual":
                 await node.pause()
 
+        async def attempt(index: int) -> NodeReport | None:
+            """Bring a node up; its report if that failed."""
+            node, started = nodes[index], time.monotonic()
+            try:
+                await bring_up(node)
+            except SistasksError as failure:
+                return await self._report(node, failure, started, 0.0)
+            except OSError as failure:
+                return await self._report(node, host_failed(node.name, failure, self.logs), started, 0.0)
+            return None
+
         async def one(index: int) -> None:
             async with slots:
-                try:
-                    try:
-                        await bring_up(nodes[index])
-                    except NodeError as failure:
-                        await nodes[index].close()
-                        observer.stage(nodes[index].number, "starting", f"again: {failure.problem}")
-                        nodes[index] = self.node(plans[index], observer, again=True)
-                        await bring_up(nodes[index])
-                except SistasksError as failure:
-                    # before its neighbours' end takes it along
-                    await examine(self.examination, nodes[index], failure)
-                    observer.stage(nodes[index].number, "failed", failure.problem)
-                    raise
+                report = await attempt(index)
+                if report is not None and worth_another(report, observer):
+                    self.given_up[report.number] = report
+                    await nodes[index].close()
+                    nodes[index] = self.node(plans[index], observer, again=True)
+                    report = await attempt(index)
+                if report is not None and report.error is not None:
+                    observer.stage(report.number, "failed", report.reason)
+                    if (first := self.given_up.get(report.number)) is not None:
+                        report.error.take_from(first.crashes, first.evidence)
+                    raise report.error
 
         nodes = [self.node(plan, observer) for plan in plans]
         try:
@@ -245,9 +233,8 @@ class Cluster:
         """One plan's node; where the host or we failed it, once more on a fresh one."""
         async with slots:
             report = await self._attempt(plan, observer)
-            if not isinstance(report.error, NodeError):
+            if not worth_another(report, observer):
                 return report
-            observer.stage(plan.node, "starting", f"again: {report.reason}")
             return (await self._attempt(plan, observer, again=True)).after(report)
 
     async def _attempt(self, plan: Plan, observer: Observer, *, again: bool = False) -> NodeReport:
@@ -268,15 +255,21 @@ class Cluster:
             except SistasksError as failure:
                 error = failure
             except OSError as failure:
-                error = _host_failed(node.name, failure, self.logs)
-            at = ""
-            if error is not None:
-                at = await node.under_way() if ready else ""
-                await examine(self.examination, node, error)
-            report = NodeReport(
-                number=plan.node, seed=plan.seed, results=node.results, error=error, started=started,
-                ready=ready, finished=time.monotonic(), console=node.files.console, tail=node.console_tail(),
-                crashes=node.crashes, evidence=(*node.evidence, *node.traces), at=at,
-            )  # fmt: skip
+                error = host_failed(node.name, failure, self.logs)
+            report = await self._report(node, error, started, ready)
             observer.stage(plan.node, "failed" if error else "done", report.reason)
             return report
+
+    async def _report(
+        self, node: Node, error: SistasksError | None, started: float, ready: float
+    ) -> NodeReport:
+        """How a node ended, which is examined if it failed."""
+        at = ""
+        if error is not None:
+            at = await node.under_way() if ready else ""
+            await examine(self.examination, node, error)
+        return NodeReport(
+            number=node.number, seed=node.plan.seed, results=node.results, error=error, started=started,
+            ready=ready, finished=time.monotonic(), console=node.files.console, tail=node.console_tail(),
+            crashes=node.crashes, evidence=(*node.evidence, *node.traces), at=at,
+        )  # fmt: skip

@@ -111,10 +111,11 @@ class ResourceMonitor:
         """Processor time that the watching itself has taken so far."""
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Begin, or go on."""
+        self._end.clear()
         if self._interval > 0:
             with self._at_work():
-                self._census = host.census()
+                self._census = self._census or host.census()
                 self._speeds = host.card_speeds()
                 self._sample()
             self._thread = threading.Thread(target=self._watch, name="sistasks-monitor", daemon=True)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from sistasks.errors import KernelFailure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from sistasks.errors import SistasksError
+    from sistasks.evidence.records import Evidence
     from sistasks.machine.emulator import Emulator
 
 
@@ -26,15 +28,20 @@ class Examination:
 
     folder: Path
     dumps: str = "auto"
+    _once: bool = False
 
     def dump_of(self, error: SistasksError | None) -> bool:
-        """Whether the memory of a node that failed so is kept."""
-        if self.dumps == "auto":
-            if not isinstance(error, KernelFailure):
-                return False
+        """Whether the memory of a node that failed so is to be kept."""
+        wanted = self.dumps == "yes" or (self.dumps == "auto" and isinstance(error, KernelFailure))
+        if wanted and self.dumps == "auto":
             self.dumps = "no"
-            return True
-        return self.dumps == "yes"
+            self._once = True
+        return wanted
+
+    def dumped(self, evidence: Sequence[Evidence]) -> None:
+        """What came of it: where nothing was kept, another node's memory may be."""
+        if self._once and not any(item.kind == "core_dumps" for item in evidence):
+            self.dumps, self._once = "auto", False
 
 
 async def examine(examination: Examination | None, node: Emulator, error: SistasksError | None) -> None:
@@ -47,8 +54,10 @@ async def examine(examination: Examination | None, node: Emulator, error: Sistas
     """
     if examination is None:
         return
-    await node.post_mortem(
-        examination.folder / node.log.stem, error=error, dumps="yes" if examination.dump_of(error) else "no"
-    )
+    dump = examination.dump_of(error)
+    folder = examination.folder / node.log.stem
+    evidence = await node.post_mortem(folder, error=error, dumps="yes" if dump else "no")
+    if dump:
+        examination.dumped(evidence)
     if error is not None:
-        error.take_from(node.crashes, node.evidence)
+        error.take_from(node.crashes, evidence)

@@ -142,6 +142,7 @@ async def run_acted(
         )  # fmt: skip
         whole, error = await _act(suite, act, stage)
         reports = [await _report(node, stage, cluster, started) for node in nodes]
+        reports = [report.behind(cluster.given_up) for report in reports]
         for report in reports:
             observer.stage(report.number, "failed" if report.error else "done", report.reason)
     first = NodeReport(
@@ -196,7 +197,8 @@ def _checked(suite: Suite, act: Act, given: Mapping[str, Sequence[float]]) -> di
 
 
 async def _report(node: Node, stage: Nodes, cluster: Cluster, started: float) -> NodeReport:
-    from sistasks.cluster.nodes import NodeReport, complaint
+    from sistasks.cluster.attempts import complaint
+    from sistasks.cluster.nodes import NodeReport
     from sistasks.machine.results import TestOutcome
 
     error: SistasksError | None = None

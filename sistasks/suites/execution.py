@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from sistasks.layout import Layout
+from sistasks.machine.examination import Examination
+from sistasks.session import session_logs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sistasks.evidence.monitor import ResourceMonitor
-    from sistasks.machine.examination import Examination
     from sistasks.suites.recipe import Recipe
     from sistasks.terminal import Terminal
 
@@ -24,6 +27,7 @@ class Execution:
         scratch: what lives only as long as it does.
         monitor: watches what the nodes use.
         examination: what nodes get that fail.
+        again: it is the second one, for the host or we failed the first.
     """
 
     recipe: Recipe
@@ -31,3 +35,19 @@ class Execution:
     scratch: Path
     monitor: ResourceMonitor
     examination: Examination
+    again: bool = False
+
+    def second(self) -> Execution:
+        """Another one after this, whose files do not lie in this one's place."""
+        folder = self.examination.folder
+        examination = Examination(folder.with_name(f"{folder.name}.again"), self.examination.dumps)
+        return replace(self, examination=examination, again=True)
+
+    def logs(self, name: str = "") -> Path:
+        """The folder of the nodes' logs.
+
+        Args:
+            name: of the suite's own, where it has one.
+        """
+        folder = session_logs(Layout(self.recipe.settings.output)) / name
+        return folder / "again" if self.again else folder

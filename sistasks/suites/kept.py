@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from sistasks.cluster.nodes import NodeReport
 from sistasks.errors import ArtifactError, KernelFailure, NodeError, SistasksError
 from sistasks.evidence.artifacts import Store
 from sistasks.evidence.records import Evidence
-from sistasks.evidence.symbols import from_text, symbolise
+from sistasks.evidence.symbols import from_text, from_vmlinux, symbolise
+from sistasks.guest.plan import SYMBOLS
 from sistasks.history.records import CrashRow
 from sistasks.layout import Layout
 from sistasks.machine.results import GuestResults
@@ -28,8 +31,10 @@ if TYPE_CHECKING:
 # the same end has the same title, wherever it was
 _CHANCE: Final = re.compile(r" within [\d.]+ s|: processor \d.*", re.DOTALL)
 _NUMBER: Final = re.compile(r"(?:0x)?\b[0-9][0-9a-fA-F.]*\b")
-# a guest decides how often it complains
+# a guest decides how often it complains, and at what length; those of one title say the same
 _CRASHES: Final = 100
+_REPORTS: Final = 20
+_ELF: Final = b"\x7fELF"
 
 
 def never_up(recipe: Recipe, failure: SistasksError, began: float) -> NodeReport:
@@ -50,36 +55,48 @@ def again_as_a_whole(suite: Suite, reports: Sequence[NodeReport]) -> bool:
     return together and any(report.number and isinstance(report.error, NodeError) for report in reports)
 
 
-def crash_rows(reports: Sequence[NodeReport], symbols: Path | None) -> tuple[CrashRow, ...]:
+def crash_rows(reports: Sequence[NodeReport], symbols: Symbols | None) -> tuple[CrashRow, ...]:
     """What kernels complained of, and the ends that no kernel speaks of: hangs, reboots, power cuts.
 
     Args:
         reports: how the nodes ended.
-        symbols: the kernel's System.map, if it has one: bare addresses of its traces get their functions.
+        symbols: of the kernel, if there are any: bare addresses of its traces get their functions.
     """
     rows: list[CrashRow] = []
-    names = _table(symbols) if any(report.crashes for report in reports) else None
+    told: Counter[str] = Counter()
     for report in reports:
-        told = report.crashes[:_CRASHES]
-        rows += [
-            CrashRow(
-                node=report.number, kind=crash.kind, title=crash.title, console_offset=crash.offset,
-                report=crash.report if names is None else symbolise(crash.report, names),
-            )
-            for crash in told
-        ]  # fmt: skip
+        # the fatal ones first: they may be the last of many
+        crashes = sorted(report.crashes, key=lambda crash: not crash.fatal)[:_CRASHES]
+        for crash in crashes:
+            told[crash.title] += 1
+            text = crash.report if told[crash.title] <= _REPORTS else ""
+            rows.append(
+                CrashRow(
+                    node=report.number, kind=crash.kind, title=crash.title, console_offset=crash.offset,
+                    report=symbolise(text, symbols) if symbols is not None and text else text,
+                )
+            )  # fmt: skip
         error = report.error
-        if isinstance(error, KernelFailure) and error.kind and not any(crash.fatal for crash in told):
+        if isinstance(error, KernelFailure) and error.kind and not any(crash.fatal for crash in crashes):
             title = _NUMBER.sub("N", f"{error.kind}: {_CHANCE.sub('', report.reason)}")
             rows.append(CrashRow(node=report.number, kind=error.kind, title=title, report=str(error)))
     return tuple(rows)
 
 
-def _table(path: Path | None) -> Symbols | None:
-    try:
-        return None if path is None else from_text(path.read_text(errors="replace"))
-    except OSError:
+def symbols_of(recipe: Recipe, reports: Sequence[NodeReport]) -> Symbols | None:
+    """The kernel's functions, where a report needs them: from what was built with it, else as a clone has told them."""
+    if not any(report.crashes for report in reports):
         return None
+    places = [recipe.kernel.symbols] if recipe.kernel.symbols else []
+    if recipe.guest is not None:
+        places.append(Layout(recipe.settings.output).templates / recipe.template_key() / SYMBOLS)
+    for place in places:
+        with contextlib.suppress(OSError, ValueError), place.open("rb") as file:
+            if file.read(len(_ELF)) == _ELF:
+                file.seek(0)
+                return from_vmlinux(file)
+            return from_text(place.read_text(errors="replace"))
+    return None
 
 
 def keep(run: Execution, reports: Sequence[NodeReport]) -> tuple[ArtifactRow, ...]:
@@ -87,12 +104,15 @@ def keep(run: Execution, reports: Sequence[NodeReport]) -> tuple[ArtifactRow, ..
     settings = run.recipe.settings
     store = Store(Layout(settings.output).artifacts, settings.db)
     rows: list[ArtifactRow] = []
-    for report in reports:
-        for item in (*_console(report), *report.evidence):
-            try:
-                rows.append(store.put(item, take=item.path.is_relative_to(run.scratch)))
-            except ArtifactError as failure:
-                run.terminal.say(str(failure))
+    failed = any(report.error is not None for report in reports)
+    for item in [
+        *(item for report in reports for item in (*_console(report), *report.evidence)),
+        *(_kernel(run.recipe) if failed else ()),
+    ]:
+        try:
+            rows.append(store.put(item, take=item.path.is_relative_to(run.scratch)))
+        except ArtifactError as failure:
+            run.terminal.say(str(failure))
     return tuple(rows)
 
 
@@ -101,6 +121,16 @@ def _console(report: NodeReport) -> list[Evidence]:
     if any(item.path == report.console for item in report.evidence) or not _has_bytes(report.console):
         return []
     return [Evidence(node=report.number, kind="logs", path=report.console, name=report.console.name)]
+
+
+def _kernel(recipe: Recipe) -> list[Evidence]:
+    """What it takes to boot a kernel again that failed: the next build writes over it."""
+    machine = recipe.machine
+    return [
+        Evidence(node=0, kind="kernels", path=path, name=path.name)
+        for path in (machine.kernel, machine.initramfs)
+        if path is not None
+    ]
 
 
 def _has_bytes(path: Path) -> bool:

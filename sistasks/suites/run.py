@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sistasks.cluster.nodes import Cluster, NodeReport
-from sistasks.errors import KernelFailure, NodeError
+from sistasks.errors import KernelFailure, NodeError, SistasksError
 from sistasks.evidence import kernels
 from sistasks.evidence.monitor import ResourceMonitor, rows_of_each
 from sistasks.evidence.records import Evidence
@@ -27,7 +27,7 @@ from sistasks.suites.console.run import run_console
 from sistasks.suites.distributed.config import configure
 from sistasks.suites.distributed.execute import execute
 from sistasks.suites.execution import Execution
-from sistasks.suites.kept import again_as_a_whole, crash_rows, keep, never_up
+from sistasks.suites.kept import again_as_a_whole, crash_rows, keep, never_up, symbols_of
 from sistasks.suites.measured import Measured, measure, measure_acted, measure_cluster
 from sistasks.suites.printed import own_metrics, take_printed
 from sistasks.suites.recipe import Recipe, recipes
@@ -71,29 +71,29 @@ def ensure_template(recipe: Recipe, terminal: Terminal, examination: Examination
     )
     started = time.monotonic()
     freeze = partial(
-        templates.freeze, machine, key, layout.templates, session=SESSION_ID, log=session_logs(layout) / "template.log",
-        limit=recipe.timeout, examination=examination,
+        templates.freeze, machine, key, layout.templates, session=SESSION_ID, limit=recipe.timeout,
+        examination=examination,
     )  # fmt: skip
     try:
-        made = asyncio.run(freeze())
-    except NodeError as failure:
-        terminal.say(f"template: again, for {failure.problem}")
-        made = asyncio.run(freeze())
+        made = asyncio.run(freeze(log=session_logs(layout) / "template.log"))
+    except NodeError as first:
+        terminal.say(f"template: again, for {first.problem}")
+        try:
+            made = asyncio.run(freeze(log=session_logs(layout) / "template.again.log"))
+        except SistasksError as second:
+            second.take_from(first.crashes, first.evidence)
+            raise
     terminal.say(f"template: frozen after {time.monotonic() - started:.1f} s")
     return made
 
 
 def _run_nodes(suite: Suite, run: Execution) -> list[NodeReport]:
     recipe = run.recipe
-    settings = recipe.settings
-    layout = Layout(settings.output)
     template = ensure_template(recipe, run.terminal, run.examination) if recipe.clones(suite) else None
     if suite.network:
         return _run_cluster(run, template)
     count = recipe.node_count(suite)
-    logs = session_logs(layout)
-    if suite.cold:
-        logs /= f"boot-{recipe.machine.boot}"
+    logs = run.logs(f"boot-{recipe.machine.boot}" if suite.cold else "")
     cluster = Cluster(
         machine=recipe.machine, template=template, logs=logs, scratch=run.scratch, session=SESSION_ID,
         slots=recipe.slots, timeout=recipe.timeout, examination=run.examination,
@@ -107,18 +107,17 @@ def _run_nodes(suite: Suite, run: Execution) -> list[NodeReport]:
 def _run_cluster(run: Execution, template: Template | None) -> list[NodeReport]:
     recipe = run.recipe
     config = configure(recipe.settings, limit=recipe.timeout)
-    capture = run.scratch / "network.pcapng" if recipe.settings.capture else None
+    capture = run.scratch / f"network{'.again' * run.again}.pcapng" if recipe.settings.capture else None
     with watched(run.terminal, config.count, run.monitor) as observer:
         whole, *nodes = asyncio.run(
             execute(
-                config, machine=recipe.machine, template=template,
-                logs=session_logs(Layout(recipe.settings.output)) / "distributed",
+                config, machine=recipe.machine, template=template, logs=run.logs("distributed"),
                 scratch=run.scratch, session=SESSION_ID, slots=recipe.slots, cores=recipe.found.host_cores,
                 observer=observer, capture=capture, examination=run.examination,
             )
         )  # fmt: skip
     if capture is not None and capture.exists():
-        captured = Evidence(node=0, kind="captures", path=capture, name=capture.name)
+        captured = Evidence(node=0, kind="captures", path=capture, name="network.pcapng")
         whole = replace(whole, evidence=(*whole.evidence, captured))
     return [whole, *nodes]
 
@@ -160,13 +159,15 @@ def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
         reports, measured, suite, known = _execute(suite, here)
         if measured.status == "error" and again_as_a_whole(suite, reports):
             terminal.say(f"{suite.name}: again on fresh nodes, for {measured.message}")
-            reports, measured, suite, known = _execute(asked, here)
+            first = {report.number: report for report in reports}
+            reports, measured, suite, known = _execute(asked, here.second())
+            reports = [report.behind(first) for report in reports]
         # what it was made of is what was asked, whatever the kernel then had to say
         run = replace(
             run_record(suite, recipe, measured, started),
             inputs_sha256=recipe.inputs_sha256(asked),
             resources=monitor.rows(),
-            crashes=crash_rows(reports, recipe.kernel.symbols),
+            crashes=crash_rows(reports, symbols_of(recipe, reports)),
             artifacts=keep(here, reports),
         )
     metrics = metric_rows(suite, known)

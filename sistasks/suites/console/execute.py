@@ -8,7 +8,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from sistasks.cluster.nodes import NodeReport, complaint
+from sistasks.cluster.attempts import complaint, host_failed, worth_another
+from sistasks.cluster.nodes import NodeReport
 from sistasks.cluster.switch import Switch
 from sistasks.errors import KernelFailure, NodeError, PoweredOff, SistasksError
 from sistasks.machine.emulator import EmulatorFiles
@@ -103,12 +104,10 @@ async def execute(
         async def one(number: int) -> Spoken:
             async with at_once:
                 spoken = await attempt(number)
-                first = spoken.report
-                if not isinstance(first.error, NodeError):
+                if not worth_another(spoken.report, observer):
                     return spoken
-                observer.stage(number, "starting", f"again: {first.reason}")
                 again = await attempt(number, again=True)
-                return replace(again, report=again.report.after(first))
+                return replace(again, report=again.report.after(spoken.report))
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(number)) for number in range(1, count + 1)]
@@ -157,24 +156,23 @@ class _Conversation:
             except SistasksError as failure:
                 why, error = failure.problem, failure
             except OSError as failure:
-                error = NodeError(f"{node.name}: the host refuses it: {failure.strerror}", "fewer nodes=")
-            if error is not None or (self._reader is not None and self._reader.panic):
+                error = host_failed(node.name, failure, node.log.parent)
+            reader = self._reader or reader_for(self._asked.profile, tests=self._asked.tests, started=began)
+            reading = reader.result(why)
+            found = heard(
+                reading, self._asked.profile, boot=self._asked.boot, started=began, own=self._asked.own,
+                ours=isinstance(error, NodeError) and not reading.panic,
+            )  # fmt: skip
+            if reading.panic:
+                error = KernelFailure(
+                    f"{node.name}: {reading.panic}", f"see {node.files.console}", reading.report, kind="panic"
+                )
+            elif reading.complete and isinstance(error, KernelFailure):
+                error = None  # it had said all, and went
+            error = error or complaint(node)
+            if error is not None:
                 await examine(self._examination, node, error)
             tail = node.console_tail()
-        reader = self._reader or reader_for(self._asked.profile, tests=self._asked.tests, started=began)
-        reading = reader.result(why)
-        found = heard(
-            reading, self._asked.profile, boot=self._asked.boot, started=began, own=self._asked.own,
-            ours=isinstance(error, NodeError) and not reading.panic,
-        )  # fmt: skip
-        if reading.panic:
-            error = KernelFailure(
-                f"{node.name}: {reading.panic}", f"see {node.files.console}", reading.report
-            )
-        elif reading.complete and isinstance(error, KernelFailure):
-            error = None  # it had said all, and went
-        if error is None:
-            error = complaint(node)
         report = NodeReport(
             number=number, seed=seed, results=found.results, error=error, started=started,
             ready=(reading.ready or began) / 1e9, finished=time.monotonic(), console=node.files.console, tail=tail,

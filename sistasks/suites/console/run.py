@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from sistasks.errors import UsageError
 from sistasks.kernels import esp
-from sistasks.layout import Layout
-from sistasks.session import SESSION_ID, session_logs
+from sistasks.session import SESSION_ID
 from sistasks.suites.console.execute import Asked, execute, metrics_of, tests_of
 from sistasks.suites.measured import Measured, measure
 from sistasks.suites.watching import watched
@@ -70,7 +69,6 @@ def run_console(
     recipe, terminal = run.recipe, run.terminal
     profile = recipe.kernel.profile
     settings = recipe.settings
-    layout = Layout(settings.output)
     scale = recipe.timeout / settings.timeout
     asked = Asked(
         profile=replace(
@@ -87,7 +85,7 @@ def run_console(
     with watched(terminal, count, run.monitor) as observer:
         spoken = asyncio.run(
             execute(
-                asked, machine=recipe.machine, count=count, logs=session_logs(layout) / suite.name, session=SESSION_ID,
+                asked, machine=recipe.machine, count=count, logs=run.logs(suite.name), session=SESSION_ID,
                 slots=recipe.slots, seed=settings.seed, observer=observer, examination=run.examination,
             )
         )  # fmt: skip

@@ -7,7 +7,8 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from sistasks.cluster.nodes import Cluster, NodeReport, complaint
+from sistasks.cluster.attempts import complaint
+from sistasks.cluster.nodes import Cluster, NodeReport
 from sistasks.cluster.switch import Switch
 from sistasks.errors import NodeError, SistasksError
 from sistasks.machine.examination import examine
@@ -99,7 +100,7 @@ async def execute(
                 if failed:
                     await examine(examination, node, _error(arena, node))
                 observer.stage(node.number, "failed" if failed else "done")
-            reports = [_report(arena, node, started, up) for node in nodes]
+            reports = [_report(arena, node, started, up).behind(cluster.given_up) for node in nodes]
         end = time.monotonic()
     cluster_report = NodeReport(
         number=0, seed=config.seed, results=whole, error=error, started=started, ready=up, finished=end,
