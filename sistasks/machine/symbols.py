@@ -5,12 +5,14 @@ Clones of a template have its memory, so addresses are the same in all of them, 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
 
 from sistasks.errors import NodeError
 from sistasks.evidence.symbols import from_text
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from sistasks.machine.template import Template
 
 _LIMIT: Final = 60.0
+_asking: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]] = WeakKeyDictionary()
 
 
 async def symbols(
@@ -47,6 +50,13 @@ async def symbols(
     kept = template.ram.parent / SYMBOLS
     if kept.is_file():
         return kept
+    # clones that hang together ask together: one answer is enough for all
+    async with _asking.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+        return kept if kept.is_file() else await _ask(template, machine, scratch, session, limit)
+
+
+async def _ask(template: Template, machine: Machine, scratch: Path, session: str, limit: float) -> Path:
+    kept = template.ram.parent / SYMBOLS
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="symbols-") as name:
         folder = Path(name)
