@@ -15,10 +15,10 @@ from sistasks.guest.frames import Frame, FrameError, FrameType, Samples, encode_
 from sistasks.guest.plan import Plan
 from sistasks.guest.programs import Program
 from sistasks.machine.results import LINES_MAX, NOTES_MAX, SERIES_MAX, Allowed, GuestResults
-from sistasks.protocols.lines import plain
 from sistasks.protocols.profile import PROFILES
 from sistasks.protocols.reader import reader_for
 from sistasks.suites.distributed.arena import Arena
+from sistasks.textlines import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

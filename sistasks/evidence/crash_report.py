@@ -18,7 +18,7 @@ from sistasks.evidence.crash_patterns import (
     is_helper,
     is_report,
 )  # fmt: skip
-from sistasks.protocols.lines import after_stamp, shorten
+from sistasks.textlines import after_stamp, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

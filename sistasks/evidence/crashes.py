@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from sistasks.evidence import crash_patterns as known
 from sistasks.evidence.crash_report import Crash, Draft
-from sistasks.protocols.lines import after_stamp, plain, shorten, stamp
+from sistasks.textlines import after_stamp, plain, shorten, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

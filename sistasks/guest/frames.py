@@ -15,7 +15,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sistasks.protocols.lines import plain
+from sistasks.textlines import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from collections import deque
 from typing import IO, TYPE_CHECKING, Final
 
 from sistasks.evidence.crashes import Recogniser
-from sistasks.protocols.lines import plain
+from sistasks.textlines import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable

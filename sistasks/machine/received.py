@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from sistasks.guest.frames import FrameError, decode_part
 from sistasks.guest.plan import SYMBOLS, VMCOREINFO
-from sistasks.protocols.lines import shorten
+from sistasks.textlines import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from sistasks.guest.frames import Frame, FrameError, FrameParser, FrameType, decode_samples
-from sistasks.protocols.lines import plain, shorten
 from sistasks.protocols.metrics import SAMPLES_LIMIT
+from sistasks.textlines import plain, shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable

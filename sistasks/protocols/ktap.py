@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 from sistasks.protocols.ktap_lines import Isolation
 from sistasks.protocols.ktap_tree import LOG_LINES, MISSING_LIMIT, Test, collect
-from sistasks.protocols.lines import shorten
 from sistasks.protocols.metrics import Metrics, is_metric
 from sistasks.protocols.records import TEXT_LIMIT
+from sistasks.textlines import shorten
 
 if TYPE_CHECKING:
     from sistasks.protocols.ktap_lines import Said
-    from sistasks.protocols.lines import Line
     from sistasks.protocols.records import ConsoleResult, Findings
+    from sistasks.textlines import Line
 
 DEPTH_LIMIT: Final = 64
 """Levels of subtests; deeper ones are no KTAP."""

@@ -10,10 +10,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sistasks.protocols.lines import stamp
+from sistasks.textlines import stamp
 
 if TYPE_CHECKING:
-    from sistasks.protocols.lines import Line
+    from sistasks.textlines import Line
 
 _VERSION: Final = re.compile(r"(K?)TAP version ([0-9]{1,9})\Z")
 _HEADER: Final = re.compile(r"\s*# Subtest: (.*)\Z")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from sistasks.protocols.lines import shorten
 from sistasks.protocols.records import ConsoleResult, Series
+from sistasks.textlines import shorten
 
 LOG_LINES: Final = 40
 """Lines kept before a result; the first, since a failure comes before what it brings about."""

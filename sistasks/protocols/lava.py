@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from sistasks.protocols.lines import shorten
 from sistasks.protocols.metrics import Metrics
 from sistasks.protocols.records import TEXT_LIMIT, ConsoleResult, Series
+from sistasks.textlines import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Sized
 
-    from sistasks.protocols.lines import Line
     from sistasks.protocols.records import Findings
+    from sistasks.textlines import Line
 
 RESULTS_LIMIT: Final = 100_000
 _OPEN_LIMIT: Final = 100

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from sistasks.protocols.lines import after_stamp, shorten
 from sistasks.protocols.records import Series
+from sistasks.textlines import after_stamp, shorten
 
 if TYPE_CHECKING:
     from sistasks.protocols.records import Findings

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Final, Protocol
 from sistasks.errors import UsageError
 from sistasks.protocols.ktap import Ktap
 from sistasks.protocols.lava import Lava
-from sistasks.protocols.lines import Lines
 from sistasks.protocols.records import Findings, Reading
 from sistasks.protocols.sis import Dialogue
 from sistasks.protocols.watch import Watch
+from sistasks.textlines import Lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sistasks.protocols.lines import Line
     from sistasks.protocols.profile import ConsoleProfile
     from sistasks.protocols.records import ConsoleResult
+    from sistasks.textlines import Line
 
 _SECOND: Final = 1_000_000_000
 

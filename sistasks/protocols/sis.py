@@ -11,9 +11,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sistasks.protocols.lines import Line, shorten
 from sistasks.protocols.metrics import Metrics
 from sistasks.protocols.records import ConsoleResult
+from sistasks.textlines import Line, shorten
 
 if TYPE_CHECKING:
     from sistasks.protocols.profile import ConsoleProfile, ConsoleTest

@@ -7,13 +7,13 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from sistasks.evidence.crashes import Recogniser
-from sistasks.protocols.lines import after_stamp, shorten
+from sistasks.textlines import after_stamp, shorten
 
 if TYPE_CHECKING:
     from sistasks.evidence.crashes import Crash
-    from sistasks.protocols.lines import Line
     from sistasks.protocols.profile import ConsoleProfile
     from sistasks.protocols.records import Findings
+    from sistasks.textlines import Line
 
 _BEFORE: Final = 20
 _AFTER: Final = 60

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fuzz.parts import is_shown, logs, pieces
-from sistasks.protocols.lines import LINE_LIMIT, Line, Lines, after_stamp, stamp
+from sistasks.textlines import LINE_LIMIT, Line, Lines, after_stamp, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sistasks.protocols.lines import LINE_LIMIT, Line, Lines, after_stamp, plain, shorten, stamp
+from sistasks.textlines import LINE_LIMIT, Line, Lines, after_stamp, plain, shorten, stamp
 
 
 def texts(*pieces: bytes) -> list[str]:
