@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from dump_parts import ARM64, PAGE, RISCV, core, info, table
+from dump_parts import X86_64 as ELF_X86_64
 from hypothesis import given
 from hypothesis import strategies as st
 from test_spec import SPECS
@@ -25,35 +27,18 @@ from sistasks.machine import by_hand, vmcore
 from sistasks.machine.arch import X86_64
 from sistasks.machine.emulator import EmulatorFiles
 from sistasks.machine.foreign import ForeignNode
-from sistasks.machine.kallsyms import Memory, rows
+from sistasks.machine.kallsyms import Memory, read, rows
 from sistasks.machine.processors import place, read_registers
 from sistasks.machine.spec import Machine
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable
 
     from sistasks.evidence.records import Evidence
     from sistasks.machine.spec import NodeSpec
 
 QEMU = shutil.which(X86_64.qemu)
 needs_qemu = pytest.mark.skipif(QEMU is None, reason=f"{X86_64.qemu} is not installed here")
-PAGE = 4096
-ARM64 = 183
-
-
-def core(memory: Iterable[tuple[int, bytes]], notes: bytes = b"", machine: int = ARM64) -> bytes:
-    """A core as QEMU writes it: section headers first, no room between."""
-    runs = list(memory)
-    at = 64 + 128 + 56 * (len(runs) + 1)
-    rows = [struct.pack("<IIQQQQQQ", 4, 0, at, 0, 0, len(notes), len(notes), 0)]
-    at += len(notes)
-    for physical, data in runs:
-        rows.append(struct.pack("<IIQQQQQQ", 1, 0, at, 0, physical, len(data), len(data), 0))
-        at += len(data)
-    head = struct.pack(
-        "<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 4, machine, 1, 0, 192, 64, 0, 64, 56, len(rows), 64, 2, 1
-    )
-    return head + bytes(128) + b"".join(rows) + notes + b"".join(data for _, data in runs)
 
 
 def segments(path: Path) -> list[tuple[int, int, int, int, int]]:
@@ -62,12 +47,6 @@ def segments(path: Path) -> list[tuple[int, int, int, int, int]]:
     place, count = struct.unpack_from("<Q", data, 32)[0], struct.unpack_from("<H", data, 56)[0]
     rows = [struct.unpack_from("<IIQQQQQQ", data, place + 56 * number) for number in range(count)]
     return [(row[0], row[2], row[3], row[4], row[5]) for row in rows]
-
-
-def info(*lines: str) -> bytes:
-    """The kernel's note, on a page of its own."""
-    text = "\n".join(["OSRELEASE=6.1.0", *lines, ""]).encode()
-    return (struct.pack("<III", 11, len(text), 0) + b"VMCOREINFO\0\0" + text).ljust(PAGE, b"\0")
 
 
 RUNS = st.lists(st.binary(min_size=1, max_size=3 * PAGE), max_size=4)
@@ -112,6 +91,26 @@ def test_arm64_has_its_kernel_where_the_note_says(tmp_path: Path) -> None:
         assert memory.read(0xFFFF_8000_0000_0000, 4) == b""
 
 
+@pytest.mark.parametrize("bits", ["8000000000", "-1", "29", "65", "0x" + "f" * 5000, "x"])
+def test_a_note_that_lies_costs_nothing(tmp_path: Path, bits: str) -> None:
+    """Where memory would lie by it is not asked further: no number of a guest's becomes one of so many digits."""
+    note = info(f"NUMBER(VA_BITS)={bits}", "NUMBER(kimage_voffset)=0xffff7fffc8000000")
+    assert vmcore.write(io.BytesIO(core([(0x4000_0000, note)])), tmp_path / "core").mapped == 0
+
+
+@pytest.mark.parametrize(("machine", "mapped"), [(ARM64, 2), (RISCV, 2), (ELF_X86_64, 0), (40, 0)])
+def test_only_those_are_believed_whose_tables_are_not_read(tmp_path: Path, machine: int, mapped: int) -> None:
+    """And of offsets only those that an address can have."""
+    moves = (
+        "NUMBER(VA_BITS)=48",
+        "NUMBER(PHYS_OFFSET)=0x40000000",
+        "NUMBER(kimage_voffset)=0xffff7fffc8000000",
+    )
+    for lines, expected in ((moves, mapped), ((*moves[:2], f"NUMBER(kimage_voffset)={1 << 64:#x}"), 0)):
+        dump = core([(0x4000_0000, info(*lines))], machine=machine)
+        assert vmcore.write(io.BytesIO(dump), tmp_path / "core").mapped == expected
+
+
 @pytest.mark.parametrize("cut", [0, 10, 63, 200, 300, 5000])
 def test_a_stream_that_ends_early_is_no_dump(tmp_path: Path, cut: int) -> None:
     with pytest.raises(NodeError, match="QEMU's dump"):
@@ -138,6 +137,40 @@ def test_any_bytes_are_a_dump_or_refused(
     with Memory(path) as memory:
         assert rows(memory, found) == []
         assert len(memory.read(0xFFFF_8000_0000_0000, 1 << 14)) <= 1 << 14
+
+
+def listed(path: Path, dump: bytes) -> list[tuple[int, str]]:
+    found = vmcore.write(io.BytesIO(dump), path)
+    with Memory(path) as memory:
+        return rows(memory, found)
+
+
+def test_a_kernel_s_own_table_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "core"
+    dump = table([b"T", b"pan", b"ic", b"d", b"x" * 128], [b"\0\1\2", b"\3\1", b"\0\4\4\4", b"\0\2"])
+    base = 0xFFFF_8000_0800_0000
+    assert listed(path, dump) == [
+        (base + 16, "Tpanic"), (base + 32, "dpan"), (base + 48, "T" + "x" * 384), (base + 64, "Tic"),
+    ]  # fmt: skip
+    with Memory(path) as memory:
+        symbols = read(memory, vmcore.write(io.BytesIO(dump), path))
+    assert (symbols.address("panic"), symbols.address("pan")) == (base + 16, None)
+    assert symbols.lookup(base + 17) == ("panic", 1)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "names"),
+    [
+        ([b"T", b"x" * 129], [b"\0"]),
+        ([b"T", b"x" * 128], [b"\1\1\1\1\0"]),
+        ([b"T", b"x" * 128], [b"\1\1\1\1"] * ((32 << 20) // 512 + 1)),
+    ],
+    ids=["token", "name", "all"],
+)
+def test_names_that_would_fill_our_memory_are_none(
+    tmp_path: Path, tokens: list[bytes], names: list[bytes]
+) -> None:
+    assert listed(tmp_path / "core", table(tokens, names)) == []
 
 
 def test_places_have_their_distance() -> None:
@@ -188,13 +221,16 @@ def bare(**changes: object) -> Machine:
 
 
 def examined(
-    folder: Path, machine: Machine, work: Callable[[ForeignNode], Awaitable[tuple[Evidence, ...]]]
+    folder: Path,
+    machine: Machine,
+    work: Callable[[ForeignNode], Awaitable[tuple[Evidence, ...]]],
+    kind: type[ForeignNode] = ForeignNode,
 ) -> tuple[dict[str, Path], dict[str, object]]:
     """Start a node, do something with it, and return what it left: name -> file, and the facts."""
 
     async def run() -> tuple[Evidence, ...]:
         files = EmulatorFiles(console=folder / "console", stderr=folder / "stderr")
-        async with ForeignNode(1, machine, files, session="t") as node:
+        async with kind(1, machine, files, session="t") as node:
             await node.start()
             await node.go()
             return await work(node)
@@ -302,6 +338,42 @@ def test_where_there_is_no_room_the_dump_is_left_out(tmp_path: Path) -> None:
     assert isinstance(steps, dict)
     assert steps["dump"].startswith("left out: ")
     assert steps["registers"] == "done"
+
+
+@needs_qemu
+@pytest.mark.parametrize("error", [ValueError, KeyError, struct.error, UnicodeError, MemoryError])
+def test_a_step_contains_whatever_it_raises(tmp_path: Path, error: type[Exception]) -> None:
+    """What steps read is a guest's: none of it may end the run, in which other nodes are."""
+
+    class Odd(ForeignNode):
+        broken = ""
+
+        @property
+        def page(self) -> bytes:
+            raise error("a page")
+
+        def console_tail(self, lines: int = 10) -> str:
+            if self.broken:
+                raise error("a tail")
+            return super().console_tail(lines)
+
+    async def looked_at(node: ForeignNode) -> tuple[Evidence, ...]:
+        return await node.post_mortem(tmp_path / "seen")
+
+    async def told_of_nothing(node: ForeignNode) -> tuple[Evidence, ...]:
+        assert isinstance(node, Odd)
+        node.broken = "yes"
+        assert "post_mortem.json" not in {one.name for one in await node.post_mortem(tmp_path / "again")}
+        return ()
+
+    evidence, facts = examined(tmp_path, bare(), looked_at, Odd)
+    assert "boot.sh" not in evidence
+    steps = facts["steps"]
+    assert isinstance(steps, dict)
+    assert steps["boot.sh"].startswith(f"{error.__name__}: ")
+    assert steps["registers"] == steps["stop"] == "done"
+    with pytest.raises(KeyError, match=r"post_mortem\.json"):
+        examined(tmp_path, bare(), told_of_nothing, Odd)
 
 
 @needs_qemu

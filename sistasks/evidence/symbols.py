@@ -86,13 +86,20 @@ def _table(rows: Iterable[tuple[int, str]]) -> Symbols:
 
 def from_text(text: str) -> Symbols:
     """Of System.map or /proc/kallsyms; lines of another form, data and hidden addresses (0) are passed over."""
-    rows = []
-    for line in text.splitlines():
-        match = _ROW.match(line)
-        if match and match[2] in _CODE and not match[3].startswith(("$", "__pfx_")):
-            name = f"{match[3]} [{match[4]}]" if match[4] else match[3]
-            rows.append((int(match[1], 16), name))
-    return _table(rows)
+    matches = filter(None, map(_ROW.match, text.splitlines()))
+    return from_rows(
+        (int(match[1], 16), match[2], f"{match[3]} [{match[4]}]" if match[4] else match[3])
+        for match in matches
+    )
+
+
+def from_rows(rows: Iterable[tuple[int, str, str]]) -> Symbols:
+    """Of (address, type as nm writes it, name); data and hidden addresses (0) are passed over."""
+    return _table(
+        (address, name)
+        for address, kind, name in rows
+        if kind in _CODE and name and not name.startswith(("$", "__pfx_"))
+    )
 
 
 def from_vmlinux(file: IO[bytes]) -> Symbols:

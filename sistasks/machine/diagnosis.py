@@ -32,6 +32,7 @@ _TAIL: Final = 20
 _BUFFER: Final = 1 << 20
 _FACTS: Final = "post_mortem.json"
 _CORE: Final = "vmcore"
+_WORDS: Final = 500
 _SILENT: Final = "QEMU does not answer"
 
 
@@ -93,8 +94,11 @@ async def diagnose(
     spec, name = emulator.spec, "boot.sh"
     if spec is not None:
         await _step(found, name, lambda: _write(found, "metadata", name, by_hand.script(spec, emulator.page)))
-    told = _told(emulator, found, error, time.monotonic() - begun)
-    await _step(found, _FACTS, lambda: _write(found, "metadata", _FACTS, told))
+    await _step(
+        found,
+        _FACTS,
+        lambda: _write(found, "metadata", _FACTS, _told(emulator, found, error, time.monotonic() - begun)),
+    )
     return tuple(found.evidence)
 
 
@@ -128,6 +132,8 @@ async def _step(
         found.steps[name] = f"no answer within {limit} s"
     except (SistasksError, OSError) as failure:
         found.steps[name] = str(failure)
+    except Exception as failure:  # noqa: BLE001 - what a step reads is a guest's: one bad byte would end the whole run
+        found.steps[name] = f"{type(failure).__name__}: {failure}"[:_WORDS]
     else:
         found.steps.setdefault(name, "done")
 
@@ -140,7 +146,7 @@ async def _registers(emulator: Emulator, found: _Findings) -> None:
 
 async def _write(found: _Findings, kind: str, name: str, text: str) -> None:
     path = found.folder / name
-    path.write_text(text.replace("\r", ""))
+    path.write_text(text.replace("\r", ""), encoding="utf-8", errors="surrogateescape")
     found.add(kind, path, name)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final, Self
 
-from sistasks.evidence.symbols import from_text
+from sistasks.evidence.symbols import from_rows
 from sistasks.machine.processors import place
 
 if TYPE_CHECKING:
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from sistasks.machine.vmcore import Vmcore
 
 _MOST: Final = 1 << 20
-_NAMES: Final = 1 << 24
+_PACKED: Final = 1 << 24
+# Linux: KSYM_NAME_LEN, for what is packed and for what comes out of it; its own names are some 5 MB, modules not in it
 _LONGEST: Final = 512
+_LONGEST_TOKEN: Final = 128
+_ALL_NAMES: Final = 32 << 20
 _STACK: Final = 1 << 12
 _DEEPEST: Final = 24
 _TOKENS: Final = 1 << 12
@@ -53,7 +56,7 @@ class Memory:
 
     def read(self, address: int, size: int) -> bytes:
         """What is there of so many bytes; fewer, or none, where the kernel maps nothing."""
-        found = b""
+        found = bytearray()  # a guest may have scattered it over thousands of pages
         while len(found) < size:
             at = address + len(found)
             load = next(((v, o, s) for v, o, s in self._loads if v <= at < v + s), None)
@@ -65,14 +68,12 @@ class Memory:
             if not part:
                 break
             found += part
-        return found
+        return bytes(found)
 
 
 def read(memory: Memory, core: Vmcore) -> Symbols:
     """The table of the kernel's functions; empty if it does not say where it is, or it is not what it should be."""
-    return from_text(
-        "".join(f"{address:016x} {name[:1]} {name[1:]}\n" for address, name in rows(memory, core))
-    )
+    return from_rows((address, name[:1], name[1:]) for address, name in rows(memory, core))
 
 
 def rows(memory: Memory, core: Vmcore) -> list[tuple[int, str]]:
@@ -102,12 +103,15 @@ def _addresses(base: int, offsets: tuple[int, ...]) -> list[int]:
 
 
 def _names(memory: Memory, at: dict[str, int], count: int) -> list[str]:
-    """Each name is its length, then indices of tokens; the first letter of all is its type."""
-    text = memory.read(at["token_table"], _TOKENS * 4)
-    index = struct.unpack("<256H", memory.read(at["token_index"], 512))
-    tokens = [text[start : text.index(0, start)] for start in index]
-    packed = memory.read(at["names"], min(_NAMES, max(0, at["num_syms"] - at["names"]) or count * 32))
-    place, found = 0, []
+    """Each name is its length, then indices of tokens; the first letter of all is its type.
+
+    Raises:
+        ValueError, IndexError, struct.error: they are not what Linux writes, or longer than its are.
+    """
+    tokens = _tokens(memory, at)
+    lengths = [len(token) for token in tokens]
+    packed = memory.read(at["names"], min(_PACKED, max(0, at["num_syms"] - at["names"]) or count * 32))
+    place, found, room = 0, [], _ALL_NAMES
     for _ in range(count):
         length = packed[place]
         place += 1
@@ -116,7 +120,17 @@ def _names(memory: Memory, at: dict[str, int], count: int) -> list[str]:
             place += 1
         if not 0 < length <= _LONGEST or place + length > len(packed):
             raise ValueError("a name is cut off")
-        whole = b"".join([tokens[token] for token in packed[place : place + length]])
-        found.append(whole.decode("ascii", "replace"))
+        used = packed[place : place + length]
+        size = sum([lengths[token] for token in used])
+        room -= size
+        if size > _LONGEST or room < 0:
+            raise ValueError("names that are longer than a kernel's")
+        found.append(b"".join([tokens[token] for token in used]).decode("ascii", "replace"))
         place += length
     return found
+
+
+def _tokens(memory: Memory, at: dict[str, int]) -> list[bytes]:
+    text = memory.read(at["token_table"], _TOKENS * 4)
+    index = struct.unpack("<256H", memory.read(at["token_index"], 512))
+    return [text[start : text.index(0, start, start + _LONGEST_TOKEN + 1)] for start in index]

@@ -28,6 +28,7 @@ _NOTE: Final = struct.Struct("<III")
 _PT_LOAD, _PT_NOTE = 1, 4
 _ELF64: Final = b"\x7fELF\x02\x01"
 _X86_64: Final = 62
+_TOLD: Final = frozenset({183, 243})  # arm64, riscv
 _BLOCK: Final = 1 << 14
 _ZEROS: Final = bytes(_BLOCK)
 _PAGE: Final = 1 << 12
@@ -125,7 +126,8 @@ def write(source: IO[bytes], target: Path) -> Vmcore:
         file.truncate(end)
         ranges = _kernel_ranges(file, loads, notes) if machine == _X86_64 else []
         text = _describe(info)
-        ranges = ranges or _told_ranges(text, loads)
+        if machine in _TOLD:
+            ranges = _told_ranges(text, loads)
         _put_headers(file, fields, notes + info, [*loads, *ranges])
         return Vmcore(end, os.fstat(file.fileno()).st_blocks * 512, text, len(ranges))
 
@@ -285,14 +287,16 @@ def _present(one: _Segment, loads: list[_Segment]) -> Iterator[_Segment]:
 def _told_ranges(info: dict[str, str], loads: list[_Segment]) -> list[_Segment]:
     """Where arm64 and riscv64 have the kernel's image and all memory, as VMCOREINFO says."""
 
-    def told(name: str) -> int:
+    def told(name: str, least: int = 0, most: int = (1 << 64) - 1) -> int:
+        """A number that can be; 0 else."""
         try:
-            return int(info.get(f"NUMBER({name})", ""), 0)
+            number = int(info.get(f"NUMBER({name})", ""), 0)
         except ValueError:
             return 0
+        return number if least <= number <= most else 0
 
     moves = []
-    if (image := told("kimage_voffset")) and (bits := told("VA_BITS")):  # arm64
+    if (image := told("kimage_voffset")) and (bits := told("VA_BITS", 30, 64)):  # arm64
         moves = [image, (1 << 64) - (1 << bits) - told("PHYS_OFFSET")]
     elif (offset := told("PAGE_OFFSET")) and (ram := told("phys_ram_base")):  # riscv64
         moves = [told("va_kernel_pa_offset"), offset - ram]
