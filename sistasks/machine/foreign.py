@@ -109,7 +109,19 @@ class ForeignNode(Emulator):
             async with asyncio.timeout(limit):
                 return await self._unless_failed(work)
         except TimeoutError:
-            raise self.overdue(f"{self.name} did not {what} within {limit:g} s") from None
+            raise await self.late(f"{self.name} did not {what} within {limit:g} s") from None
+
+    async def late(self, problem: str) -> SistasksError:
+        """What it means that the console did not say something in time.
+
+        Args:
+            problem: what it did not say, in words.
+
+        Returns:
+            A failure of the kernel (`hang`); one of ours if it was never started (`firmware`), or if QEMU does not
+            answer (`emulator`).
+        """
+        return await self.monitor.silence() or self.overdue(problem)
 
     def overdue(self, problem: str) -> SistasksError:
         """What it means that the console did not say something in time.

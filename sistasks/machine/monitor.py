@@ -10,7 +10,7 @@ from qemu.qmp import EventListener, ExecInterruptedError, ExecuteError, QMPClien
 from qemu.qmp.error import QMPError
 from qemu.qmp.protocol import ConnectError
 
-from sistasks.errors import NodeError
+from sistasks.errors import NodeError, SistasksError
 
 if TYPE_CHECKING:
     import socket
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # an answer takes milliseconds, a transfer little more: its memory stays in a file
 _ANSWER_LIMIT: Final = 60.0
+# of the shortest question, where the guest is late already
+_ASKED_LIMIT: Final = 3.0
 # a template's memory stays in its file, and the end of a transfer is an event
 _CAPABILITIES: Final = [
     {"capability": "x-ignore-shared", "state": True},
@@ -109,6 +111,18 @@ class Monitor:
         except (ExecInterruptedError, QMPError, OSError, EOFError) as error:
             await self._explain()
             raise NodeError(f"{self._name}: QEMU's monitor is gone: {error!r}") from error
+
+    async def silence(self) -> SistasksError | None:
+        """Ask whether QEMU is at work at all: why it does not answer soon; None if it does."""
+        try:
+            async with asyncio.timeout(_ASKED_LIMIT):
+                await self.execute("query-status")
+        except TimeoutError:
+            remedy = "a host that is too busy, or a fault of QEMU's own: fewer nodes=, or another QEMU"
+            return NodeError(f"{self._name}: QEMU does not answer", remedy, kind="emulator")
+        except SistasksError as error:  # it was at its end, which tells why
+            return error
+        return None
 
     async def prepare_transfer(self) -> None:
         """Set what both ends of a template's way must agree on."""

@@ -284,21 +284,51 @@ class Node(Emulator):
                 return await self._unless_failed(work)
         except TimeoutError:
             pass
-        error = await self._overdue(limit)
-        self._fail(error)
-        raise error
+        raise await self._overdue(limit)
 
     async def _overdue(self, limit: float) -> SistasksError:
-        """What it means that the limit has passed: which of firmware, kernel and agent has it, and what it is at."""
+        """What it means that the limit has passed: which of QEMU, firmware, kernel and agent has it."""
         late = f"within {limit:g} s"
         where = self._where()
         remedy = f"raise timeout=, or see {where.console}"
+        if stuck := await self._stuck():
+            return stuck
         if not (self.results.hello or self._first_frame) and self.in_firmware:
             problem = f"{self.name}: its firmware did not hand over to a kernel {late}"
-            return NodeError(problem, remedy, where.tail, kind="firmware")
+            error = NodeError(problem, remedy, where.tail, kind="firmware")
+            self._fail(error)
+            return error
+        return await self._hang(f"{self.name} did not {await self._next_step()} {late}", remedy)
+
+    async def late(self, problem: str) -> SistasksError:
+        """What it means that a node whose process runs did not do something in time; the node has failed with it.
+
+        Args:
+            problem: what it did not do, in words that name the node.
+
+        Returns:
+            A failure of the kernel (`hang`), with what its processors are doing; one of ours (`emulator`) where QEMU
+            does not answer; what the node has failed with already, if it has.
+        """
+        return await self._stuck() or await self._hang(problem, f"see {self.files.console}")
+
+    async def _stuck(self) -> SistasksError | None:
+        """Why the guest is not to be blamed: the node has failed already, or fails here, for QEMU is stuck."""
+        if not self.failed.done() and (silence := await self.monitor.silence()):
+            self._fail(silence)
+        return self._failure()
+
+    async def _hang(self, problem: str, remedy: str) -> SistasksError:
         doing = ", ".join(processor.doing for processor in await self.processors())
-        step = f"did not {await self._next_step()} {late}" + (f": {doing}" if doing else "")
-        return KernelFailure(f"{self.name} {step}", remedy, where.tail, kind="hang")
+        where = self._where()
+        error = KernelFailure(problem + (f": {doing}" if doing else ""), remedy, where.tail, kind="hang")
+        self._fail(error)
+        return self._failure() or error  # what came while its processors were asked says more
+
+    def _failure(self) -> SistasksError | None:
+        """What it has failed with."""
+        failure = self.failed.exception() if self.failed.done() and not self.failed.cancelled() else None
+        return failure if isinstance(failure, SistasksError) else None
 
     async def _next_step(self) -> str:
         stage = self._stage()
