@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from typing import TYPE_CHECKING, Any, Final
 
+from sistasks import build_records
 from sistasks.errors import GuestBuildError, SistasksError, ToolMissing
 from sistasks.files import write_atomically
 from sistasks.layout import Layout, kernel_key
@@ -58,7 +59,7 @@ def set_up(settings: Settings, terminal: Terminal) -> None:
 
     from sistasks import setup
 
-    record = setup.setup(settings, recipe.setup_record(settings), terminal.say)
+    record = setup.setup(settings, build_records.setup_record(settings), terminal.say)
     table = Table(title="setup", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("part", "found", "note"):
         table.add_column(heading, overflow="fold")
@@ -72,7 +73,7 @@ def is_set_up(settings: Settings) -> bool:
     from sistasks import setup
 
     try:
-        return setup.current(setup.load(recipe.setup_record(settings)), settings)
+        return setup.current(setup.load(build_records.setup_record(settings)), settings)
     except SistasksError:
         return False
 
@@ -101,7 +102,7 @@ def find_firmware(settings: Settings, terminal: Terminal) -> None:
         with contextlib.suppress(ToolMissing):  # then the pinned one is fetched
             tools.install(wanted, build / "setup-install.log")
     found = firmware.find(arch, settings, build / "firmware")
-    _keep(recipe.firmware_record(settings), _firmware_inputs(settings), found.to_json())
+    _keep(build_records.firmware_record(settings), _firmware_inputs(settings), found.to_json())
     terminal.say(f"firmware: {found.code} ({found.source}, sha256 {found.code_sha256[:12]})")
 
 
@@ -110,7 +111,7 @@ def has_firmware(settings: Settings) -> bool:
     from sistasks.firmware import Firmware, has_uefi
     from sistasks.machine.arch import ARCHES
 
-    record = recipe.firmware_record(settings)
+    record = build_records.firmware_record(settings)
     if not has_uefi(ARCHES[settings.arch]):
         return True
     if not _holds(record, _firmware_inputs(settings)):
@@ -136,7 +137,7 @@ def provide_kernel(settings: Settings, terminal: Terminal) -> None:
     folder = Layout(settings.output).build / "kernels" / f"{name}-{settings.arch}"
     kernel = provider.provide(settings, folder, terminal.say)
     # after the provider's work: fetching may have renewed what the description speaks of
-    _keep(recipe.kernel_record(settings), provider.describe(settings), kernel.to_json())
+    _keep(build_records.kernel_record(settings), provider.describe(settings), kernel.to_json())
     release = kernel.release or "release unknown"
     terminal.say(f"kernel: {kernel.name} {release} ({kernel.format}, sha256 {kernel.sha256[:12]})")
 
@@ -145,7 +146,7 @@ def has_kernel(settings: Settings) -> bool:
     """Whether the kernel's record still tells the truth about its file."""
     from sistasks import kernels
 
-    record = recipe.kernel_record(settings)
+    record = build_records.kernel_record(settings)
     try:
         inputs = kernels.provider(settings).describe(settings)
         return _holds(record, inputs) and kernels.Kernel.from_json(record.read_text()).image.exists()
@@ -156,7 +157,7 @@ def has_kernel(settings: Settings) -> bool:
 def _kernel(settings: Settings) -> Kernel:
     from sistasks.kernels import Kernel
 
-    return Kernel.from_json(recipe.kernel_record(settings).read_text())
+    return Kernel.from_json(build_records.kernel_record(settings).read_text())
 
 
 def needs_firmware(settings: Settings) -> bool:
@@ -174,7 +175,7 @@ def _guest_inputs(settings: Settings) -> dict[str, Any]:
     return {
         "sources": {str(path.relative_to(build.AGENT)): sha256_of(path) for path in build.sources()},
         "flags": build.flags(settings.arch),
-        "compiler": list(setup.load(recipe.setup_record(settings)).compiler),
+        "compiler": list(setup.load(build_records.setup_record(settings)).compiler),
         "modules": str(kernel.modules) if kernel.modules else "",
         "modules_sha256": kernel.modules_sha256,
         "release": kernel.release or "",
@@ -216,7 +217,7 @@ def build_guest(settings: Settings, terminal: Terminal) -> None:
     if kernel.talks:
         terminal.say(f"guest: none of ours, {kernel.name} talks on its console")
         return
-    compiler = setup.load(recipe.setup_record(settings)).compiler
+    compiler = setup.load(build_records.setup_record(settings)).compiler
     folder = Layout(settings.output).build / f"guest-{kernel_key(settings)}"
     line, packed = _results_line(kernel)
     network = _packed(kernel, NETWORK)
@@ -226,7 +227,7 @@ def build_guest(settings: Settings, terminal: Terminal) -> None:
         raise GuestBuildError(
             f"{folder} cannot be written: {error.strerror}", "make room, or set output="
         ) from error
-    _keep(recipe.guest_record(settings), _guest_inputs(settings), guest.to_json())
+    _keep(build_records.guest_record(settings), _guest_inputs(settings), guest.to_json())
     with_modules = f", {len(packed)} modules" if packed else ""
     terminal.say(f"guest: {guest.initramfs} (sha256 {guest.sha256[:12]}{with_modules})")
 
@@ -235,7 +236,7 @@ def has_guest(settings: Settings) -> bool:
     """Whether the guest was made from what would go into it now."""
     from sistasks.guest.build import Guest
 
-    record = recipe.guest_record(settings)
+    record = build_records.guest_record(settings)
     try:
         if _kernel(settings).talks:
             return True
@@ -254,7 +255,7 @@ def _program_inputs(settings: Settings) -> dict[str, Any]:
     for name, program in settings.programs.items():
         path = program.file(settings.arch)
         files[name] = [str(path), path.stat().st_mode, sha256_of(path)]
-    guest = Guest.from_json(recipe.guest_record(settings).read_text())
+    guest = Guest.from_json(build_records.guest_record(settings).read_text())
     return {"guest": guest.sha256, "programs": files, "memory": settings.memory}
 
 
@@ -269,11 +270,11 @@ def pack_programs(settings: Settings, terminal: Terminal) -> None:
 
     if _kernel(settings).talks:
         return
-    bare = Guest.from_json(recipe.guest_record(settings).read_text())
+    bare = Guest.from_json(build_records.guest_record(settings).read_text())
     archive = programs.archive(settings.programs.values(), settings.arch, settings.memory)
     folder = Layout(settings.output).build / f"programs-{kernel_key(settings)}"
     guest = programs.with_archive(bare, archive, folder)
-    _keep(recipe.programs_record(settings), _program_inputs(settings), guest.to_json())
+    _keep(build_records.programs_record(settings), _program_inputs(settings), guest.to_json())
     names = ", ".join(settings.programs)
     terminal.say(f"programs: {names} ({len(archive) >> 10} KiB, sha256 {guest.sha256[:12]})")
 
@@ -282,7 +283,7 @@ def has_programs(settings: Settings) -> bool:
     """Whether the packed programs are those that are there now."""
     from sistasks.guest.build import Guest
 
-    record = recipe.programs_record(settings)
+    record = build_records.programs_record(settings)
     try:
         if _kernel(settings).talks:
             return True

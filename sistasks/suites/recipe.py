@@ -1,65 +1,31 @@
-"""All that goes into a run: the records of the build steps, and the identities that follow from them."""
+"""All that goes into a run: the records of the build steps and what follows from them."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from sistasks import setup
+from sistasks import build_records, setup
 from sistasks.errors import FileChanged, UsageError
 from sistasks.files import sha256_of
 from sistasks.firmware import Firmware, has_uefi
 from sistasks.guest.build import Guest
 from sistasks.kernels import Kernel
 from sistasks.kinds import show_size
-from sistasks.layout import Layout, kernel_key
 from sistasks.machine.arch import ARCHES
 from sistasks.machine.confinement import confine
 from sistasks.machine.spec import Machine
 from sistasks.protocols.profile import PROFILES
+from sistasks.suites import identities
 
 if TYPE_CHECKING:
     from sistasks.protocols.profile import ConsoleProfile
     from sistasks.settings import Settings
     from sistasks.suites.suite import Suite
 
-# what a template and a run depend on besides their inputs: raised when the machine's make-up changes
-_MACHINE_VERSION = 4
 # variables with which a cluster does something else
-_CLUSTER = ("protocol", "byzantine", "traitors", "faults")
-
-
-def digest(value: object) -> str:
-    """SHA-256 of the canonical JSON of a value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def setup_record(settings: Settings) -> Path:
-    """Where `setup` keeps what it found."""
-    return Layout(settings.output).setup.with_name(f"setup-{settings.arch}.json")
-
-
-def kernel_record(settings: Settings) -> Path:
-    """Where the kernel step keeps its record."""
-    return Layout(settings.output).build / f"kernel-{kernel_key(settings)}.json"
-
-
-def guest_record(settings: Settings) -> Path:
-    """Where the guest step keeps its record."""
-    return Layout(settings.output).build / f"guest-{kernel_key(settings)}.json"
-
-
-def programs_record(settings: Settings) -> Path:
-    """Where the step that packs the user's programs keeps the guest that has them."""
-    return Layout(settings.output).build / f"programs-{kernel_key(settings)}.json"
-
-
-def firmware_record(settings: Settings) -> Path:
-    """Where the firmware step keeps its record."""
-    return Layout(settings.output).build / f"firmware-{settings.arch}.json"
+_CLUSTER: Final = ("protocol", "byzantine", "traitors", "faults")
 
 
 def boots_through_uefi(settings: Settings) -> bool:
@@ -113,16 +79,16 @@ class Recipe:
             SistasksError: a record is missing or two settings cannot be together.
         """
         arch = ARCHES[settings.arch]
-        found = setup.load(setup_record(settings))
-        kernel = Kernel.from_json(kernel_record(settings).read_text())
+        found = setup.load(build_records.setup_record(settings))
+        kernel = Kernel.from_json(build_records.kernel_record(settings).read_text())
         if console is not None and not kernel.talks:
             kernel = replace(kernel, console=console)
         if kernel.esp is not None:
             uefi = boots_through_uefi(replace(settings, boot="uefi"))
         elif uefi is None:
             uefi = boots_through_uefi(settings)
-        guest = None if kernel.talks else Guest.from_json(guest_record(settings).read_text())
-        firmware = Firmware.from_json(firmware_record(settings).read_text()) if uefi else None
+        guest = None if kernel.talks else Guest.from_json(build_records.guest_record(settings).read_text())
+        firmware = Firmware.from_json(build_records.firmware_record(settings).read_text()) if uefi else None
         accel = found.accelerator
         clock = _clock(settings, kernel, accel.name, network=network)
         if clock == "virtual" and accel.name != "tcg":
@@ -168,7 +134,7 @@ class Recipe:
         arguments = _arguments(self.settings, self.kernel)
         if not arguments:
             return self.kernel.sha256
-        return digest({"image": self.kernel.sha256, "arguments": arguments})
+        return identities.digest({"image": self.kernel.sha256, "arguments": arguments})
 
     @property
     def kernel_name(self) -> str:
@@ -209,7 +175,7 @@ class Recipe:
         Raises:
             OSError: they are not packed yet.
         """
-        guest = Guest.from_json(programs_record(self.settings).read_text())
+        guest = Guest.from_json(build_records.programs_record(self.settings).read_text())
         return replace(self, guest=guest, machine=replace(self.machine, initramfs=guest.initramfs))
 
     def node_count(self, suite: Suite) -> int:
@@ -228,13 +194,7 @@ class Recipe:
         Under the virtual clock the host is no part of it: the numbers agree across hosts. Under the wall clock the
         host is, and so is how many nodes shared it.
         """
-        at_once = min(self.slots, self.node_count(suite)) if self.machine.clock == "wall" else None
-        if suite.network:
-            at_once = self.node_count(suite)
-        cluster = self.cluster if suite.network and self.guest is not None else None
-        return self._environment(
-            cloned=self.clones(suite), at_once=at_once, cluster=cluster, trace=self.trace(suite)
-        )
+        return identities.environment(self, suite)
 
     def trace(self, suite: Suite) -> str:
         """What is traced in the suite's tests: it makes them slower, so that it is another measurement."""
@@ -245,79 +205,13 @@ class Recipe:
         """What a cluster is asked, beside its size."""
         return {name: getattr(self.settings, name) for name in _CLUSTER}
 
-    def _environment(
-        self,
-        *,
-        cloned: bool,
-        at_once: int | None,
-        cluster: dict[str, Any] | None = None,
-        trace: str = "no",
-    ) -> dict[str, Any]:
-        machine = self.machine
-        wall = machine.clock == "wall"
-        detail: dict[str, Any] = {
-            "command_line": machine.base_command_line() if machine.kernel else "",
-            "cloned": cloned,
-            "results_line": machine.results_line,
-            "machine_version": _MACHINE_VERSION,
-        }
-        if at_once is not None:
-            detail["nodes_at_once"] = at_once
-        if machine.network:
-            detail["network"] = "virtio-net"
-        if cluster:
-            detail["cluster"] = cluster
-        if trace != "no":
-            detail["trace"] = trace
-        if self.kernel.talks:
-            detail["console"] = self.kernel.profile.to_table()
-        return {
-            "arch": machine.arch.name,
-            "accel": machine.accel,
-            "clock": machine.clock,
-            "boot": machine.boot,
-            "qemu_version": self.found.qemu_version,
-            "machine": machine.arch.machine,
-            "cpu_model": machine.cpu,
-            "cpus": machine.cpus,
-            "memory_bytes": machine.memory,
-            "firmware_sha256": self.firmware.sha256 if self.firmware else "",
-            "guest_sha256": self.guest_sha256,
-            "host_cpu": self.found.host_cpu if wall else "",
-            "host_cores": self.found.host_cores if wall else 0,
-            "detail": json.dumps(detail, sort_keys=True),
-        }
-
     def template_key(self) -> str:
         """The identity of the template: everything that its frozen memory depends on."""
-        return digest(
-            {
-                **self._environment(cloned=True, at_once=None),
-                "kernel": self.kernel_id,
-                "guest": self.guest.sha256 if self.guest else "",
-                "qemu": str(self.machine.qemu),
-            }
-        )
+        return identities.template_key(self)
 
     def inputs_sha256(self, suite: Suite) -> str:
         """What makes one run of a suite the same as another."""
-        own: dict[str, Any] = {"iterations": suite.iterations}
-        if suite.iterations is None:
-            own = {
-                "iterations": self.settings.iterations,
-                "nodes": self.settings.nodes,
-                "seed": self.settings.seed,
-            }
-        return digest(
-            {
-                "suite": suite.digest(),
-                "kernel": self.kernel_id,
-                "guest": self.guest.sha256 if self.guest else self.guest_sha256,
-                "environment": self.environment(suite),
-                **own,
-                **_targets(suite, self.settings),
-            }
-        )
+        return identities.inputs_sha256(self, suite)
 
     def verify(self) -> None:
         """Check that the files are those that the records speak of.
@@ -356,17 +250,6 @@ def _with_needs(settings: Settings, kernel: Kernel) -> Settings:
     if kernel.cpus and "cpus" not in settings.given:
         settings = replace(settings, cpus=kernel.cpus)
     return settings
-
-
-def _targets(suite: Suite, settings: Settings) -> dict[str, Any]:
-    """What the user says of the suite's metrics: with another target a run is judged anew."""
-    names = {name for needed in suite.tests.values() for name in needed} | {*suite.measures}
-    own = {
-        name: (metric.unit, metric.better, metric.target, metric.target_statistic)
-        for name, metric in settings.metrics.items()
-        if name in names
-    }
-    return {"metrics": own} if own else {}
 
 
 def _clock(settings: Settings, kernel: Kernel, accel: str, *, network: bool) -> str:

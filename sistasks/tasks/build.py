@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sistasks import steps
-from sistasks.suites import recipe
+from sistasks import build_records, steps
 from sistasks.tasks.actions import action, fresh
 from sistasks.tasks.matrix import for_each_architecture
 
@@ -21,7 +20,7 @@ def task_setup(settings: Settings) -> dict[str, Any]:
     return {
         "actions": [action(steps.set_up, settings)],
         "uptodate": [fresh(steps.is_set_up, settings)],
-        "targets": [str(recipe.setup_record(settings))],
+        "targets": [str(build_records.setup_record(settings))],
         "io": NO_CAPTURE,
     }
 
@@ -43,7 +42,7 @@ def task_kernel(settings: Settings) -> dict[str, Any]:
     return {
         "actions": [action(steps.provide_kernel, settings)],
         "uptodate": [fresh(steps.has_kernel, settings)],
-        "targets": [str(recipe.kernel_record(settings))],
+        "targets": [str(build_records.kernel_record(settings))],
         "task_dep": ["setup"],
         "io": NO_CAPTURE,
     }
@@ -55,7 +54,7 @@ def task_guest(settings: Settings) -> dict[str, Any]:
     return {
         "actions": [action(steps.build_guest, settings)],
         "uptodate": [fresh(steps.has_guest, settings)],
-        "targets": [str(recipe.guest_record(settings))],
+        "targets": [str(build_records.guest_record(settings))],
         "task_dep": ["setup", "kernel"],
         "io": NO_CAPTURE,
     }
