@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from sistasks.cluster.switch import Switch
+    from sistasks.errors import SistasksError
     from sistasks.machine.node import Node
     from sistasks.suites.distributed.config import Config
 
 _AGAIN: Final = 0.5
 # nodes of a large cluster answer late: their own work comes first
 _ANSWER_LIMIT: Final = 60.0
+_SWITCH_LIMIT: Final = 10.0
 # what nodes tell is kept until the end: of a cluster so many bytes, estimated, and of each node its share of them
 _KEPT_MAX: Final = 256 << 20
 _KEPT_LEAST: Final = 16 << 20
@@ -196,7 +198,7 @@ class Arena:
             word: `start` and the timeout in ms, or `stop`.
 
         Raises:
-            NodeError: one does not answer.
+            SistasksError: one does not answer.
         """
         self._orders += 1
         number = self._orders
@@ -207,10 +209,8 @@ class Arena:
         end = time.monotonic() + _ANSWER_LIMIT
         while missing := waited_for():
             if time.monotonic() > end:
-                raise NodeError(
-                    f"node {missing[0]} does not hear the word to {word.split(maxsplit=1)[0]}",
-                    f"see {self.nodes[missing[0]].files.console}",
-                )
+                words = f"does not hear the word to {word.split(maxsplit=1)[0]} {self.test}"
+                raise await self._late(missing[0], words)
             for node in missing:
                 self.switch.inject(order(self.network, node, number, word), [node])
             await self.wait(lambda: not waited_for(), _AGAIN)
@@ -231,7 +231,7 @@ class Arena:
         """Wait until all nodes alive are ready for a test, and let them begin.
 
         Raises:
-            NodeError: they do not get ready, or do not hear it.
+            SistasksError: one does not get ready, or does not hear it.
         """
         await self.get_ready(test, limit)
         await self.start()
@@ -240,7 +240,8 @@ class Arena:
         """Wait until all nodes alive are ready for a test: what is counted from here on is the test's.
 
         Raises:
-            NodeError: they do not get ready.
+            KernelFailure: one does not get ready.
+            NodeError: that is not its kernel's part.
         """
         self.test = test
 
@@ -249,15 +250,13 @@ class Arena:
 
         if not await self.wait(lambda: all(map(ready, self.alive)), limit):
             late = next(number for number in self.alive if not ready(number))
-            raise NodeError(
-                f"node {late} does not get ready for {test}", f"see {self.nodes[late].files.console}"
-            )
+            raise await self._late(late, f"does not get ready for {test}")
 
     async def start(self) -> None:
         """Let the nodes begin.
 
         Raises:
-            NodeError: one does not hear it.
+            SistasksError: one does not hear it.
         """
         await self.command(f"start {round(self.timeout * 1000)}")
 
@@ -265,14 +264,26 @@ class Arena:
         """Stop the test and wait for the last word of each node alive.
 
         Raises:
-            NodeError: one does not send it.
+            SistasksError: one does not send it.
         """
         await self.command("stop")
         if not await self.wait(lambda: all(self.ear(n).ended for n in self.alive), limit):
             late = next(number for number in self.alive if not self.ear(number).ended)
-            raise NodeError(
-                f"node {late} does not tell how {self.test} ended", f"see {self.nodes[late].files.console}"
+            raise await self._late(late, f"does not tell how {self.test} ended")
+
+    async def _late(self, number: int, what: str) -> SistasksError:
+        """Whose part it is that a node is silent: the switch's, QEMU's or its kernel's."""
+        try:
+            async with asyncio.timeout(_SWITCH_LIMIT):
+                await self.switch.counters()
+        except TimeoutError:
+            return NodeError(
+                f"node {number} {what}, and the switch does not answer",
+                "fewer nodes=, or a host that is not busy",
             )
+        except NodeError as error:
+            return error
+        return await self.nodes[number].late(f"node {number} {what}")
 
     def claim(self, number: int) -> Claim | None:
         """What a node has told of its log last."""
