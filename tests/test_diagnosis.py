@@ -25,17 +25,17 @@ from sistasks.errors import KernelFailure, NodeError
 from sistasks.evidence.symbols import from_text
 from sistasks.machine import by_hand, vmcore
 from sistasks.machine.arch import X86_64
+from sistasks.machine.confinement import Confinement
 from sistasks.machine.emulator import EmulatorFiles
 from sistasks.machine.foreign import ForeignNode
 from sistasks.machine.kallsyms import Memory, read, rows
 from sistasks.machine.processors import place, read_registers
-from sistasks.machine.spec import Machine
+from sistasks.machine.spec import Machine, NodeSpec, Role
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sistasks.evidence.records import Evidence
-    from sistasks.machine.spec import NodeSpec
 
 QEMU = shutil.which(X86_64.qemu)
 needs_qemu = pytest.mark.skipif(QEMU is None, reason=f"{X86_64.qemu} is not installed here")
@@ -210,6 +210,48 @@ def test_the_script_needs_nothing_of_us(spec: NodeSpec, plan: bytes) -> None:
     assert '"$folder"/plan' in text
     checked = subprocess.run(["sh", "-n"], input=text.encode(), capture_output=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, b"")
+
+
+def test_the_script_keeps_what_confines(tmp_path: Path) -> None:
+    """And nothing that only we could give: another user, and descriptors."""
+    confinement = Confinement("on,spawn=deny", drops=True)
+    spec = NodeSpec(
+        machine=bare(confinement=confinement), role=Role.COLD, name="sistasks-1-node-1", qmp=3, console=4
+    )
+    assert "-sandbox on,spawn=deny" in by_hand.script(spec)
+    assert "-sandbox" not in by_hand.script(replace(spec, machine=bare()))
+
+
+@pytest.mark.parametrize("changed", ["kernel", "initramfs", "esp/EFI/BOOT.EFI", ""])
+@pytest.mark.parametrize("gone", [False, True])
+def test_the_script_boots_nothing_that_was_built_since(tmp_path: Path, changed: str, *, gone: bool) -> None:
+    names = ("kernel", "initramfs", "esp/EFI/BOOT.EFI")
+    folder = tmp_path / "a 'folder"
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    qemu = folder / "qemu"
+    qemu.write_text("#!/bin/sh\necho it runs\n")
+    qemu.chmod(0o755)
+    machine = bare(qemu=qemu, kernel=folder / "kernel", initramfs=folder / "initramfs", esp=folder / "esp")
+    spec = NodeSpec(machine=machine, role=Role.COLD, name="sistasks-1-node-1", qmp=3, console=4)
+    script = by_hand.script(spec)
+    if changed and gone:
+        (folder / changed).unlink()
+    elif changed:
+        (folder / changed).write_text("another")
+    done = subprocess.run(
+        ["sh", "-c", script],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if not changed:
+        assert (done.returncode, done.stdout) == (0, "it runs\n")
+        return
+    problem = f"{folder / changed} is not what this node booted: it was built anew or is gone\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", problem)
 
 
 def bare(**changes: object) -> Machine:

@@ -203,11 +203,10 @@ def test_firmware_code_is_read_only_and_variables_are_a_snapshot() -> None:
 
 
 def test_the_firmware_log_is_where_a_pc_has_one() -> None:
-    log = Path("/l/firmware.log")
-    uefi = replace(on(COLD, firmware=FIRMWARE), firmware_log=log)
-    assert "file,id=firmware,path=/l/firmware.log" in values(uefi, "-chardev")
+    uefi = replace(on(COLD, firmware=FIRMWARE), firmware=9)
+    assert "file,id=firmware,path=/dev/fd/9,append=on" in values(uefi, "-chardev")
     assert "isa-debugcon,iobase=0x402,chardev=firmware" in values(uefi, "-device")
-    for spec in (replace(COLD, firmware_log=log), on(uefi, arch=ARM64), on(COLD, firmware=FIRMWARE)):
+    for spec in (replace(COLD, firmware=9), on(uefi, arch=ARM64), on(COLD, firmware=FIRMWARE)):
         assert not any("firmware" in value for value in values(spec, "-chardev"))
 
 
@@ -230,17 +229,14 @@ PATHS = st.text(string.ascii_letters + "µ ,.=-_/", min_size=1, max_size=30).map
 
 
 @given(PATHS, PATHS, PATHS, PATHS, PATHS)
-def test_commas_in_paths_are_doubled(ram: Path, plan: Path, code: Path, variables: Path, log: Path) -> None:
-    spec = replace(
-        on(CLONE, firmware=(code, variables), kernel=log, initramfs=log), ram=ram, plan=plan, firmware_log=log
-    )
+def test_commas_in_paths_are_doubled(ram: Path, plan: Path, code: Path, variables: Path, image: Path) -> None:
+    spec = replace(on(CLONE, firmware=(code, variables), kernel=image, initramfs=image), ram=ram, plan=plan)
     read = [read_options(value) for value in values(spec, "-object")]
     assert [Path(options["mem-path"]) for options in read] == [ram, plan]
     read = [read_options(value) for value in values(spec, "-drive")]
     assert [Path(options["file"]) for options in read] == [code, variables]
-    assert Path(read_options(values(spec, "-chardev")[-1])["path"]) == log
     cold = replace(spec, role=Role.COLD)
-    assert values(cold, "-kernel") == values(cold, "-initrd") == [str(log)], "these take a path as it is"
+    assert values(cold, "-kernel") == values(cold, "-initrd") == [str(image)], "these take a path as it is"
 
 
 SPECS = st.builds(
@@ -266,7 +262,7 @@ SPECS = st.builds(
     console=st.integers(3, 1000),
     results=st.integers(3, 1000),
     ram=st.none() | PATHS,
-    firmware_log=st.none() | PATHS,
+    firmware=st.integers(-1, 1000),
 )
 
 
@@ -305,7 +301,7 @@ def test_qemu_takes_it_with_commas_and_blanks_in_every_path(
     with ExitStack() as stack:
         stack.enter_context(ours)
         stack.enter_context(theirs)
-        pipes = [os.pipe(), os.pipe()]
+        pipes = [os.pipe(), os.pipe(), os.pipe()]
         for pipe in pipes:
             stack.callback(os.close, pipe[0])
             stack.callback(os.close, pipe[1])
@@ -318,13 +314,13 @@ def test_qemu_takes_it_with_commas_and_blanks_in_every_path(
             console=pipes[0][1],
             results=pipes[1][1],
             ram=None if role is Role.COLD else folder / "ram",
-            firmware_log=folder / "firmware.log" if uefi else None,
+            firmware=pipes[2][1] if uefi else -1,
         )
         for command in ("qmp_capabilities", "query-name", "quit"):
             ours.send(json.dumps({"execute": command}).encode())
         done = subprocess.run(
             command_line(spec),
-            pass_fds=[theirs.fileno(), pipes[0][1], pipes[1][1]],
+            pass_fds=[theirs.fileno(), *(pipe[1] for pipe in pipes)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -335,4 +331,3 @@ def test_qemu_takes_it_with_commas_and_blanks_in_every_path(
     assert (done.returncode, done.stderr) == (0, "")
     assert f'"name": "{spec.name}"' in said
     assert (folder / "ram").exists() == (role is not Role.COLD)
-    assert (folder / "firmware.log").exists() == uefi

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from sistasks.machine.emulator import Emulator
     from sistasks.machine.processors import Processor
+    from sistasks.machine.spec import NodeSpec
 
 LIMIT: Final = 60.0
 """Seconds that all of it may take."""
@@ -93,7 +94,7 @@ async def diagnose(
         found.steps["all"] = f"given up after {limit:g} s"
     spec, name = emulator.spec, "boot.sh"
     if spec is not None:
-        await _step(found, name, lambda: _write(found, "metadata", name, by_hand.script(spec, emulator.page)))
+        await _step(found, name, lambda: _script(found, name, spec, emulator.page))
     await _step(
         found,
         _FACTS,
@@ -148,6 +149,11 @@ async def _write(found: _Findings, kind: str, name: str, text: str) -> None:
     path = found.folder / name
     path.write_text(text.replace("\r", ""), encoding="utf-8", errors="surrogateescape")
     found.add(kind, path, name)
+
+
+async def _script(found: _Findings, name: str, spec: NodeSpec, page: bytes) -> None:
+    text = await asyncio.to_thread(by_hand.script, spec, page)  # it reads the whole of the images
+    await _write(found, "metadata", name, text)
 
 
 async def _screen(emulator: Emulator, found: _Findings) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any, Final, Self
 
 from sistasks.errors import KernelFailure, NodeError, SistasksError
 from sistasks.machine import ends
 from sistasks.machine.confinement import Handed, environment
-from sistasks.machine.lines import waiting_bytes
+from sistasks.machine.console import LOG_LIMIT
+from sistasks.machine.lines import Logs, waiting_bytes
 from sistasks.machine.process import Process, spawn
 from sistasks.machine.spec import command_line
 
@@ -99,6 +100,7 @@ class Emulator:
         self._stack = contextlib.ExitStack()
         self._transports: list[asyncio.BaseTransport] = []
         self._lines: list[asyncio.Future[None]] = []
+        self._logs = Logs(LOG_LIMIT)
         self._process: Process | None = None
         self._monitor: Monitor | None = None
         self._console: Console | None = None
@@ -206,11 +208,17 @@ class Emulator:
             NodeError: it cannot be started.
             OSError: a file that it needs cannot be handed over.
         """
-        self.spec = spec
-        self.command = command = command_line(spec)
         identity = self.machine.confinement.identity(number)
         with contextlib.ExitStack() as ours:
             given = list(descriptors)
+            stderr = self._logs.open(self._files.stderr, "QEMU", self._stack, ours)
+            log = self._files.firmware_log
+            if log is not None and self.machine.firmware is not None and self.machine.arch.firmware_log:
+                end = self._logs.open(log, "the firmware", self._stack, ours)
+                spec = replace(spec, firmware=end)
+                given.append(end)
+            self.spec = spec
+            self.command = command = command_line(spec)
             if identity is not None:
                 handed = Handed(ours, identity)
                 command = command_line(spec, handed)
@@ -219,7 +227,7 @@ class Emulator:
             # Nodes that talk wake one another with each message. Where all are to run at once and there are few
             # processors, that was a change of processes for every message, each with cold caches.
             self._process = spawn(
-                command, pass_fds=given, stderr=ours.enter_context(self._files.stderr.open("wb")),
+                command, pass_fds=given, stderr=ours.enter_context(open(stderr, "wb", closefd=False)),
                 in_turn=self.machine.network, identity=identity, environ=environment(identity),
             )  # fmt: skip
 
@@ -227,6 +235,8 @@ class Emulator:
         """Watch for the process's end, and connect to its monitor."""
         from sistasks.machine.monitor import Monitor
 
+        self._transports += await self._logs.receive()
+        self._lines += self._logs.closed
         self._watchers.append(asyncio.create_task(self._watch()))
         self._monitor = Monitor(self.name, self._unless_failed, self._raise_failure)
         await self._monitor.connect(sock)
@@ -260,6 +270,8 @@ class Emulator:
         """End the process if it still runs, and let go of everything."""
         if self._process is not None and self._process.running:
             await self._process.stop(_EXIT_GRACE)
+            if self._logs.closed:  # its last words
+                await asyncio.wait(self._logs.closed, timeout=_EXIT_GRACE)
         for watcher in self._watchers:
             watcher.cancel()
         if self._watchers:

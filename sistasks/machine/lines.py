@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 # room for a whole boot's console: a guest that waits for its host is no longer repeatable
 _PIPE_SIZE: Final = 1 << 18
@@ -26,6 +27,81 @@ def open_line(theirs: contextlib.ExitStack) -> tuple[IO[bytes], int]:
         with contextlib.suppress(OSError):  # the user's share of pipe memory is used up: the usual size does
             fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
     return os.fdopen(ours, "rb", buffering=0), end
+
+
+class CappedLog(asyncio.Protocol):
+    """Receives what comes over a line, and keeps its beginning: a guest decides how much it is.
+
+    Args:
+        file: where it goes, unbuffered.
+        limit: bytes; then one line says that the rest was left out.
+        who: who says it, for that line.
+    """
+
+    def __init__(self, file: IO[bytes], limit: int, who: str) -> None:
+        self._file = file
+        self._limit = limit
+        self._who = who
+        self._room = limit
+        self.problem = ""
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        """Keep it, or drop it."""
+        if self._room < 0:  # it was said that the rest is left out
+            return
+        kept = data[: self._room]
+        self._room -= len(data)
+        if self._room < 0:
+            words = f"\n[sistasks: {self._who} said more than {self._limit} bytes; the rest is left out]\n"
+            kept += words.encode()
+        try:
+            self._file.write(kept)
+        except OSError as error:  # a full disk takes the log; the line is read on, for QEMU waits for it
+            self._room = -1
+            self.problem = error.strerror or str(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """QEMU has closed the line: nothing more will come."""
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+
+class Logs:
+    """Files that get what QEMU says on lines, each up to a limit.
+
+    Args:
+        limit: bytes of each.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._logs: list[tuple[IO[bytes], CappedLog]] = []
+        self.closed: list[asyncio.Future[None]] = []
+
+    def open(self, path: Path, who: str, ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> int:
+        """Make a file, and a line to it; QEMU inherits the end that is returned.
+
+        Args:
+            path: the file.
+            who: writes it, in words.
+            ours: closes the file and our end.
+            theirs: closes QEMU's end.
+
+        Raises:
+            OSError: the file cannot be made.
+        """
+        file = ours.enter_context(path.open("wb", buffering=0))
+        line, end = open_line(theirs)
+        ours.callback(line.close)
+        self._logs.append((line, CappedLog(file, self._limit, who)))
+        return end
+
+    async def receive(self) -> list[asyncio.ReadTransport]:
+        """Begin to read; from now on `closed` has a future of each line, which ends with it."""
+        transports = [await receive(line, log) for line, log in self._logs]
+        self.closed = [log.closed for _, log in self._logs]
+        return transports
 
 
 async def receive(line: IO[bytes], protocol: asyncio.Protocol) -> asyncio.ReadTransport:

@@ -162,7 +162,6 @@ class Node(Emulator):
             results=results,
             network=network,
             ram=self.ram,
-            firmware_log=self.files.firmware_log,
         )
         self._spawn(spec, descriptors, self.number)
 

@@ -111,7 +111,7 @@ class NodeSpec:
         console, results: descriptors of pipes that QEMU inherits. Pipes, not sockets: a serial line writes byte by
             byte, and a socket full of single bytes would make the guest wait for the host. Without an agent there are
             no results, and the console is a connected socket, for a pipe has one way only.
-        firmware_log: where firmware that has a device for it writes its debug output, if anywhere.
+        firmware: descriptor of a pipe where firmware that has a device for it writes its debug output; -1: nowhere.
     """
 
     machine: Machine
@@ -124,7 +124,7 @@ class NodeSpec:
     network: int = -1
     mac: str = "52:54:77:00:00:00"
     ram: Path | None = None
-    firmware_log: Path | None = None
+    firmware: int = -1
 
 
 def _comma(name: str) -> str:
@@ -226,9 +226,12 @@ def _firmware(spec: NodeSpec, files: Files) -> list[str]:
         # each node writes its own variables, and they go with it
         "-drive", f"if=pflash,unit=1,format=raw,snapshot=on,file={_comma(files.read(variables))}",
     ]  # fmt: skip
-    if machine.arch.firmware_log and spec.firmware_log is not None:
-        log = f"file,id=firmware,path={_comma(files.change(spec.firmware_log))}"
-        options += ["-chardev", log, "-device", f"{machine.arch.firmware_log},chardev=firmware"]
+    if machine.arch.firmware_log and spec.firmware >= 0:
+        options += [
+            *_pipe("firmware", spec.firmware),
+            "-device",
+            f"{machine.arch.firmware_log},chardev=firmware",
+        ]
     return options
 
 
