@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import sys
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
 from sistasks.errors import KernelFailure, SistasksError, UsageError
 from sistasks.layout import Layout
+from sistasks.refusals import refusal
 from sistasks.settings import Settings, resolve
 from sistasks.terminal import Terminal
 
@@ -44,7 +45,9 @@ class Environment:
         object.__setattr__(self, "variables", texts)
         object.__setattr__(self, "settings", resolve(texts))
         if self.settings.matrix:
-            raise UsageError(f"arch={variables['arch']} are several", "make a runner for each architecture")
+            raise UsageError(
+                f"arch={','.join(self.settings.matrix)} are several", "make a runner for each architecture"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,14 +117,22 @@ class QemuTestRunner:
         self._verbose = verbose
 
     def __enter__(self) -> Self:
-        with self._terminal(self.settings) as terminal:
-            self._build(self.settings, terminal)
+        try:
+            with self._terminal(self.settings) as terminal:
+                self._build(self.settings, terminal)
+        except OSError as error:
+            if (refused := refusal(error, self.settings.output)) is None:
+                raise
+            raise refused from error
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        from sistasks.session import release_logs
+
         self.cleanup()
+        release_logs()
 
     def execute(self, test_case: TestCase | str, timeout: float | None = None) -> TestResult:
         """Run a suite once, record it, and tell how it ended.
@@ -134,7 +145,8 @@ class QemuTestRunner:
             The result, also where the kernel or the machine failed: its status says so.
 
         Raises:
-            UsageError: there is no such suite, or two variables cannot be together.
+            UsageError: there is no such suite, a value cannot be, two variables cannot be together, or an event loop
+                runs in this thread.
             HistoryError: the history cannot be used.
         """
         from sistasks.history.artifacts import artifacts_of
@@ -142,25 +154,31 @@ class QemuTestRunner:
         from sistasks.session import SESSION_ID
         from sistasks.suites.run import run_suite
 
+        _refuse_running_loop()
         case = TestCase(id=test_case, suite=test_case) if isinstance(test_case, str) else test_case
         settings = self._settings(case, timeout)
         started = time.monotonic()
         status, message = "ok", ""
         before = newest_run(settings.db)
-        with self._terminal(settings) as terminal:
-            self._build(settings, terminal, case.suite)
-            try:
+        try:
+            with self._terminal(settings) as terminal:
+                self._build(settings, terminal, case.suite)
                 run_suite(case.suite, settings, terminal)
-            except UsageError:
+        except UsageError:
+            raise
+        except KernelFailure as failure:
+            status, message = "failed", str(failure)
+        except SistasksError as failure:
+            if newest_run(settings.db) == before:  # nothing was run
                 raise
-            except KernelFailure as failure:
-                status, message = "failed", str(failure)
-            except SistasksError as failure:
-                if newest_run(settings.db) == before:  # nothing was run
-                    raise
-                status, message = "error", str(failure)
+            status, message = "error", str(failure)
+        except OSError as error:
+            if (refused := refusal(error, settings.output)) is None:
+                raise
+            status, message = "error", str(refused)
         runs = runs_of_session(settings.db, SESSION_ID, before)
-        note_test_case(settings.db, [run.id for run in runs], case.id, _AUTHOR)
+        if runs:
+            note_test_case(settings.db, [run.id for run in runs], case.id, _AUTHOR)
         return TestResult(
             test_id=case.id, status=status, message=message, duration=time.monotonic() - started, runs=runs,
             crashes=tuple(crash for run in runs for crash in crashes_of(settings.db, run.id)),
@@ -176,10 +194,8 @@ class QemuTestRunner:
             cleanup(self.settings, terminal)
 
     def _settings(self, case: TestCase, timeout: float | None) -> Settings:
-        settings = self.settings
-        if case.variables:
-            settings = Environment(**{**self.environment.variables, **case.variables}).settings
-        return settings if timeout is None else replace(settings, timeout=float(timeout))
+        asked = dict(case.variables) if timeout is None else {**case.variables, "timeout": timeout}
+        return Environment(**{**self.environment.variables, **asked}).settings if asked else self.settings
 
     def _terminal(self, settings: Settings) -> Terminal:
         return Terminal(settings, Layout(settings.output), sys.stdout if self._verbose else io.StringIO())
@@ -202,6 +218,20 @@ class QemuTestRunner:
         for is_fresh, make in made:
             if not is_fresh(settings):
                 make(settings, terminal)
+
+
+def _refuse_running_loop() -> None:
+    """Nodes need an event loop of their own, and a thread has one at most; notebooks run one in theirs."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise UsageError(
+        "execute cannot be called while an event loop runs in the same thread, as in a notebook",
+        "call it from a thread (await asyncio.to_thread(runner.execute, …)) or from a plain script",
+    )
 
 
 def _text(value: object) -> str:

@@ -59,6 +59,13 @@ def session_logs(layout: Layout) -> Path:
     return _given[folder]
 
 
+def release_logs() -> None:
+    """Another session may write there now: a script lives longer than its runs."""
+    _given.clear()
+    while _locks:
+        os.close(_locks.pop())
+
+
 def _prune(logs: Path) -> None:
     """Remove all but the latest folders of sessions that were not alone."""
     found = sorted(path for path in logs.iterdir() if _A_SESSION.fullmatch(path.name))

@@ -100,7 +100,7 @@ def test_too_many_programs_for_a_plan_are_refused_before_anything_runs() -> None
     with pytest.raises(UsageError, match="the suite programs has too many tests or arguments"):
         registry.suites(settings(*many))
     long = [replace(SPIN, name=f"a{n}", arguments=("x" * 4000,)) for n in range(5)]
-    with pytest.raises(UsageError, match="does not fit its page"):
+    with pytest.raises(UsageError, match="does not fit the 16380 of its page"):
         registry.suites(settings(*long))
 
 

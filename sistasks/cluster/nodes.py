@@ -109,6 +109,7 @@ class Cluster:
         port: gives QEMU's end of a node's port of the switch, for machines with a network.
         listener: told of each frame of each node.
         examination: what a node gets that fails; None: it is just ended.
+        tries: 2 where a node that the host or we failed is tried again, else 1.
         given_up: of nodes that were brought up again, how the first ones ended.
     """
 
@@ -122,6 +123,7 @@ class Cluster:
     port: Callable[[int], socket.socket] | None = None
     listener: Callable[[Node, Frame], None] | None = None
     examination: Examination | None = None
+    tries: int = 2
     given_up: dict[int, NodeReport] = field(default_factory=dict)
 
     def node(self, plan: Plan, observer: Observer, *, again: bool = False) -> Node:
@@ -205,7 +207,7 @@ class Cluster:
         async def one(index: int) -> None:
             async with slots:
                 report = await attempt(index)
-                if report is not None and worth_another(report, observer):
+                if report is not None and self.tries > 1 and worth_another(report, observer):
                     self.given_up[report.number] = report
                     await nodes[index].close()
                     nodes[index] = self.node(plans[index], observer, again=True)
@@ -233,7 +235,7 @@ class Cluster:
         """One plan's node; where the host or we failed it, once more on a fresh one."""
         async with slots:
             report = await self._attempt(plan, observer)
-            if not worth_another(report, observer):
+            if self.tries < 2 or not worth_another(report, observer):
                 return report
             return (await self._attempt(plan, observer, again=True)).after(report)
 

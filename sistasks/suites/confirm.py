@@ -80,7 +80,7 @@ async def _run_pairs(
                 return await _boot_cluster(recipe, suite, machine, pair, lines)
         cluster = Cluster(
             machine=machine, template=None, logs=session_logs(layout) / "confirm", scratch=layout.scratch / SESSION_ID,
-            session=SESSION_ID, slots=1, timeout=recipe.timeout,
+            session=SESSION_ID, slots=1, timeout=recipe.timeout, tries=1,
         )  # fmt: skip
         plan = Plan(
             node=number, seed=recipe.settings.seed + 1 + pair, tests=tuple(suite.tests),
@@ -128,7 +128,7 @@ async def _boot_cluster(recipe: Recipe, suite: Suite, machine: Machine, pair: in
     if suite.act is not None:
         cluster = Cluster(
             machine=machine, template=None, logs=session_logs(layout) / "confirm", scratch=layout.scratch / SESSION_ID,
-            session=SESSION_ID, slots=recipe.slots, timeout=recipe.timeout,
+            session=SESSION_ID, slots=recipe.slots, timeout=recipe.timeout, tries=1,
         )  # fmt: skip
         reports = await run_acted(
             suite, suite.act, cluster, plans(suite, replace(recipe, settings=settings)), lines

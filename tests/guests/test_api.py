@@ -35,7 +35,10 @@ def test_a_test_case_is_a_run_like_any_other(environment: Environment, project: 
     assert (good.status, good.message) == ("ok", "")
     (run,) = good.runs
     assert {row.metric for row in run.summaries} >= {"context_switch.latency", "throughput.rate"}
-    assert rows(good.db, "select id, status from runs") == [(run.id, "ok"), (bad.runs[0].id, "failed")]
+    assert rows(good.db, "select id, status from runs order by id") == [
+        (run.id, "ok"),
+        (bad.runs[0].id, "failed"),
+    ]
     assert bad.status == "failed"
     assert "VFS: Unable to mount root fs" in bad.message
     assert [crash.kind for crash in bad.crashes] == ["panic"]

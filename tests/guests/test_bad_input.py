@@ -196,17 +196,26 @@ def test_a_compiler_that_fails(project: Project, tmp_path: Path) -> None:
 def test_memory_in_range_in_which_nothing_boots(project: Project, tmp_path: Path) -> None:
     db = tmp_path / "results.db"
     done = project.doit("performance", "nodes=1", f"db={db}", "memory=32M", "iterations=100")
-    refused(done, 1, "template: ", "memory=32M may be too little", "try memory=128M", "template.log")
+    refused(
+        done,
+        1,
+        "performance: the template: ",
+        "memory=32M may be too little",
+        "try memory=128M",
+        "template.log",
+    )
     assert scratch(project.folder) == []
-    assert not db.exists()
+    assert rows(db, "select runs.status, node from runs join results on run_id = runs.id group by node") == [
+        ("failed", 0)
+    ]
 
 
 def test_a_timeout_shorter_than_the_boot(project: Project, tmp_path: Path) -> None:
     db = tmp_path / "results.db"
     done = project.doit("performance", "nodes=1", f"db={db}", "memory=131M", "iterations=100", "timeout=0.3")
-    refused(done, 1, "template: ", " within 0.9 s", "raise timeout=")
+    refused(done, 1, "performance: the template ", " within 0.9 s", "raise timeout=")
     assert scratch(project.folder) == []
-    assert not db.exists()
+    assert rows(db, "select kind from crashes") == [("hang",)]
 
 
 def test_a_timeout_shorter_than_the_tests(project: Project, tmp_path: Path) -> None:
