@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
+import os
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -161,6 +163,32 @@ def test_a_full_disk_takes_the_log_and_not_the_watch() -> None:
 
 def test_a_log_that_can_be_written_has_no_problem() -> None:
     assert watch([BOOT])[0].log_problem == ""
+
+
+class Scarce(io.BytesIO):
+    """A disk that is nearly full takes a part of what it is given, and then nothing."""
+
+    def write(self, data: Any) -> int:
+        if self.tell() >= 50:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(bytes(data)[:20])
+
+
+def test_a_disk_that_takes_a_part_is_given_the_rest_and_one_that_is_full_is_told_of_once() -> None:
+    said: list[str] = []
+    log = Scarce()
+
+    async def feed() -> None:
+        console = Console(log, lambda _: None, on_log_problem=said.append)
+        console.data_received(b"x" * 45)
+        assert log.getvalue() == b"x" * 45
+        assert said == []
+        for _ in range(3):
+            console.data_received(b"x" * 45)
+
+    asyncio.run(feed())
+    assert log.getvalue() == b"x" * 65
+    assert said == ["the rest of its console's log is missing: No space left on device"]
 
 
 def test_crashes_are_told_and_only_what_ends_linux_is_a_panic() -> None:

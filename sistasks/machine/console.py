@@ -29,6 +29,7 @@ class Console(asyncio.Protocol):
         log: where they go, up to LOG_LIMIT bytes; then one line says that the rest was left out.
         on_panic: called with the kernel's own words when it panics, and when firmware says that it does not go on.
         on_data: called with all that comes, as it comes, and the host's monotonic time of its coming, ns.
+        on_log_problem: called with one sentence, for a person, when the log cannot be written.
     """
 
     def __init__(
@@ -36,10 +37,12 @@ class Console(asyncio.Protocol):
         log: IO[bytes],
         on_panic: Callable[[str], None],
         on_data: Callable[[int, bytes], None] = lambda _at, _data: None,
+        on_log_problem: Callable[[str], None] = lambda _words: None,
     ) -> None:
         self._log = log
         self._on_panic = on_panic
         self._on_data = on_data
+        self._on_log_problem = on_log_problem
         self._written = 0
         self._line = b""
         self._lines: deque[str] = deque(maxlen=_TAIL)
@@ -100,12 +103,15 @@ class Console(asyncio.Protocol):
         rest = b""
         if len(data) > room:
             rest = b"\n[sistasks: the console said more than %d bytes; the rest is left out]\n" % LOG_LIMIT
+        left = memoryview(data[:room] + rest)
         try:
-            self._log.write(data[:room] + rest)
+            while left:  # a disk that has room for some of it takes that without a word
+                left = left[self._log.write(left) :]
             self._log.flush()
         except OSError as error:  # a full disk takes the log, not the watch on the kernel's last words
             self._written = LOG_LIMIT + 1
             self.log_problem = error.strerror or str(error)
+            self._on_log_problem(f"the rest of its console's log is missing: {self.log_problem}")
 
     def _remember(self, lines: list[bytes]) -> None:
         """The last lines that say something; a flood has many more."""

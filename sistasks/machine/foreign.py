@@ -33,6 +33,9 @@ class ForeignNode(Emulator):
         session: the mark of this session, part of the process's name.
         port: gives QEMU's end of this node's port of a switch, for machines with a network.
         on_console: told of all that the console says, as it comes: (the host's monotonic time in ns, bytes).
+
+    Attributes:
+        notes: remarks of ours on it, for a person.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class ForeignNode(Emulator):
         self.session = session
         self._port = port
         self.on_console = on_console
+        self.notes: list[str] = []
         self._keyboard: asyncio.WriteTransport | None = None
 
     async def start(self) -> None:
@@ -77,7 +81,7 @@ class ForeignNode(Emulator):
             )
             self._spawn(spec, inherited, self.number)
         log = self._stack.enter_context(self.files.console.open("wb", buffering=0))
-        self._console = Console(log, self._panicked, self.on_console)
+        self._console = Console(log, self._panicked, self.on_console, self.notes.append)
         self._keyboard = await attend(console, self._console)
         self._transports.append(self._keyboard)
         self._lines = [self._console.closed]
@@ -120,17 +124,8 @@ class ForeignNode(Emulator):
             A failure of the kernel (`hang`); one of ours if it was never started (`firmware`), or if QEMU does not
             answer (`emulator`).
         """
-        return await self.monitor.silence() or self.overdue(problem)
-
-    def overdue(self, problem: str) -> SistasksError:
-        """What it means that the console did not say something in time.
-
-        Args:
-            problem: what it did not say, in words.
-
-        Returns:
-            A failure of the kernel (`hang`), or, if it was never started, one of ours (`firmware`).
-        """
+        if silence := await self.monitor.silence():
+            return silence
         remedy, tail = f"see {self.files.console}", self.console_tail()
         if self.in_firmware:
             problem += ", and nothing tells that its firmware has started a kernel"

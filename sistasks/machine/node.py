@@ -167,11 +167,12 @@ class Node(Emulator):
 
     async def _listen(self, console: IO[bytes], results: IO[bytes]) -> None:
         log = self._stack.enter_context(self.files.console.open("wb", buffering=0))
-        self._console = Console(log, self._panicked)
-        files = ReceivedFiles(self.files.console.parent, f"node_{self.number}.", self.plan.files)
+        # of a second node with this plan they are beside those of the first
+        files = ReceivedFiles(self.files.console.parent, f"{self.files.console.stem}.", self.plan.files)
         self._channel = ResultsChannel(
             self._first_frame, self._frame, self._fail_ours, Allowed.by(self.plan), files
         )
+        self._console = Console(log, self._panicked, on_log_problem=self._channel.results.notes.append)
         for line, protocol in ((console, self._console), (results, self._channel)):
             self._transports.append(await receive(line, protocol))
         self._lines = [self._console.closed, self._channel.closed]
@@ -213,6 +214,7 @@ class Node(Emulator):
 
         Raises:
             KernelFailure: the kernel panicked after its work.
+            NodeError: something came after the agent's last word, or what came is damaged.
         """
         assert self._process is not None  # noqa: S101 - start came before
         either: list[asyncio.Future[Any]] = [self._process.exited, self.failed]
@@ -220,6 +222,9 @@ class Node(Emulator):
         await self._drained()
         if self._console is not None and self._console.panic:
             raise self._kernel_failure()
+        failure = self._failure()
+        if failure is not None and failure.kind != "emulator":  # that QEMU goes now is no failure
+            raise failure
 
     async def close(self) -> None:
         """End the process if it still runs, and let go of everything."""

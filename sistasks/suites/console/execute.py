@@ -163,6 +163,7 @@ class _Conversation:
                 reading, self._asked.profile, boot=self._asked.boot, started=began, own=self._asked.own,
                 ours=isinstance(error, NodeError) and not reading.panic,
             )  # fmt: skip
+            found.results.notes.extend(node.notes)
             if reading.panic:
                 error = KernelFailure(
                     f"{node.name}: {reading.panic}", f"see {node.files.console}", reading.report, kind="panic"
@@ -199,7 +200,7 @@ class _Conversation:
                     return "", None  # nobody tells such a kernel when it is done
                 return failure.problem.removeprefix(f"{node.name}: "), failure
             if why := reader.overdue(time.monotonic_ns()):
-                return why, node.overdue(f"{node.name}: {why}")
+                return why, await node.late(f"{node.name}: {why}")
             await self._wait((reader.deadline() - time.monotonic_ns()) / 1e9)
         if reader.panic:
             await asyncio.sleep(_LAST_WORDS)
