@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,10 +12,11 @@ from sistasks.errors import ArchiveError, UsageError
 from sistasks.layout import Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rich.table import Table
 
+    from sistasks.evidence.archive import Verified
     from sistasks.evidence.artifacts import KindStatistics, Store
     from sistasks.evidence.sweep import Files, Packed, Rows
     from sistasks.history.artifacts import StoredArtifact
@@ -127,10 +129,8 @@ def archive(settings: Settings, terminal: Terminal) -> None:
         ArchiveError: the bundle is not whole, or some of the run's artifacts are not.
         HistoryError: the history cannot be read.
     """
-    from sistasks.evidence.archive import verify, write_archive
-    from sistasks.evidence.artifacts import Store
+    from sistasks.evidence.archive import verify
     from sistasks.units import show
-    from sistasks.verdicts.baseline import open_history
 
     if ("run" in settings.given) == bool(settings.verify):
         raise UsageError(
@@ -143,26 +143,88 @@ def archive(settings: Settings, terminal: Terminal) -> None:
             f"{path} is whole: run {found.run_id}, {found.members} files, {show(found.size, 'bytes')}"
         )
         return
+    bundle = make_bundle(settings, settings.run)
+    stored = show(bundle.path.stat().st_size, "bytes")
+    found = bundle.content
+    terminal.result(
+        f"{bundle.path}: run {found.run_id}, {found.members} files, {show(found.size, 'bytes')} in {stored}, verified"
+    )
+    bundle.require_all()
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A run as one file, as it was read back.
+
+    Attributes:
+        path: the file.
+        content: what is in it.
+        missing: artifacts of the run that are not, and why, in words.
+    """
+
+    path: Path
+    content: Verified
+    missing: tuple[str, ...]
+
+    def require_all(self) -> None:
+        """Raise what the bundle lacks.
+
+        Raises:
+            ArchiveError: some of the run's artifacts are gone or damaged; the bundle has the others.
+        """
+        if self.missing:
+            raise ArchiveError(
+                f"{self.path} lacks {len(self.missing)} of the run's artifacts: {'; '.join(self.missing[:3])}",
+                "its manifest names them all",
+            )
+
+
+def make_bundle(settings: Settings, run_id: int) -> Bundle:
+    """Bundle a run into the folder of archives, and verify the bundle by reading it.
+
+    Raises:
+        UsageError: the history has no such run.
+        ArchiveError: the bundle is not whole.
+        HistoryError: the history cannot be read.
+        OSError: there is no room.
+    """
+    from sistasks.evidence.archive import verify, write_archive
+    from sistasks.evidence.artifacts import Store
+    from sistasks.verdicts.baseline import open_history
+
     with open_history(settings.db) as history:
-        run = history.run(settings.run)
+        run = history.run(run_id)
     layout = Layout(settings.output)
     began = re.sub(r"[^0-9T]", "", run.started_at[:19])[:15]
     path = layout.archives / f"run-{run.id}-{began}.tar.zst"
     missing = write_archive(path, settings.db, run.id, Store(layout.artifacts))
-    found = verify(path)
-    stored = show(path.stat().st_size, "bytes")
-    terminal.result(
-        f"{path}: run {run.id}, {found.members} files, {show(found.size, 'bytes')} in {stored}, verified"
-    )
-    if missing:
-        raise ArchiveError(
-            f"{path} lacks {len(missing)} of the run's artifacts: {'; '.join(missing[:3])}",
-            "its manifest names them all",
-        )
+    return Bundle(path, verify(path), tuple(missing))
 
 
 def retain(settings: Settings, terminal: Terminal) -> None:
     """Apply retention, remove files that no history names, compress those that are cold, and say so.
+
+    Raises:
+        HistoryError: the history cannot be read or written.
+        OSError: the store cannot be written.
+    """
+    from sistasks.evidence.sweep import Files, Rows
+
+    # each is said as soon as it is done, whatever becomes of the next
+    for done in retention(settings):
+        if isinstance(done, Rows):
+            _tell_rows(done, terminal)
+        elif isinstance(done, Files):
+            _tell_files(done, terminal)
+        else:
+            _tell_packed(done, terminal)
+
+
+def retention(settings: Settings) -> Iterator[Rows | Files | Packed]:
+    """Apply retention to rows, then remove files that no history names, then compress those that are cold.
+
+    Yields:
+        What each of the three did, when it has; nothing where the store holds nothing.
 
     Raises:
         HistoryError: the history cannot be read or written.
@@ -177,11 +239,9 @@ def retain(settings: Settings, terminal: Terminal) -> None:
     if not store.holds_anything:
         return
     policy = Policy(days=settings.keep_days, count=settings.keep_artifacts, size=settings.keep_bytes)
-    # each is said as soon as it is done, whatever becomes of the next
-    rows = drop_rows(store, settings.db, policy, lambda: _baselines(settings.db), dt.datetime.now(dt.UTC))
-    _tell_rows(rows, terminal)
-    _tell_files(remove_unnamed(store, settings.db, days=settings.keep_days), terminal)
-    _tell_packed(pack_cold(store, settings.db), terminal)
+    yield drop_rows(store, settings.db, policy, lambda: _baselines(settings.db), dt.datetime.now(dt.UTC))
+    yield remove_unnamed(store, settings.db, days=settings.keep_days)
+    yield pack_cold(store, settings.db)
 
 
 def _baselines(db: Path) -> Mapping[int, str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from doit.exceptions import TaskError, TaskFailed
 
 from sistasks.errors import SistasksError
+from sistasks.refusals import refusal
 from sistasks.tasks import matrix
 from sistasks.tasks.configuration import LAYOUT, SETTINGS
 from sistasks.tasks.interrupts import INTERRUPTED
@@ -20,13 +20,6 @@ if TYPE_CHECKING:
     from sistasks.settings import Settings
 
     Step = Callable[[Settings, Terminal], None]
-
-_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-# what the machine may answer to a file that is in order otherwise; anything else would be a mistake of ours
-_MACHINE: Final = _NO_ROOM | {
-    errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN,
-    errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG,
-}  # fmt: skip
 
 
 def action(step: Step, settings: Settings | None = None) -> Callable[[Any], Any]:
@@ -53,9 +46,10 @@ def action(step: Step, settings: Settings | None = None) -> Callable[[Any], Any]
         except SistasksError as error:
             return failure(task, error)
         except OSError as error:
-            if error.errno not in _MACHINE:
+            refused = refusal(error, LAYOUT.output)
+            if refused is None:
                 raise
-            return failure(task, _refusal(error))
+            return failure(task, refused)
         return True
 
     run.__name__ = step.__name__
@@ -75,12 +69,6 @@ def _run(step: Step, settings: Settings) -> None:
                 f"logs are in {LAYOUT.output}"
             )
             sys.exit(INTERRUPTED)
-
-
-def _refusal(error: OSError) -> SistasksError:
-    remedy = "make room there" if error.errno in _NO_ROOM else "allow it"
-    where = error.filename or LAYOUT.output
-    return SistasksError(f"{where} cannot be used: {error.strerror}", f"{remedy}, or set output=")
 
 
 def _failure(task: str, error: SistasksError) -> TaskFailed | TaskError:
