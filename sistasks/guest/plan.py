@@ -84,7 +84,8 @@ class Plan:
         trace: `yes`, `function` or `events`: what the kernel does in each test is sent, too; `no`: it is not.
         trace_room: bytes of text that the trace of a test may have.
         beat: seconds of the guest's clock that a test may take (a program its own limit, if that is longer) until the
-            watchdog stops the machine; 0: for ever. At most 2000 are counted.
+            watchdog stops the machine; 0: for ever. A limit that it cannot count to (2082 s) has no beat: the host's
+            own limit is all there is.
         symbols: the kernel's functions and where its vmcoreinfo lies are sent before the tests.
     """
 

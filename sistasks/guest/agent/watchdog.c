@@ -68,7 +68,11 @@ bool watchdog_arm_ticks(uint32_t ticks)
 bool watchdog_arm_ms(uint64_t ms)
 {
     uint64_t half = ms * 1000000u / KHZ_TICK_NS / 2;
-    uint32_t ticks = half > PRELOAD_MAX ? PRELOAD_MAX : half == 0 ? 1 : (uint32_t)half;
+    uint32_t ticks = half == 0 ? 1 : (uint32_t)half;
+    if (half > PRELOAD_MAX) { /* what it could count instead would stop a machine that is in order */
+        watchdog_disarm();
+        return false;
+    }
     preload(TIMER1, ticks);
     preload(TIMER2, ticks);
     if (counts_ms) {
