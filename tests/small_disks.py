@@ -1,4 +1,4 @@
-"""Disks that are soon full."""
+"""Disks that are soon full, and folders that can only be read."""
 
 from __future__ import annotations
 
@@ -41,3 +41,25 @@ def fill(disk: Path) -> None:
                 pass
         except OSError:
             return
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Nobody can write there, root included."""
+    mount, umount = shutil.which("mount"), shutil.which("umount")
+    if os.geteuid() != 0 or mount is None or umount is None:
+        mode = folder.stat().st_mode
+        folder.chmod(0o555)
+        try:
+            yield
+        finally:
+            folder.chmod(mode)
+        return
+    made = subprocess.run([mount, "--bind", folder, folder], capture_output=True, check=False)
+    if made.returncode != 0:
+        pytest.skip(f"nothing can be mounted here: {made.stderr.decode().strip()}")
+    try:
+        subprocess.run([mount, "-o", "remount,ro,bind", folder], check=True)
+        yield
+    finally:
+        subprocess.run([umount, "--lazy", folder], check=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 from guest_project import nodes_of, rows
+from small_disks import read_only
 
-from sistasks.api import Environment, QemuTestRunner, TestCase, get_artifact_collector
+from sistasks.api import Environment, QemuTestRunner, TestCase, TestResult, get_artifact_collector
 from sistasks.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,8 +29,13 @@ def environment(project: Project, tmp_path: Path) -> Environment:
 
 
 def test_a_test_case_is_a_run_like_any_other(environment: Environment, project: Project) -> None:
+    async def in_a_notebook() -> TestResult:
+        return await asyncio.to_thread(
+            runner.execute, TestCase(id="test_001", suite="performance"), timeout=200
+        )
+
     with QemuTestRunner(environment) as runner:
-        good = runner.execute(TestCase(id="test_001", suite="performance"), timeout=200)
+        good = asyncio.run(in_a_notebook())
         bad = runner.execute(
             TestCase(id="test_002", suite="performance", variables={"arguments": "rdinit=/nonexistent"})
         )
@@ -60,3 +67,13 @@ def test_what_cannot_be_is_refused_at_once(environment: Environment) -> None:
     with QemuTestRunner(environment) as runner, pytest.raises(UsageError, match="nosuch"):
         runner.execute("nosuch")
     assert not environment.settings.db.exists()
+
+
+def test_what_the_host_refuses_is_a_result(environment: Environment, project: Project) -> None:
+    scratch = project.folder / "target/testing/run"
+    with QemuTestRunner(environment) as runner, read_only(scratch):
+        found = runner.execute("performance")
+    assert (found.status, found.runs, found.artifacts) == ("error", (), ())
+    assert found.message.startswith(f"{scratch}/")
+    assert " cannot be used: " in found.message
+    assert found.message.endswith("; allow it, or set output=")

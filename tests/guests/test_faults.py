@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import stat
 import subprocess
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 from guest_project import SMALL, Project, rows
 from running import running
-from small_disks import fill, small_disk
+from small_disks import fill, read_only, small_disk
 
 from sistasks.kinds import host_arch
 from sistasks.machine.arch import ARCHES
 from sistasks.machine.confinement import is_users, obstacle
 from sistasks.tools import find_compiler
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = pytest.mark.guest
 
@@ -147,28 +141,6 @@ def test_the_clock_is_set_in_the_middle(
     report = project.doit("report", f"db={db}")
     assert report.returncode == 0, report.stderr
     assert rows(db, "pragma integrity_check") == [("ok",)]
-
-
-@contextmanager
-def read_only(folder: Path) -> Iterator[None]:
-    """Nobody can write there, root included."""
-    mount, umount = shutil.which("mount"), shutil.which("umount")
-    if os.geteuid() != 0 or mount is None or umount is None:
-        mode = folder.stat().st_mode
-        folder.chmod(0o555)
-        try:
-            yield
-        finally:
-            folder.chmod(mode)
-        return
-    made = subprocess.run([mount, "--bind", folder, folder], capture_output=True, check=False)
-    if made.returncode != 0:
-        pytest.skip(f"nothing can be mounted here: {made.stderr.decode().strip()}")
-    try:
-        subprocess.run([mount, "-o", "remount,ro,bind", folder], check=True)
-        yield
-    finally:
-        subprocess.run([umount, "--lazy", folder], check=True)
 
 
 def test_places_that_can_only_be_read(project: Project, tmp_path: Path) -> None:
