@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 PAGE: Final = 4096
 X86_64, ARM64, RISCV = 62, 183, 243
-_RAM: Final = 0x4000_0000
-_MOVE: Final = 0xFFFF_7FFF_C800_0000
-_BASE: Final = 0xFFFF_8000_0800_0000
+RAM: Final = 0x4000_0000
+MOVE: Final = 0xFFFF_7FFF_C800_0000
+BASE: Final = 0xFFFF_8000_0800_0000
 
 
 def core(memory: Iterable[tuple[int, bytes]], notes: bytes = b"", machine: int = ARM64) -> bytes:
@@ -52,16 +52,20 @@ def table(tokens: Sequence[bytes], names: Sequence[bytes]) -> bytes:
         (bytes([len(name)]) if len(name) < 128 else bytes([len(name) & 0x7F | 0x80, len(name) >> 7])) + name
         for name in names
     )
-    parts = {
-        "names": long,
-        "num_syms": struct.pack("<I", len(names)),
-        "token_table": text,
-        "token_index": struct.pack("<256H", *index),
-        "offsets": struct.pack(f"<{len(names)}i", *(16 * number for number in range(1, len(names) + 1))),
-        "relative_base": struct.pack("<Q", _BASE),
-    }
+    return listing(
+        names=long,
+        num_syms=struct.pack("<I", len(names)),
+        token_table=text,
+        token_index=struct.pack("<256H", *index),
+        offsets=struct.pack(f"<{len(names)}i", *(16 * number for number in range(1, len(names) + 1))),
+        relative_base=struct.pack("<Q", BASE),
+    )
+
+
+def listing(**parts: bytes) -> bytes:
+    """A dump of an arm64 in whose memory are the parts of a table, whatever they are."""
     memory, lines = b"", []
     for name, data in parts.items():
-        lines.append(f"SYMBOL(kallsyms_{name})={_RAM + PAGE + len(memory) + _MOVE & (1 << 64) - 1:x}")
+        lines.append(f"SYMBOL(kallsyms_{name})={RAM + PAGE + len(memory) + MOVE & (1 << 64) - 1:x}")
         memory += data.ljust(-(-len(data) // 8) * 8, b"\0")
-    return core([(_RAM, info(*lines, f"NUMBER(kimage_voffset)={_MOVE:#x}", "NUMBER(VA_BITS)=48") + memory)])
+    return core([(RAM, info(*lines, f"NUMBER(kimage_voffset)={MOVE:#x}", "NUMBER(VA_BITS)=48") + memory)])

@@ -25,7 +25,7 @@ from sistasks.errors import KernelFailure, NodeError
 from sistasks.evidence.symbols import from_text
 from sistasks.machine import by_hand, vmcore
 from sistasks.machine.arch import X86_64
-from sistasks.machine.confinement import Confinement
+from sistasks.machine.confinement import SANDBOX, Confinement, probe
 from sistasks.machine.emulator import EmulatorFiles
 from sistasks.machine.foreign import ForeignNode
 from sistasks.machine.kallsyms import Memory, read, rows
@@ -192,6 +192,7 @@ REGISTERS = {
                 " x0/zero  0000000000000000 x1/ra    ffffffff80005a30 x2/sp    ffffffff81203f10 x3/gp 00\n",
                 [(0xFFFFFFFF80005A3E, 0xFFFFFFFF81203F10, None)]),
     "nothing": ("", []),
+    "no processor's": ("\nCPU#0\nRIP=ffffffff8823020f0 RSP=0\n", []),
 }  # fmt: skip
 
 
@@ -212,14 +213,22 @@ def test_the_script_needs_nothing_of_us(spec: NodeSpec, plan: bytes) -> None:
     assert (checked.returncode, checked.stderr) == (0, b"")
 
 
+@needs_qemu
 def test_the_script_keeps_what_confines(tmp_path: Path) -> None:
     """And nothing that only we could give: another user, and descriptors."""
-    confinement = Confinement("on,spawn=deny", drops=True)
-    spec = NodeSpec(
-        machine=bare(confinement=confinement), role=Role.COLD, name="sistasks-1-node-1", qmp=3, console=4
-    )
-    assert "-sandbox on,spawn=deny" in by_hand.script(spec)
+    if not probe(Path(str(QEMU)), "tcg")[0]:
+        pytest.skip("this QEMU has no sandbox")
+    machine = bare(confinement=Confinement(SANDBOX, drops=True))
+    spec = NodeSpec(machine=machine, role=Role.COLD, name="sistasks-1-node-1", qmp=3, console=4)
+    script = by_hand.script(spec)
+    assert f"-sandbox {SANDBOX}" in script
     assert "-sandbox" not in by_hand.script(replace(spec, machine=bare()))
+    # ^A c: the monitor
+    done = subprocess.run(
+        ["sh", "-c", script], input=b"\x01cquit\n", env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, b"monitor - type" in done.stdout) == (0, True), done.stderr
 
 
 @pytest.mark.parametrize("changed", ["kernel", "initramfs", "esp/EFI/BOOT.EFI", ""])

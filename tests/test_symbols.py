@@ -50,6 +50,7 @@ def test_functions_by_address_and_addresses_by_function() -> None:
     assert table.at(0x1000).lookup(0xFFFFFFFF810384DB) == ("kthread", 0)
     assert from_text(KALLSYMS).lookup(0xFFFFFFFFC0000010) == ("drill_init [drill]", 0x10)
     assert from_text("0000000000000000 T hidden\n").addresses == ()
+    assert from_text("ffffffff81000000 T a\x1b[2J\n").addresses == (), "a terminal will show it"
 
 
 def test_where_a_kernel_lies_is_told_by_itself_or_by_a_known_address() -> None:

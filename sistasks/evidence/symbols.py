@@ -94,11 +94,15 @@ def from_text(text: str) -> Symbols:
 
 
 def from_rows(rows: Iterable[tuple[int, str, str]]) -> Symbols:
-    """Of (address, type as nm writes it, name); data and hidden addresses (0) are passed over."""
+    """Of (address, type as nm writes it, name); data, hidden addresses (0) and what cannot be shown are passed over."""
     return _table(
         (address, name)
         for address, kind, name in rows
-        if kind in _CODE and name and not name.startswith(("$", "__pfx_"))
+        if kind in _CODE
+        and name.isascii()
+        and name.isprintable()
+        and name
+        and not name.startswith(("$", "__pfx_"))
     )
 
 

@@ -55,8 +55,10 @@ class CappedLog(asyncio.Protocol):
         if self._room < 0:
             words = f"\n[sistasks: {self._who} said more than {self._limit} bytes; the rest is left out]\n"
             kept += words.encode()
+        left = memoryview(kept)
         try:
-            self._file.write(kept)
+            while left:  # a disk that has room for some of it takes that without a word
+                left = left[self._file.write(left) :]
         except OSError as error:  # a full disk takes the log; the line is read on, for QEMU waits for it
             self._room = -1
             self.problem = error.strerror or str(error)

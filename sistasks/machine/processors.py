@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 REGISTERS: Final = "info registers -a"
 # the program counter, as QEMU names it on each architecture; x86_64 has another register of arm's name
 _NAMES: Final = (r"\bRIP=", r"\bEIP=", r"\bPC=", r"^ ?pc +", r"\bR15=")
-_COUNTERS: Final = tuple(re.compile(f"{name}([0-9a-f]+)", re.MULTILINE) for name in _NAMES)
-_STACKS: Final = re.compile(r"\bRSP=([0-9a-f]+)|\bSP=([0-9a-f]+)|\bx2/sp +([0-9a-f]+)")
+_COUNTERS: Final = tuple(re.compile(rf"{name}([0-9a-f]{{1,16}})\b", re.MULTILINE) for name in _NAMES)
+_STACKS: Final = re.compile(r"\b(?:RSP=|SP=|x2/sp +)([0-9a-f]{1,16})\b")
 _HALTED: Final = re.compile(r"\bHLT=([01])")
 # a processor that works does so for most of the time between two looks
 _APART: Final = 0.25
@@ -69,7 +69,7 @@ def read_registers(text: str) -> list[Registers]:
         if counter is None:
             continue
         stack, halted = _STACKS.search(part), _HALTED.search(part)
-        pointer = int(next(filter(None, stack.groups())), 16) if stack else 0
+        pointer = int(stack[1], 16) if stack else 0
         found.append(Registers(int(counter[1], 16), pointer, halted[1] == "1" if halted else None))
     return found
 

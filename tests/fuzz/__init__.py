@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FOUND: Final = Path(__file__).parent / "found"
 NAMES: Final = (
     "frames", "samples", "results", "console", "lines", "sis", "metric", "ktap", "lava", "events", "decisions",
-    "measured", "switch", "crashes",
+    "measured", "switch", "crashes", "vmcore", "kallsyms", "registers", "files",
 )  # fmt: skip
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import struct
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -75,3 +77,9 @@ def is_shown(text: str) -> bool:
 def logs() -> list[bytes]:
     """Consoles of real kernels."""
     return [path.read_bytes()[:20_000] for path in sorted((TESTS / "protocols").glob("*.log"))]
+
+
+@functools.cache
+def scratch() -> Path:
+    """A folder for what a parser writes; with `TMPDIR` it goes."""
+    return Path(tempfile.mkdtemp(prefix="fuzz-"))

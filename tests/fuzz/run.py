@@ -6,6 +6,7 @@ corpus folder the inputs that reach new code are kept, too, and the next run beg
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -75,6 +76,7 @@ def main(words: list[str]) -> int:
     each = max(1, int(values.get("seconds", "600")) // len(names))
     found = Path(values.get("found", FOUND))
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["TMPDIR"] = folder  # who is ended by libFuzzer leaves what it has written
         corpus = Path(values.get("corpus", folder))
         with ThreadPoolExecutor(int(values.get("jobs", "1"))) as pool:
             kept = list(pool.map(lambda name: start(name, each, corpus, found), names))
