@@ -12,14 +12,15 @@ import time
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
+import psutil
 from guest_project import Project, environment, nodes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import psutil
+    from collections.abc import Iterator, Sequence
 
 LIMIT = 60.0
+# what is promised
+GONE = 2.0
 
 
 class Running:
@@ -54,6 +55,13 @@ class Running:
         while self._read(end):
             pass
         return self.process.wait(LIMIT)
+
+    def left_behind(self, started: Sequence[psutil.Process]) -> list[psutil.Process]:
+        """Those of the processes that are still there 2 s (GONE) after doit itself has ended, however busy the host."""
+        # its words are not read meanwhile: their end comes only when the last that could say something has gone
+        self.process.wait(LIMIT)
+        _, left = psutil.wait_procs(started, timeout=GONE)
+        return list(left)
 
     def _read(self, end: float) -> bool:
         """Read what is there; false at the end."""
