@@ -127,7 +127,7 @@ class ForeignNode(Emulator):
         if silence := await self.monitor.silence():
             return silence
         remedy, tail = f"see {self.files.console}", self.console_tail()
-        if self.in_firmware:
+        if self.in_firmware and not any(processor.in_kernel for processor in await self.processors()):
             problem += ", and nothing tells that its firmware has started a kernel"
             return NodeError(problem, remedy, tail, kind="firmware")
         return KernelFailure(problem, remedy, tail, kind="hang")

@@ -297,7 +297,8 @@ class Node(Emulator):
         remedy = f"raise timeout=, or see {where.console}"
         if stuck := await self._stuck():
             return stuck
-        if not (self.results.hello or self._first_frame) and self.in_firmware:
+        silent = not (self.results.hello or self._first_frame) and self.in_firmware
+        if silent and not any(processor.in_kernel for processor in await self.processors()):
             problem = f"{self.name}: its firmware did not hand over to a kernel {late}"
             error = NodeError(problem, remedy, where.tail, kind="firmware")
             self._fail(error)

@@ -47,6 +47,14 @@ class Processor:
     stack: tuple[str, ...] = ()
 
     @property
+    def in_kernel(self) -> bool:
+        """Whether it is where 64-bit kernels have themselves, the highest 2^48 bytes; firmware never is, nor programs.
+
+        That it is elsewhere tells nothing: kernels begin, and run programs, below.
+        """
+        return self.address >> 48 == 0xFFFF
+
+    @property
     def doing(self) -> str:
         """In words: `processor 0 is busy in memcpy+0x10`."""
         where = f" in {self.function}" if self.function else ""

@@ -157,6 +157,29 @@ def test_firmware_that_hands_over_to_nothing_is_not_the_kernels_failure(
     assert "vmcore" not in left.files, "no kernel failed"
 
 
+def test_a_kernel_that_says_nothing_is_known_by_where_it_is(project: Project, tmp_path: Path) -> None:
+    """Firmware that was given the kernel need not tell that it has started it."""
+    made = machine(project, tmp_path, "sleeps", "quiet", "loglevel=0")
+    files = NodeFiles(plan=tmp_path / "plan", console=tmp_path / "console", stderr=tmp_path / "stderr")
+
+    async def run() -> None:
+        async with Node(1, made, Role.COLD, Plan(node=1, seed=1), files, session="t") as node:
+            await node.start()
+            await node.go()
+            async with asyncio.timeout(LIMIT):
+                while not any(processor.in_kernel for processor in await node.processors()):
+                    pass
+            node.machine = replace(made, firmware=(tmp_path / "code", tmp_path / "variables"))
+            assert node.in_firmware, "nothing on the console tells"
+            with pytest.raises(
+                KernelFailure, match=r"^node 1 did not say anything within 0\.1 s: "
+            ) as caught:
+                await node.wait_ready(0.1)
+            assert caught.value.kind == "hang"
+
+    asyncio.run(run())
+
+
 def test_a_clone_that_stops_in_a_test_says_in_which(project: Project, tmp_path: Path) -> None:
     output = project.folder / "target/testing"
     variables = {"output": str(output), "memory": "128M"}
