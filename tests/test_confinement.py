@@ -210,9 +210,10 @@ def test_a_root_that_cannot_give_files_away_says_so(tmp_path: Path) -> None:
     ]
 
 
-def test_each_node_has_a_user_of_its_own() -> None:
+def test_nodes_have_users_of_their_own_as_far_as_there_are_some() -> None:
     users = {user_of(number) for number in range(1, 201)}
     assert len(users) == 200
+    assert user_of(201) == user_of(1), "as SECURITY.md says"
     assert all(60706 <= user <= 61183 for user in {*users, GROUP})
     assert is_users(os.getuid())
     assert is_users(user_of(7)) is (os.getuid() == 0)

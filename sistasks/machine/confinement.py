@@ -3,8 +3,8 @@
 A guest is hostile until proven otherwise, and whoever breaks out of it finds himself in QEMU's process. So that process
 filters its own system calls (`-sandbox`), and where we are root it runs as a user that owns nothing: a number
 between those that distributions give to accounts and those that systemd gives to services, which needs no account
-(https://systemd.io/UIDS-GIDS: 60706 to 61183 are unused; above 65535 most containers have no numbers). Each node has a
-number of its own, for a process may look into others of its user.
+(https://systemd.io/UIDS-GIDS: 60706 to 61183 are unused; above 65535 many containers have no numbers). A process may
+look into others of its user, so nodes have different numbers, as far as there are some: see SECURITY.md.
 
 Such a user cannot go through folders of root's. What QEMU is to open it therefore gets as descriptors, and opens it as
 `/dev/fd/N`: that asks for the rights to the file itself, not to the folders above it.
@@ -74,7 +74,7 @@ class Confinement:
 
 
 def user_of(number: int) -> int:
-    """The user of a node."""
+    """The user of a node; every 200th has the same, and templates (node 0) have that of node 200."""
     return _FIRST_USER + number % _USERS
 
 
