@@ -31,7 +31,7 @@ def test_a_folder_of_found_inputs_has_a_parser() -> None:
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="no atheris: the extra `fuzz`")
 def test_a_short_look_for_more(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, RUN, f"seconds={len(NAMES)}", "jobs=2", f"found={tmp_path}"],
+        [sys.executable, RUN, f"seconds={len(NAMES)}", "runs=300", "jobs=2", f"found={tmp_path}"],
         capture_output=True, text=True, timeout=280, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -85,6 +85,8 @@ def seeds() -> Iterable[bytes]:
         for entries in (ways, itself, large):
             packed = b"".join(_ENTRY.pack(*entry) for entry in entries)
             yield bytes([machine, len(entries)]) + bytes(8) + packed + told
+        for bits in (b"-1", b"99999999"):
+            yield bytes([machine, 0]) + bytes(8) + told.replace(b"=48", b"=" + bits)
     yield b"\xff" + core([(0, bytes(100) + b"x")])
     yield b"\xff" + core([(RAM, info("NUMBER(VA_BITS)=48"))], b"note", X86_64)
     yield b"\xff\x7fELF\x01\x01" + bytes(100)
