@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import random
+import shutil
 import struct
 import tempfile
 from pathlib import Path
@@ -81,5 +83,7 @@ def logs() -> list[bytes]:
 
 @functools.cache
 def scratch() -> Path:
-    """A folder for what a parser writes; with `TMPDIR` it goes."""
-    return Path(tempfile.mkdtemp(prefix="fuzz-"))
+    """A folder for what a parser writes; libFuzzer ends its process without a word, and then it goes with `TMPDIR`."""
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
