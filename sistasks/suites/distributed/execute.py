@@ -95,12 +95,13 @@ async def execute(
                     break
                 await switch.heal()
             await _last_words(arena)
+            reports = []
             for node in nodes:
-                failed = _error(arena, node) is not None
-                if failed:
-                    await examine(examination, node, _error(arena, node))
-                observer.stage(node.number, "failed" if failed else "done")
-            reports = [_report(arena, node, started, up).behind(cluster.given_up) for node in nodes]
+                why = await _error(arena, node, abandoned=error is not None)
+                if why is not None:
+                    await examine(examination, node, why)
+                observer.stage(node.number, "failed" if why else "done")
+                reports.append(_report(arena, node, why, started, up).behind(cluster.given_up))
         end = time.monotonic()
     cluster_report = NodeReport(
         number=0, seed=config.seed, results=whole, error=error, started=started, ready=up, finished=end,
@@ -129,22 +130,29 @@ async def _last_words(arena: Arena) -> None:
         await asyncio.wait(waiting, timeout=_LAST_WORD)
 
 
-def _error(arena: Arena, node: Node) -> SistasksError | None:
-    """Why a node's work is not whole; one that was killed for the test has done its part."""
+async def _error(arena: Arena, node: Node, *, abandoned: bool) -> SistasksError | None:
+    """Why a node's work is not whole; one that was killed for the test has done its part.
+
+    Args:
+        arena: of the cluster.
+        node: one of it.
+        abandoned: the tests were given up: nobody told the nodes to go on.
+    """
     if node.number in arena.killed:
         return None
     if node.failed.done() and not node.failed.cancelled():
         failure = node.failed.exception()
         if isinstance(failure, SistasksError):
             return failure
-    if not node.done.done():
-        return NodeError(
-            f"{node.name} did not finish its tests", f"see {node.files.console}", node.console_tail()
-        )
-    return complaint(node)
+    if node.done.done():
+        return complaint(node)
+    words = f"{node.name} did not finish its tests"
+    if abandoned:
+        return NodeError(words, f"see {node.files.console}", node.console_tail())
+    return await node.late(words)
 
 
-def _report(arena: Arena, node: Node, started: float, up: float) -> NodeReport:
+def _report(arena: Arena, node: Node, error: SistasksError | None, started: float, up: float) -> NodeReport:
     results = node.results
     if node.number in arena.killed:
         for test in results.tests:
@@ -158,7 +166,7 @@ def _report(arena: Arena, node: Node, started: float, up: float) -> NodeReport:
     with contextlib.suppress(asyncio.InvalidStateError):
         ready = node.ready.result()
     return NodeReport(
-        number=node.number, seed=node.plan.seed, results=results, error=_error(arena, node), started=started,
+        number=node.number, seed=node.plan.seed, results=results, error=error, started=started,
         ready=ready, finished=time.monotonic(), console=node.files.console, tail=node.console_tail(),
         crashes=node.crashes, evidence=node.evidence,
     )  # fmt: skip
