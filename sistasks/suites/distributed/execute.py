@@ -94,7 +94,8 @@ async def execute(
                 if error is not None:
                     break
                 await switch.heal()
-            await _last_words(arena)
+            if error is None:  # else nobody tells the nodes to come to an end
+                await _last_words(arena)
             reports = []
             for node in nodes:
                 why = await _error(arena, node, abandoned=error is not None)
