@@ -13,8 +13,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sistasks.machine import console as module
-from sistasks.machine.console import LOG_LIMIT, Console
+from sistasks.machine import logs
+from sistasks.machine.console import Console
+from sistasks.machine.logs import LOG_LIMIT
 
 
 def watch(chunks: list[bytes], log: IO[bytes] | None = None) -> tuple[Console, list[str]]:
@@ -129,7 +130,7 @@ def test_control_sequences_are_not_shown() -> None:
 
 
 def test_the_log_ends_at_its_limit_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOG_LIMIT", 1000)
+    monkeypatch.setattr(logs, "LOG_LIMIT", 1000)
     for step in (1, 300, 1000, 5000):
         log = io.BytesIO()
         data = (b"a" * 99 + b"\n") * 30 + b"[    1.0] " + WORDS.encode() + b"\n"
@@ -142,7 +143,7 @@ def test_the_log_ends_at_its_limit_and_says_so(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_log_of_exactly_the_limit_has_nothing_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOG_LIMIT", 1000)
+    monkeypatch.setattr(logs, "LOG_LIMIT", 1000)
     log = io.BytesIO()
     watch([b"a" * 600, b"a" * 400], log)
     assert log.getvalue() == b"a" * 1000

@@ -26,9 +26,9 @@ from sistasks.evidence.symbols import from_text
 from sistasks.machine import by_hand, vmcore
 from sistasks.machine.arch import X86_64
 from sistasks.machine.confinement import SANDBOX, Confinement, probe
-from sistasks.machine.emulator import EmulatorFiles
 from sistasks.machine.foreign import ForeignNode
 from sistasks.machine.kallsyms import Memory, read, rows
+from sistasks.machine.logs import EmulatorFiles
 from sistasks.machine.processors import place, read_registers
 from sistasks.machine.spec import Machine, NodeSpec, Role
 

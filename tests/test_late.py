@@ -14,8 +14,8 @@ from test_diagnosis import bare, needs_qemu
 from sistasks.errors import KernelFailure, NodeError
 from sistasks.guest.plan import Plan
 from sistasks.machine import monitor
-from sistasks.machine.emulator import EmulatorFiles
 from sistasks.machine.foreign import ForeignNode
+from sistasks.machine.logs import EmulatorFiles
 from sistasks.machine.node import Node, NodeFiles
 from sistasks.machine.spec import Role
 

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sistasks.errors import NodeError
-from sistasks.machine import emulator
+from sistasks.machine import logs
 from sistasks.machine.arch import X86_64
-from sistasks.machine.emulator import EmulatorFiles
 from sistasks.machine.foreign import ForeignNode
 from sistasks.machine.lines import CappedLog
+from sistasks.machine.logs import CappedFile, EmulatorFiles
 from sistasks.machine.spec import Machine
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def test_the_beginning_is_kept_however_it_comes(chunks: list[bytes]) -> None:
     file = Short()
 
     async def feed() -> None:
-        log = CappedLog(file, 100, "somebody")
+        log = CappedLog(CappedFile(file, "somebody", 100))
         for chunk in chunks:
             log.data_received(chunk)
         log.connection_lost(None)
@@ -60,10 +60,10 @@ def test_a_full_disk_takes_the_log_and_nothing_else() -> None:
         pytest.skip("no /dev/full here")
 
     async def feed(file: IO[bytes]) -> str:
-        log = CappedLog(file, LIMIT, "somebody")
+        log = CappedLog(CappedFile(file, "somebody", LIMIT))
         log.data_received(b"x")
         log.data_received(b"y")
-        return log.problem
+        return log.file.problem
 
     with Path("/dev/full").open("wb", buffering=0) as file:
         assert asyncio.run(feed(file)) == "No space left on device"
@@ -71,7 +71,7 @@ def test_a_full_disk_takes_the_log_and_nothing_else() -> None:
 
 @pytest.mark.skipif(QEMU is None, reason=f"{X86_64.qemu} is not installed here")
 def test_firmware_and_an_emulator_without_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(emulator, "LOG_LIMIT", LIMIT)
+    monkeypatch.setattr(logs, "LOG_LIMIT", LIMIT)
     (tmp_path / "code").write_bytes(bytes((1 << 20) - 16) + SAYS.ljust(16, b"\0"))
     (tmp_path / "vars").write_bytes(b"\xff" * (1 << 16))
     talks = tmp_path / "qemu"

@@ -13,8 +13,8 @@ from test_diagnosis import bare, needs_qemu
 from sistasks.errors import NodeError
 from sistasks.guest.frames import FilePart, FrameType, encode, encode_part
 from sistasks.guest.plan import Plan
-from sistasks.machine.emulator import EmulatorFiles
 from sistasks.machine.foreign import ForeignNode
+from sistasks.machine.logs import EmulatorFiles
 from sistasks.machine.node import Node, NodeFiles
 from sistasks.machine.spec import Role
 

@@ -8,6 +8,7 @@ from collections import deque
 from typing import IO, TYPE_CHECKING, Final
 
 from sistasks.evidence.crashes import Recogniser
+from sistasks.machine.logs import CappedFile
 from sistasks.textlines import plain
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from sistasks.evidence.crashes import Crash
 
-LOG_LIMIT: Final = 16 << 20
 _LINE_LIMIT: Final = 4096
 _TAIL: Final = 20
 # a kernel that talks garbage does so without ends of lines
@@ -39,23 +39,21 @@ class Console(asyncio.Protocol):
         on_data: Callable[[int, bytes], None] = lambda _at, _data: None,
         on_log_problem: Callable[[str], None] = lambda _words: None,
     ) -> None:
-        self._log = log
+        tell = "the rest of its console's log is missing: "
+        self._log = CappedFile(log, "the console", on_problem=lambda why: on_log_problem(tell + why))
         self._on_panic = on_panic
         self._on_data = on_data
-        self._on_log_problem = on_log_problem
-        self._written = 0
         self._line = b""
         self._lines: deque[str] = deque(maxlen=_TAIL)
         self._recogniser = Recogniser()
         self.panic = ""
         self.dead_firmware = ""
-        self.log_problem = ""
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def data_received(self, data: bytes) -> None:
         """Log and watch."""
         at = time.monotonic_ns()
-        self._write(data)
+        self._log.write(data)
         self._watch(data, at)
         *lines, self._line = (self._line + data).split(b"\n")
         # the beginning is what kernels say; garbage goes on for ever
@@ -95,23 +93,10 @@ class Console(asyncio.Protocol):
             self.dead_firmware = fatal.title
             self._on_panic(fatal.title)
 
-    def _write(self, data: bytes) -> None:
-        room = LOG_LIMIT - self._written
-        if room < 0:  # it was said that the rest is left out
-            return
-        self._written += len(data)
-        rest = b""
-        if len(data) > room:
-            rest = b"\n[sistasks: the console said more than %d bytes; the rest is left out]\n" % LOG_LIMIT
-        left = memoryview(data[:room] + rest)
-        try:
-            while left:  # a disk that has room for some of it takes that without a word
-                left = left[self._log.write(left) :]
-            self._log.flush()
-        except OSError as error:  # a full disk takes the log, not the watch on the kernel's last words
-            self._written = LOG_LIMIT + 1
-            self.log_problem = error.strerror or str(error)
-            self._on_log_problem(f"the rest of its console's log is missing: {self.log_problem}")
+    @property
+    def log_problem(self) -> str:
+        """Why the log is not whole; empty: it is, or was cut with a line that says so."""
+        return self._log.problem
 
     def _remember(self, lines: list[bytes]) -> None:
         """The last lines that say something; a flood has many more."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any, Final, Self
 
 from sistasks.errors import KernelFailure, NodeError, SistasksError
 from sistasks.machine import ends
 from sistasks.machine.confinement import Handed, environment
-from sistasks.machine.console import LOG_LIMIT
 from sistasks.machine.lines import Logs, waiting_bytes
 from sistasks.machine.process import Process, spawn
 from sistasks.machine.spec import command_line
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from sistasks.evidence.records import Evidence
     from sistasks.evidence.symbols import Symbols
     from sistasks.machine.console import Console
+    from sistasks.machine.logs import EmulatorFiles
     from sistasks.machine.monitor import Monitor
     from sistasks.machine.processors import Processor
     from sistasks.machine.spec import Machine, NodeSpec
@@ -43,33 +43,6 @@ _HANDED_OVER: Final = re.compile(
 _HEAD: Final = 1 << 20
 _STDERR_LIMIT: Final = 4096
 _REPORT_LINES: Final = 16
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmulatorFiles:
-    """Where one node's files are.
-
-    Attributes:
-        console: what it says on its serial line.
-        stderr: what QEMU says.
-        firmware_log: what its firmware says for its makers, where there is a device for it.
-    """
-
-    console: Path
-    stderr: Path
-    firmware_log: Path | None = None
-
-    def written(self) -> list[tuple[Path, str]]:
-        """(file, what a person calls it) of those in which something is."""
-        logs = {"console.log": self.console, "qemu.log": self.stderr, "firmware.log": self.firmware_log}
-        return [(path, name) for name, path in logs.items() if path and _size(path)]
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 class Emulator:
@@ -100,7 +73,7 @@ class Emulator:
         self._stack = contextlib.ExitStack()
         self._transports: list[asyncio.BaseTransport] = []
         self._lines: list[asyncio.Future[None]] = []
-        self._logs = Logs(LOG_LIMIT)
+        self._logs = Logs()
         self._process: Process | None = None
         self._monitor: Monitor | None = None
         self._console: Console | None = None

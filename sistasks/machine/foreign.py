@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sistasks.errors import KernelFailure, NodeError
 from sistasks.machine import ends
 from sistasks.machine.console import Console
-from sistasks.machine.emulator import Emulator, EmulatorFiles
+from sistasks.machine.emulator import Emulator
 from sistasks.machine.lines import attend, open_keyboard
 from sistasks.machine.spec import MARK, Machine, NodeSpec, Role
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sistasks.errors import SistasksError
+    from sistasks.machine.logs import EmulatorFiles
 
 
 class ForeignNode(Emulator):

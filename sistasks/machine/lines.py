@@ -11,6 +11,8 @@ import sys
 import termios
 from typing import IO, TYPE_CHECKING, Final
 
+from sistasks.machine.logs import CappedFile
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -30,38 +32,19 @@ def open_line(theirs: contextlib.ExitStack) -> tuple[IO[bytes], int]:
 
 
 class CappedLog(asyncio.Protocol):
-    """Receives what comes over a line, and keeps its beginning: a guest decides how much it is.
+    """Receives what comes over a line, and keeps its beginning.
 
     Args:
-        file: where it goes, unbuffered.
-        limit: bytes; then one line says that the rest was left out.
-        who: who says it, for that line.
+        file: where it goes.
     """
 
-    def __init__(self, file: IO[bytes], limit: int, who: str) -> None:
-        self._file = file
-        self._limit = limit
-        self._who = who
-        self._room = limit
-        self.problem = ""
+    def __init__(self, file: CappedFile) -> None:
+        self.file = file
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def data_received(self, data: bytes) -> None:
         """Keep it, or drop it."""
-        if self._room < 0:  # it was said that the rest is left out
-            return
-        kept = data[: self._room]
-        self._room -= len(data)
-        if self._room < 0:
-            words = f"\n[sistasks: {self._who} said more than {self._limit} bytes; the rest is left out]\n"
-            kept += words.encode()
-        left = memoryview(kept)
-        try:
-            while left:  # a disk that has room for some of it takes that without a word
-                left = left[self._file.write(left) :]
-        except OSError as error:  # a full disk takes the log; the line is read on, for QEMU waits for it
-            self._room = -1
-            self.problem = error.strerror or str(error)
+        self.file.write(data)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """QEMU has closed the line: nothing more will come."""
@@ -70,14 +53,9 @@ class CappedLog(asyncio.Protocol):
 
 
 class Logs:
-    """Files that get what QEMU says on lines, each up to a limit.
+    """Files that get what QEMU says on lines, each up to a limit."""
 
-    Args:
-        limit: bytes of each.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self) -> None:
         self._logs: list[tuple[IO[bytes], CappedLog]] = []
         self.closed: list[asyncio.Future[None]] = []
 
@@ -96,7 +74,7 @@ class Logs:
         file = ours.enter_context(path.open("wb", buffering=0))
         line, end = open_line(theirs)
         ours.callback(line.close)
-        self._logs.append((line, CappedLog(file, self._limit, who)))
+        self._logs.append((line, CappedLog(CappedFile(file, who))))
         return end
 
     async def receive(self) -> list[asyncio.ReadTransport]:

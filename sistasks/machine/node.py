@@ -14,8 +14,9 @@ from sistasks.guest.frames import Frame, FrameType
 from sistasks.machine import ends
 from sistasks.machine.beat import test_under_way
 from sistasks.machine.console import Console
-from sistasks.machine.emulator import Emulator, EmulatorFiles, settle
+from sistasks.machine.emulator import Emulator, settle
 from sistasks.machine.lines import open_line, receive
+from sistasks.machine.logs import EmulatorFiles
 from sistasks.machine.received import ReceivedFiles
 from sistasks.machine.results import Allowed, GuestResults, ResultsChannel
 from sistasks.machine.spec import MARK, Machine, NodeSpec, Role

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 from sistasks.guest.frames import FrameType, Samples, encode, encode_samples
-from sistasks.machine.console import LOG_LIMIT, Console
+from sistasks.machine.console import Console
 from sistasks.machine.lines import receive
+from sistasks.machine.logs import LOG_LIMIT
 from sistasks.machine.results import Allowed, ResultsChannel
 from sistasks.protocols.profile import PROFILES
 from sistasks.protocols.reader import reader_for

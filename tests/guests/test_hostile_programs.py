@@ -12,7 +12,7 @@ from guest_project import DODO, Project, environment, rows
 
 from sistasks.kinds import host_arch
 from sistasks.machine.arch import ARCHES
-from sistasks.machine.console import LOG_LIMIT
+from sistasks.machine.logs import LOG_LIMIT
 from sistasks.tools import find_compiler
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import pytest
 from sistasks import firmware
 from sistasks.errors import FirmwareError, KernelFailure
 from sistasks.machine.arch import ARCHES
-from sistasks.machine.emulator import EmulatorFiles
 from sistasks.machine.foreign import ForeignNode
+from sistasks.machine.logs import EmulatorFiles
 from sistasks.machine.spec import Machine
 from sistasks.protocols.profile import SIS
 from sistasks.protocols.reader import reader_for

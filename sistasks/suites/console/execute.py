@@ -12,9 +12,9 @@ from sistasks.cluster.attempts import complaint, host_failed, worth_another
 from sistasks.cluster.nodes import NodeReport
 from sistasks.cluster.switch import Switch
 from sistasks.errors import KernelFailure, NodeError, PoweredOff, SistasksError
-from sistasks.machine.emulator import EmulatorFiles
 from sistasks.machine.examination import examine
 from sistasks.machine.foreign import ForeignNode
+from sistasks.machine.logs import EmulatorFiles
 from sistasks.protocols.reader import reader_for
 from sistasks.suites.console.outcome import Heard, heard
 
