@@ -14,6 +14,7 @@ from sistasks.errors import SistasksError
 from sistasks.machine import symbols
 from sistasks.machine.examination import examine
 from sistasks.machine.node import Node, NodeFiles
+from sistasks.machine.results import GuestResults
 from sistasks.machine.spec import Machine, Role
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from sistasks.guest.frames import Frame
     from sistasks.guest.plan import Plan
     from sistasks.machine.examination import Examination
-    from sistasks.machine.results import GuestResults
     from sistasks.machine.template import Template
 
 
@@ -83,6 +83,11 @@ class NodeReport:
         """This report; after another of the same number, if one was given up."""
         first = given_up.get(self.number)
         return self if first is None else self.after(first)
+
+    def emptied(self) -> NodeReport:
+        """This report without what the guest sent, which may be much, and another one may send it again."""
+        error = None if self.error is None else self.error.with_traceback(None)  # its frames know the node
+        return replace(self, results=GuestResults(), error=error)
 
     def after(self, first: NodeReport) -> NodeReport:
         """This report, of a node that came after another with the same plan."""
@@ -237,6 +242,7 @@ class Cluster:
             report = await self._attempt(plan, observer)
             if self.tries < 2 or not worth_another(report, observer):
                 return report
+            report = report.emptied()
             return (await self._attempt(plan, observer, again=True)).after(report)
 
     async def _attempt(self, plan: Plan, observer: Observer, *, again: bool = False) -> NodeReport:

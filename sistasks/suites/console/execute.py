@@ -106,8 +106,10 @@ async def execute(
                 spoken = await attempt(number)
                 if not worth_another(spoken.report, observer):
                     return spoken
+                first = spoken.report.emptied()
+                del spoken
                 again = await attempt(number, again=True)
-                return replace(again, report=again.report.after(spoken.report))
+                return replace(again, report=again.report.after(first))
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(number)) for number in range(1, count + 1)]
