@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING
 
 import pytest
 from guest_project import DODO, SMALL, Project, nodes_of
+from hypothesis import settings
+
+from sistasks.session import release_logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+# what a person waits for each time, and what a machine may look for overnight: HYPOTHESIS_PROFILE=thorough
+settings.register_profile("usual", max_examples=50)
+settings.register_profile("thorough", max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
 
 
 def pytest_configure() -> None:
@@ -36,6 +46,13 @@ def apart(tmp_path_factory: pytest.TempPathFactory) -> Project:
     folder = tmp_path_factory.mktemp("apart")
     (folder / "dodo.py").write_text(DODO)
     return Project(folder)
+
+
+@pytest.fixture(autouse=True)
+def logs_let_go() -> Iterator[None]:
+    """A test that runs nodes by itself is a session, which keeps the folder of logs until it ends."""
+    yield
+    release_logs()
 
 
 @pytest.fixture(autouse=True)
