@@ -6,6 +6,7 @@ import asyncio
 import time
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from sistasks.cluster.nodes import Cluster, NodeReport
@@ -160,8 +161,7 @@ def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
         if measured.status == "error" and again_as_a_whole(suite, reports):
             terminal.say(f"{suite.name}: again on fresh nodes, for {measured.message}")
             first = {report.number: report for report in reports}
-            reports, measured, suite, known = _execute(asked, here.second())
-            reports = [report.behind(first) for report in reports]
+            reports, measured, suite, known = _execute(asked, here.second(), first)
         # what it was made of is what was asked, whatever the kernel then had to say
         run = replace(
             run_record(suite, recipe, measured, started),
@@ -181,17 +181,27 @@ def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
     return run_id
 
 
-def _execute(suite: Suite, run: Execution) -> tuple[list[NodeReport], Measured, Suite, Mapping[str, Metric]]:
-    """One execution: how each node ended, what that comes to, and the suite with what the kernel turned out to have."""
+def _execute(
+    suite: Suite, run: Execution, first: Mapping[int, NodeReport] = MappingProxyType({})
+) -> tuple[list[NodeReport], Measured, Suite, Mapping[str, Metric]]:
+    """One execution: how each node ended, what that comes to, and the suite with what the kernel turned out to have.
+
+    Args:
+        suite: what is run.
+        run: what is at hand.
+        first: how the nodes of an execution before this one ended, which had the same plans.
+    """
     recipe, settings = run.recipe, run.recipe.settings
     known: Mapping[str, Metric] = registry.metrics(settings)
     began = time.monotonic()
     try:
         if recipe.kernel.talks:
-            return run_console(suite, run, known)
-        reports = _run_nodes(suite, run)
+            return run_console(suite, run, known, first)
+        reports = [report.behind(first) for report in _run_nodes(suite, run)]
     except (KernelFailure, NodeError) as failure:
         # nodes that did not even come up: a run like any other, for which the cluster answers
+        for report in first.values():
+            failure.take_from(report.crashes, report.evidence)
         reports = [never_up(recipe, failure, began)]
         return (
             reports,

@@ -104,7 +104,8 @@ async def execute(
         async def one(number: int) -> Spoken:
             async with at_once:
                 spoken = await attempt(number)
-                if not worth_another(spoken.report, observer):
+                # of nodes that talk to each other none comes late: they are tried again together
+                if asked.together or not worth_another(spoken.report, observer):
                     return spoken
                 first = spoken.report.emptied()
                 del spoken

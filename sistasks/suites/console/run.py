@@ -51,7 +51,7 @@ def tests_for(suite: Suite, profile: ConsoleProfile, kernel: str) -> tuple[str, 
 
 
 def run_console(
-    suite: Suite, run: Execution, own: Mapping[str, Metric]
+    suite: Suite, run: Execution, own: Mapping[str, Metric], first: Mapping[int, NodeReport]
 ) -> tuple[list[NodeReport], Measured, Suite, dict[str, Metric]]:
     """Boot the nodes, speak to them, and judge what they said.
 
@@ -59,6 +59,7 @@ def run_console(
         suite: as it is for kernels with an agent.
         run: of a kernel that talks.
         own: metrics that the user has described.
+        first: how the nodes of an execution before this one ended, which were asked the same.
 
     Returns:
         The nodes' reports, what they measured, the suite with the tests that this kernel has, and its metrics.
@@ -89,7 +90,7 @@ def run_console(
                 slots=recipe.slots, seed=settings.seed, observer=observer, examination=run.examination,
             )
         )  # fmt: skip
-    reports = [one.report for one in spoken]
+    reports = [one.report.behind(first) for one in spoken]
     for note in dict.fromkeys(note for one in spoken for note in one.heard.remarks):
         terminal.say(f"{recipe.kernel.name}: {note}")
     metrics = metrics_of(spoken)
