@@ -116,6 +116,12 @@ class Emulator:
         return self._console.crashes if self._console is not None else ()
 
     @property
+    def failure(self) -> SistasksError | None:
+        """What it has failed with; None: it has not."""
+        failure = self.failed.exception() if self.failed.done() and not self.failed.cancelled() else None
+        return failure if isinstance(failure, SistasksError) else None
+
+    @property
     def running(self) -> bool:
         """Whether QEMU's process is there."""
         return self._process is not None and self._process.running
@@ -165,9 +171,7 @@ class Emulator:
         """
         from sistasks.machine.diagnosis import diagnose
 
-        if error is None and self.failed.done() and not self.failed.cancelled():
-            failure = self.failed.exception()
-            error = failure if isinstance(failure, SistasksError) else None
+        error = error or self.failure
         async with self._examining:
             if not self._examined:
                 self._examined = True

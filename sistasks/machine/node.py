@@ -223,7 +223,7 @@ class Node(Emulator):
         await self._drained()
         if self._console is not None and self._console.panic:
             raise self._kernel_failure()
-        failure = self._failure()
+        failure = self.failure
         if failure is not None and failure.kind != "emulator":  # that QEMU goes now is no failure
             raise failure
 
@@ -322,19 +322,14 @@ class Node(Emulator):
         """Why the guest is not to be blamed: the node has failed already, or fails here, for QEMU is stuck."""
         if not self.failed.done() and (silence := await self.monitor.silence()):
             self._fail(silence)
-        return self._failure()
+        return self.failure
 
     async def _hang(self, problem: str, remedy: str) -> SistasksError:
         doing = ", ".join(processor.doing for processor in await self.processors())
         where = self._where()
         error = KernelFailure(problem + (f": {doing}" if doing else ""), remedy, where.tail, kind="hang")
         self._fail(error)
-        return self._failure() or error  # what came while its processors were asked says more
-
-    def _failure(self) -> SistasksError | None:
-        """What it has failed with."""
-        failure = self.failed.exception() if self.failed.done() and not self.failed.cancelled() else None
-        return failure if isinstance(failure, SistasksError) else None
+        return self.failure or error  # what came while its processors were asked says more
 
     async def _next_step(self) -> str:
         stage = self._stage()

@@ -196,9 +196,7 @@ class _Conversation:
         node = self._node
         while not reader.finished(time.monotonic_ns()):
             if node.failed.done():
-                failure = node.failed.exception()
-                if not isinstance(failure, SistasksError):
-                    failure = NodeError(f"{node.name}: QEMU ended")
+                failure = node.failure or NodeError(f"{node.name}: QEMU ended")
                 if isinstance(failure, PoweredOff) and not self._asked.profile.prompt:
                     return "", None  # nobody tells such a kernel when it is done
                 return failure.problem.removeprefix(f"{node.name}: "), failure

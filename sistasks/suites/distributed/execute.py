@@ -141,10 +141,8 @@ async def _error(arena: Arena, node: Node, *, abandoned: bool) -> SistasksError 
     """
     if node.number in arena.killed:
         return None
-    if node.failed.done() and not node.failed.cancelled():
-        failure = node.failed.exception()
-        if isinstance(failure, SistasksError):
-            return failure
+    if node.failure is not None:
+        return node.failure
     if node.done.done():
         return complaint(node)
     words = f"{node.name} did not finish its tests"
