@@ -284,6 +284,31 @@ class ArtifactRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FindingRow:
+    """What one rule of the security suite came to.
+
+    Attributes:
+        node: 0 for the kernel or the cluster as a whole.
+        rule: its name, the same in every run.
+        category: `config`, `image`, `runtime`, `fuzz`, `network` or `vulnerability`.
+        severity: of a failure: `info`, `low`, `medium`, `high` or `critical`.
+        outcome: `pass`, `fail`, `skip` or `error`.
+        title: what is asked for, in words.
+        evidence: what was seen.
+        source: who asks for it.
+    """
+
+    node: int
+    rule: str
+    category: str
+    severity: str
+    outcome: str
+    title: str
+    evidence: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """One execution of one suite on one cluster: all that goes into the history at once.
 
@@ -310,6 +335,7 @@ class RunRecord:
     crashes: tuple[CrashRow, ...] = ()
     resources: tuple[ResourceRow, ...] = ()
     artifacts: tuple[ArtifactRow, ...] = ()
+    findings: tuple[FindingRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -291,6 +291,24 @@ _RESOURCES_IN_FULL: Final = tuple(
     )
 )  # fmt: skip
 
+# what a security suite looked at, and how it was; node 0 is the kernel or the cluster as a whole
+_FINDINGS: Final = (
+    """CREATE TABLE findings (
+        id INTEGER PRIMARY KEY,
+        run_id INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        node INTEGER NOT NULL,
+        rule TEXT NOT NULL,
+        category TEXT NOT NULL,
+        severity TEXT NOT NULL CHECK (severity IN ('info', 'low', 'medium', 'high', 'critical')),
+        outcome TEXT NOT NULL CHECK (outcome IN ('pass', 'fail', 'skip', 'error')),
+        title TEXT NOT NULL,
+        evidence TEXT NOT NULL,
+        source TEXT NOT NULL,
+        UNIQUE (run_id, node, rule)
+    ) STRICT""",
+    "CREATE INDEX findings_by_rule ON findings (rule, run_id)",
+)
+
 # name -> statements, in the order in which they are applied
 MIGRATIONS: Final = {
     "0001_runs": _RUNS,
@@ -302,6 +320,7 @@ MIGRATIONS: Final = {
     "0007_recent_noise": RECENT_NOISE,
     "0008_changes_by_statistic": _CHANGES_BY_STATISTIC,
     "0009_resources_in_full": _RESOURCES_IN_FULL,
+    "0010_findings": _FINDINGS,
 }
 
 

@@ -76,6 +76,7 @@ def write_run(
         "crashes": [_row(crash) for crash in run.crashes],
         "resources": [_row(resource) for resource in run.resources],
         "artifacts": [_row(artifact) for artifact in run.artifacts],
+        "findings": [_row(finding) for finding in run.findings],
     }
     with writing(db, timeout) as connection:
         _insert(connection, "metrics", metric_rows, _REDEFINED)
