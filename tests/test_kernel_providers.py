@@ -206,7 +206,7 @@ class TestDebian:
     def test_no_room(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         # stands for a full disk: no package leaves this much room
         monkeypatch.setattr("sistasks.kernels.package._ROOM_FACTOR", 1 << 40)
-        with pytest.raises(SistasksError, match=r"has \d+ MiB free, the kernel package needs \d+; make room"):
+        with pytest.raises(SistasksError, match=r"has \d+ MiB free, the package needs \d+; make room"):
             DebianPackage().provide(asked(), tmp_path, silent)
         assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 

@@ -137,7 +137,7 @@ def test_package_without_sources(
 
 def test_archive_without_the_package(archive: Path, tmp_path: Path) -> None:
     (archive / "Packages").write_text("")
-    with pytest.raises(FetchError, match="the kernel package linux-source cannot be fetched: ") as caught:
+    with pytest.raises(FetchError, match="the package linux-source cannot be fetched: ") as caught:
         DebianSource(tmp_path / "no-lists").provide(asked(), tmp_path / "kernels" / "x", print)
     assert "kernel=debian" in caught.value.remedy
 

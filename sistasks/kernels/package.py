@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sistasks import apt
 from sistasks.errors import FetchError, SistasksError
 from sistasks.files import locked
-from sistasks.kernels import Kernel, apt, describe_image, sha256, there
+from sistasks.kernels import Kernel, describe_image, sha256, there
 from sistasks.kinds import host_arch
 from sistasks.machine.arch import ARCHES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sistasks.kernels import Log
     from sistasks.machine.arch import Arch
@@ -97,7 +99,7 @@ class DebianPackage:
 
 def _fetched(source: apt.Apt, package: str, folder: Path, log: Log) -> Path:
     """The tree of the version that this apt knows, downloaded only if it is not here and whole."""
-    packages = source.image_packages(package)
+    packages = _image_packages(source, package)
     files = source.files(packages)
     if not files:
         raise apt.AptError(f"package {packages[0]} has no file to download")
@@ -120,6 +122,26 @@ def _fetched(source: apt.Apt, package: str, folder: Path, log: Log) -> Path:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return tree
+
+
+def _image_packages(source: apt.Apt, meta: str) -> tuple[str, ...]:
+    """The packages with the image and its modules that the metapackage stands for today.
+
+    A package that names no other image is taken for the one with the image.
+
+    Raises:
+        apt.AptError: it is not known.
+    """
+    names = source.depends(meta)
+    for name in names:
+        if name.startswith("linux-image-") and not name.endswith("-unsigned"):
+            return (name, *_parts(source.depends(name)))
+    return (meta, *_parts(names))
+
+
+def _parts(names: Iterable[str]) -> list[str]:
+    """Newer distributions keep the image, the modules or both in packages of their own."""
+    return [name for name in names if re.match(r"linux-(modules|binary)-", name)]
 
 
 def _unpack(packages: Sequence[Path], everything: Path, tree: Path) -> None:

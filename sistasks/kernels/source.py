@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sistasks import apt
 from sistasks.errors import FetchError, SistasksError
 from sistasks.files import locked
-from sistasks.kernels import Kernel, apt, there
+from sistasks.kernels import Kernel, there
 from sistasks.kernels.checkout import Checkout
 from sistasks.kernels.tree import Tree
 from sistasks.machine.arch import ARCHES

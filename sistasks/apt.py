@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Final
 from sistasks.errors import FetchError, SistasksError, ToolMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
-    from sistasks.kernels import Log
+    Log = Callable[[str], None]
 
 LISTS: Final = Path("/var/lib/apt/lists")
 # lists and caches of one architecture take half of this
@@ -97,20 +97,6 @@ class Apt:
         """
         return run((program, *self.options, *words), cwd)
 
-    def image_packages(self, meta: str) -> tuple[str, ...]:
-        """The packages with the image and its modules that the metapackage stands for today.
-
-        A package that names no other image is taken for the one with the image.
-
-        Raises:
-            AptError: it is not known.
-        """
-        names = self.depends(meta)
-        for name in names:
-            if name.startswith("linux-image-") and not name.endswith("-unsigned"):
-                return (name, *_parts(self.depends(name)))
-        return (meta, *_parts(names))
-
     def depends(self, name: str) -> list[str]:
         """The packages that the named one depends on.
 
@@ -142,11 +128,6 @@ def _mirrors() -> list[str]:
     if not found:
         raise AptError("no mirror of this system's release is known")
     return list(dict.fromkeys(found))
-
-
-def _parts(names: Iterable[str]) -> list[str]:
-    """Newer distributions keep the image, the modules or both in packages of their own."""
-    return [name for name in names if re.match(r"linux-(modules|binary)-", name)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +172,7 @@ def fetch(wanted: Wanted, folder: Path, lists: Path, log: Log, get: Callable[[Ap
         later = Apt.private(state, wanted.architecture, wanted.since)
     except AptError as error:
         raise FetchError(
-            f"the kernel package {wanted.package} is not in this release: {error}", wanted.instead
+            f"the package {wanted.package} is not in this release: {error}", wanted.instead
         ) from error
     return _fetch_privately(later, wanted, folder, log, get)
 
@@ -213,7 +194,7 @@ def _fetch_privately(apt: Apt, wanted: Wanted, folder: Path, log: Log, get: Call
         return get(apt)
     except AptError as error:
         raise FetchError(
-            f"the kernel package {wanted.package} cannot be fetched: {update or error}", wanted.instead
+            f"the package {wanted.package} cannot be fetched: {update or error}", wanted.instead
         ) from error
 
 
@@ -251,7 +232,7 @@ def need_room(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < size:
         raise SistasksError(
-            f"{folder} has {free >> 20} MiB free, the kernel package needs {size >> 20}",
+            f"{folder} has {free >> 20} MiB free, the package needs {size >> 20}",
             "make room there, or set output",
         )
 
