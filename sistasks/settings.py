@@ -110,6 +110,13 @@ class Settings:
         choice("no", "yes", "function", "events"),
         "keep what the kernel does in each test; yes: its functions, or events where it cannot trace them",
     )
+    duration: float = _variable(30.0, number(1, 86400), "stress: seconds of load, shared by its tests")
+    stressors: str = _variable("all", TEXT, "stress: which load, like 'cpu,vm'")
+    episodes: int = _variable(20, whole(1, 100_000), "security: episodes of fuzzing on each node")
+    advisories: str = _variable(
+        "", TEXT, "security: a file of vulnerabilities and the releases that fix them", shown="none"
+    )
+    crash: int = _variable(0, whole(1, 2**53), "reproduce: the crash to play again", shown="none")
     force: bool = _variable(False, YES_NO, "distributed: more traitors than can be borne")
     dumps: str = _variable(
         "auto",

@@ -87,11 +87,11 @@ def _line(suite: Suite) -> str:
     return words.splitlines()[0] if words else f"Run the suite {suite.title}."
 
 
-def has_cluster(settings: Settings) -> bool:
-    """Whether there are nodes enough for the distributed suite."""
-    from sistasks.suites.suite import DISTRIBUTED
+def has_cluster(settings: Settings, suite: str = "distributed") -> bool:
+    """Whether there are nodes enough for a suite."""
+    from sistasks.suites.suite import SUITES
 
-    return settings.nodes >= DISTRIBUTED.least_nodes
+    return settings.nodes >= SUITES[suite].least_nodes
 
 
 def check_cluster(settings: Settings, terminal: Terminal) -> None:  # noqa: ARG001 - a step's signature

@@ -81,6 +81,7 @@ class Plan:
         hold: stay up after the tests until the host ends the node.
         replica: its part in a cluster, where it has one.
         programs: those of the user's among the tests.
+        prints: tests of the agent that print METRIC lines, as programs do.
         trace: `yes`, `function` or `events`: what the kernel does in each test is sent, too; `no`: it is not.
         trace_room: bytes of text that the trace of a test may have.
         beat: seconds of the guest's clock that a test may take (a program its own limit, if that is longer) until the
@@ -98,6 +99,7 @@ class Plan:
     hold: bool = False
     replica: Replica | None = None
     programs: tuple[Program, ...] = ()
+    prints: tuple[str, ...] = ()
     trace: str = "no"
     trace_room: int = 0
     beat: float = 0.0

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from sistasks.guest.frames import Frame, FrameError, FrameParser, FrameType, decode_samples
+from sistasks.protocols import findings
 from sistasks.protocols.metrics import SAMPLES_LIMIT
 from sistasks.textlines import plain, shorten
 
@@ -20,6 +21,7 @@ STATUSES: Final = frozenset({"pass", "fail", "error", "skip"})
 SERIES_MAX: Final = 100
 """Metrics of one guest."""
 NOTES_MAX: Final = 100
+FINDINGS_MAX: Final = 2000
 LINES_MAX: Final = (4 << 20) + (1 << 16)
 """Bytes of METRIC lines of one program: what the agent sends at most (guest/agent/test_program.c), and a frame."""
 _WORDS: Final = 2000
@@ -50,7 +52,7 @@ class Allowed:
 
     Attributes:
         tests: that begin, in this order; None: any.
-        programs: tests that may print lines; None: any.
+        programs: tests that may print lines; None: any. The others may only tell findings.
         samples: of all metrics together, those in lines apart.
     """
 
@@ -63,7 +65,7 @@ class Allowed:
         """What a plan lets a guest send."""
         return cls(
             plan.tests,
-            frozenset(program.name for program in plan.programs),
+            frozenset([*(program.name for program in plan.programs), *plan.prints]),
             max(_SAMPLES_LEAST, _SERIES_OF_A_TEST * len(plan.tests) * plan.iterations),
         )
 
@@ -89,6 +91,7 @@ class GuestResults:
         tests: outcomes in the order of the plan.
         samples: metric -> every raw sample, in order; those of an agent are whole numbers.
         lines: test -> what a program of the user's printed for the host to read, line by line.
+        findings: what tests saw of rules.
         notes: remarks of the agent.
         files: those that the plan asked for, as far as they have come.
         done: the agent's last word has come, and every sample that it announced.
@@ -100,6 +103,7 @@ class GuestResults:
     tests: list[TestOutcome] = field(default_factory=list)
     samples: dict[str, list[float]] = field(default_factory=dict)
     lines: dict[str, list[str]] = field(default_factory=dict)
+    findings: list[findings.Seen] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     files: ReceivedFiles | None = None
     done: bool = False
@@ -182,15 +186,27 @@ class GuestResults:
         if not self.tests:
             raise FrameError("lines of a program came before any test")
         name = self.tests[-1].name
-        if self.allowed.programs is not None and name not in self.allowed.programs:
+        lines = [plain(line) for line in payload.split(b"\n") if line]
+        told = [line for line in lines if line.startswith(findings.MARK)]
+        if self.allowed.programs is not None and name not in self.allowed.programs and len(told) < len(lines):
             raise FrameError(f"lines of a program came in {name}, which is none")
         self._printed += len(payload)
         if self._printed > LINES_MAX:
             raise FrameError(f"{name}: more than {LINES_MAX} bytes of METRIC lines came")
+        if len(self.findings) + len(told) > FINDINGS_MAX:
+            raise FrameError(f"more than {FINDINGS_MAX} findings came")
+        for line in told:
+            try:
+                self.findings.append(findings.parse(line))
+            except ValueError as error:
+                raise FrameError(f"{name}: {shorten(line)!r} is {error}") from error
+        if len(told) == len(lines):
+            return
         # one more than can be taken is enough for those who read them to say that there were too many
         room = SAMPLES_LIMIT + 1 - len(self.lines.setdefault(name, []))
-        lines = [line for line in payload.split(b"\n") if line] if room > 0 else []
-        self.lines[name].extend(plain(line) for line in lines[:room])
+        self.lines[name].extend(
+            [line for line in lines if not line.startswith(findings.MARK)][: max(room, 0)]
+        )
 
     def _end(self, fields: dict[str, str]) -> None:
         test = self.tests[-1] if self.tests else None

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.cluster.nodes import Cluster
 from sistasks.errors import NodeError
+from sistasks.evidence.monitor import ResourceMonitor
 from sistasks.guest.plan import Plan
 from sistasks.layout import Layout
 from sistasks.scratch import scratch_folder
 from sistasks.session import SESSION_ID, session_logs
 from sistasks.statistics.summary import summarise
 from sistasks.suites import registry
-from sistasks.suites.acted import plans, run_acted
-from sistasks.suites.distributed.config import configure
-from sistasks.suites.distributed.execute import execute
+from sistasks.suites.execution import Execution
 from sistasks.suites.printed import take_printed
+from sistasks.suites.ways import run_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,20 +64,28 @@ def measure_pairs(
     started = time.monotonic()
     nodes = recipe.settings.nodes if _together(suite) else 2 * pairs
     with scratch_folder(layout.scratch / SESSION_ID), terminal.nodes(nodes) as lines:
-        found = asyncio.run(_run_pairs(recipe, suite, (before, recipe.machine), pairs, lines))
+        found = asyncio.run(
+            _run_pairs(recipe, suite, (before, recipe.machine), pairs, terminal=terminal, lines=lines)
+        )
     terminal.detail(f"{pairs} pairs after {time.monotonic() - started:.1f} s")
     return found
 
 
 async def _run_pairs(
-    recipe: Recipe, suite: Suite, machines: tuple[Machine, Machine], pairs: int, lines: Observer
+    recipe: Recipe,
+    suite: Suite,
+    machines: tuple[Machine, Machine],
+    pairs: int,
+    *,
+    terminal: Terminal,
+    lines: Observer,
 ) -> list[tuple[Boot, Boot]]:
     layout = Layout(recipe.settings.output)
 
     async def boot(machine: Machine, pair: int, number: int, at_once: asyncio.Semaphore) -> Boot:
         if _together(suite):
             async with at_once:
-                return await _boot_cluster(recipe, suite, machine, pair, lines)
+                return await _boot_cluster(replace(recipe, machine=machine), suite, pair, terminal, lines)
         cluster = Cluster(
             machine=machine, template=None, logs=session_logs(layout) / "confirm", scratch=layout.scratch / SESSION_ID,
             session=SESSION_ID, slots=1, timeout=recipe.timeout, tries=1,
@@ -121,30 +129,24 @@ def _together(suite: Suite) -> bool:
     return suite.network or suite.act is not None
 
 
-async def _boot_cluster(recipe: Recipe, suite: Suite, machine: Machine, pair: int, lines: Observer) -> Boot:
+async def _boot_cluster(recipe: Recipe, suite: Suite, pair: int, terminal: Terminal, lines: Observer) -> Boot:
     """What fresh nodes measure together; of what each node measures itself, the median over nodes."""
     layout = Layout(recipe.settings.output)
-    settings = replace(recipe.settings, seed=recipe.settings.seed + 1 + pair)
-    if suite.act is not None:
-        cluster = Cluster(
-            machine=machine, template=None, logs=session_logs(layout) / "confirm", scratch=layout.scratch / SESSION_ID,
-            session=SESSION_ID, slots=recipe.slots, timeout=recipe.timeout, tries=1,
-        )  # fmt: skip
-        reports = await run_acted(
-            suite, suite.act, cluster, plans(suite, replace(recipe, settings=settings)), lines
-        )
-        take_printed(suite, [report.results for report in reports], registry.metrics(settings))
-    else:
-        reports = await execute(
-            configure(settings, limit=recipe.timeout), machine=machine, template=None,
-            logs=session_logs(layout) / "confirm", scratch=layout.scratch / SESSION_ID, session=SESSION_ID,
-            slots=recipe.slots, cores=recipe.found.host_cores, observer=lines,
-        )  # fmt: skip
-    whole, *nodes = (_values(report) for report in reports)
+    recipe = replace(recipe, settings=replace(recipe.settings, seed=recipe.settings.seed + 1 + pair))
+    here = Execution(
+        recipe, terminal, layout.scratch / SESSION_ID, ResourceMonitor(0.0, 1), None, tries=1, place="confirm"
+    )
+    reports = await run_nodes(suite, here, None, lines)
+    take_printed(suite, [report.results for report in reports], registry.metrics(recipe.settings))
+    whole: Boot = {}
+    if suite.whole is not None:
+        whole = _values(reports[0])
+        reports = reports[1:]
+    nodes = [_values(report) for report in reports]
     of_nodes = dict.fromkeys(
         metric for values in nodes for metric, _ in values if (metric, "p50") not in whole
     )
-    for metric in of_nodes if suite.act is not None else suite.own_metrics:
+    for metric in suite.own_metrics if suite.conducted else of_nodes:
         for statistic in ("p50", "p95", "p99"):
             own = [values[metric, statistic] for values in nodes if (metric, statistic) in values]
             if own:

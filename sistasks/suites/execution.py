@@ -26,21 +26,27 @@ class Execution:
         terminal: where to say things.
         scratch: what lives only as long as it does.
         monitor: watches what the nodes use.
-        examination: what nodes get that fail.
+        examination: what nodes get that fail; None: they are just ended.
         again: it is the second one, for the host or we failed the first.
+        tries: how often a single node may be brought up, where the host or we failed it.
+        place: of the nodes' logs among those of the session.
     """
 
     recipe: Recipe
     terminal: Terminal
     scratch: Path
     monitor: ResourceMonitor
-    examination: Examination
+    examination: Examination | None
     again: bool = False
+    tries: int = 2
+    place: str = ""
 
     def second(self) -> Execution:
         """Another one after this, whose files do not lie in this one's place."""
-        folder = self.examination.folder
-        examination = Examination(folder.with_name(f"{folder.name}.again"), self.examination.dumps)
+        examination = self.examination
+        if examination is not None:
+            folder = examination.folder
+            examination = Examination(folder.with_name(f"{folder.name}.again"), examination.dumps)
         return replace(self, examination=examination, again=True)
 
     def logs(self, name: str = "") -> Path:
@@ -49,5 +55,5 @@ class Execution:
         Args:
             name: of the suite's own, where it has one.
         """
-        folder = session_logs(Layout(self.recipe.settings.output)) / name
+        folder = session_logs(Layout(self.recipe.settings.output)) / (self.place or name)
         return folder / "again" if self.again else folder

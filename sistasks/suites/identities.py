@@ -29,9 +29,9 @@ def environment(recipe: Recipe, suite: Suite) -> dict[str, Any]:
     at_once = min(recipe.slots, recipe.node_count(suite)) if recipe.machine.clock == "wall" else None
     if suite.network:
         at_once = recipe.node_count(suite)
-    cluster = recipe.cluster if suite.network and recipe.guest is not None else None
+    asked = recipe.asked(suite.variables) if recipe.guest is not None else None
     return _environment(
-        recipe, cloned=recipe.clones(suite), at_once=at_once, cluster=cluster, trace=recipe.trace(suite)
+        recipe, cloned=recipe.clones(suite), at_once=at_once, cluster=asked, trace=recipe.trace(suite)
     )
 
 
@@ -107,6 +107,7 @@ def inputs_sha256(recipe: Recipe, suite: Suite) -> str:
             "guest": recipe.guest.sha256 if recipe.guest else recipe.guest_sha256,
             "environment": environment(recipe, suite),
             **own,
+            **({"asked": recipe.asked(suite.asked)} if suite.asked else {}),
             **_targets(suite, recipe.settings),
         }
     )

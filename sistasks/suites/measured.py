@@ -77,53 +77,23 @@ def measure_cluster(
     confidence: float = 0.99,
     metrics: Mapping[str, Metric] = METRICS,
 ) -> Measured:
-    """The same for nodes that are one cluster: what it must give is asked of the cluster, whose report is node 0's.
+    """The same where node 0 answers for a part: what is asked of the cluster is asked of it alone.
 
     Args:
-        suite: what was run.
-        reports: the cluster's, then each node's.
+        suite: what was run; it has something that node 0 answers for.
+        reports: that of node 0, then each node's.
         enforce: a missed target fails its test.
         confidence: level of the intervals of the means and the percentiles.
         metrics: those that are known; what else came is left out.
     """
     whole, *nodes = reports
-    parts = [
-        measure(suite, [whole], enforce=enforce, confidence=confidence, metrics=metrics),
-        measure(
-            replace(suite, tests=dict.fromkeys(suite.tests, ())),
-            nodes,
-            enforce=enforce,
-            confidence=confidence,
-            metrics=metrics,
-        ),
-    ]
-    return _together(parts)
-
-
-def measure_acted(
-    suite: Suite,
-    reports: Sequence[NodeReport],
-    *,
-    enforce: bool,
-    confidence: float = 0.99,
-    metrics: Mapping[str, Metric] = METRICS,
-) -> Measured:
-    """The same for a suite that acts on its nodes: node 0 tells of what was done, and the nodes of the tests.
-
-    Args:
-        suite: what was run; it has a function.
-        reports: that of what was done, then each node's.
-        enforce: a missed target fails its test.
-        confidence: level of the intervals of the means and the percentiles.
-        metrics: those that are known; what else came is left out.
-    """
-    whole, *nodes = reports
-    name = suite.act.__name__ if suite.act is not None else suite.name
-    done = replace(suite, tests={name: suite.measures})
+    of_nodes: dict[str, tuple[str, ...]] = dict.fromkeys(suite.tests, ()) if suite.conducted else suite.tests
     return _together(
         [
-            measure(done, [whole], enforce=enforce, confidence=confidence, metrics=metrics),
-            measure(suite, nodes, enforce=enforce, confidence=confidence, metrics=metrics),
+            measure(
+                replace(suite, tests=tests), some, enforce=enforce, confidence=confidence, metrics=metrics
+            )
+            for tests, some in ((suite.whole or {}, [whole]), (of_nodes, nodes))
         ]
     )
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from sistasks.settings import Settings
     from sistasks.suites.suite import Suite
 
-# variables with which a cluster does something else
-_CLUSTER: Final = ("protocol", "byzantine", "traitors", "faults")
+# variables that name a file: what counts is what is in it
+_FILES: Final = ("advisories",)
 
 
 def boots_through_uefi(settings: Settings) -> bool:
@@ -200,10 +200,13 @@ class Recipe:
         """What is traced in the suite's tests: it makes them slower, so that it is another measurement."""
         return "no" if self.guest is None or suite.network else self.settings.trace
 
-    @property
-    def cluster(self) -> dict[str, Any]:
-        """What a cluster is asked, beside its size."""
-        return {name: getattr(self.settings, name) for name in _CLUSTER}
+    def asked(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """Variables of the settings that a suite depends on; of a file what is in it."""
+        found = {}
+        for name in names:
+            value = getattr(self.settings, name)
+            found[name] = sha256_of(Path(value)) if name in _FILES and Path(value).is_file() else value
+        return found
 
     def template_key(self) -> str:
         """The identity of the template: everything that its frozen memory depends on."""

@@ -9,11 +9,9 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from sistasks.cluster.nodes import Cluster, NodeReport
 from sistasks.errors import KernelFailure, NodeError, SistasksError
 from sistasks.evidence import kernels
 from sistasks.evidence.monitor import ResourceMonitor, rows_of_each
-from sistasks.evidence.records import Evidence
 from sistasks.history import read
 from sistasks.history.connection import prepare
 from sistasks.history.store import write_run
@@ -23,22 +21,22 @@ from sistasks.machine.examination import Examination
 from sistasks.scratch import scratch_folder
 from sistasks.session import SESSION_ID, now, session_logs
 from sistasks.suites import registry
-from sistasks.suites.acted import plans, run_acted
 from sistasks.suites.console.run import run_console
-from sistasks.suites.distributed.config import configure
-from sistasks.suites.distributed.execute import execute
 from sistasks.suites.execution import Execution
 from sistasks.suites.kept import again_as_a_whole, crash_rows, keep, never_up, symbols_of
-from sistasks.suites.measured import Measured, measure, measure_acted, measure_cluster
+from sistasks.suites.measured import Measured, measure, measure_cluster
 from sistasks.suites.printed import own_metrics, take_printed
 from sistasks.suites.recipe import Recipe, recipes
 from sistasks.suites.recording import metric_rows, run_record, this_session, write_json
+from sistasks.suites.security import assess
 from sistasks.suites.showing import say_notes, say_what, show
 from sistasks.suites.watching import watched
+from sistasks.suites.ways import run_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sistasks.cluster.nodes import NodeReport
     from sistasks.machine.template import Template
     from sistasks.settings import Settings
     from sistasks.suites.metrics import Metric
@@ -91,36 +89,8 @@ def ensure_template(recipe: Recipe, terminal: Terminal, examination: Examination
 def _run_nodes(suite: Suite, run: Execution) -> list[NodeReport]:
     recipe = run.recipe
     template = ensure_template(recipe, run.terminal, run.examination) if recipe.clones(suite) else None
-    if suite.network:
-        return _run_cluster(run, template)
-    count = recipe.node_count(suite)
-    logs = run.logs(f"boot-{recipe.machine.boot}" if suite.cold else "")
-    cluster = Cluster(
-        machine=recipe.machine, template=template, logs=logs, scratch=run.scratch, session=SESSION_ID,
-        slots=recipe.slots, timeout=recipe.timeout, examination=run.examination,
-    )  # fmt: skip
-    with watched(run.terminal, count, run.monitor) as observer:
-        if suite.act is not None:
-            return asyncio.run(run_acted(suite, suite.act, cluster, plans(suite, recipe), observer))
-        return asyncio.run(cluster.run(plans(suite, recipe), observer))
-
-
-def _run_cluster(run: Execution, template: Template | None) -> list[NodeReport]:
-    recipe = run.recipe
-    config = configure(recipe.settings, limit=recipe.timeout)
-    capture = run.scratch / f"network{'.again' * run.again}.pcapng" if recipe.settings.capture else None
-    with watched(run.terminal, config.count, run.monitor) as observer:
-        whole, *nodes = asyncio.run(
-            execute(
-                config, machine=recipe.machine, template=template, logs=run.logs("distributed"),
-                scratch=run.scratch, session=SESSION_ID, slots=recipe.slots, cores=recipe.found.host_cores,
-                observer=observer, capture=capture, examination=run.examination,
-            )
-        )  # fmt: skip
-    if capture is not None and capture.exists():
-        captured = Evidence(node=0, kind="captures", path=capture, name="network.pcapng")
-        whole = replace(whole, evidence=(*whole.evidence, captured))
-    return [whole, *nodes]
+    with watched(run.terminal, recipe.node_count(suite), run.monitor) as observer:
+        return asyncio.run(run_nodes(suite, run, template, observer))
 
 
 def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> list[int]:
@@ -169,6 +139,7 @@ def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
             resources=monitor.rows(),
             crashes=crash_rows(reports, symbols_of(recipe, reports)),
             artifacts=keep(here, reports),
+            findings=assess.rows(reports),
         )
     metrics = metric_rows(suite, known)
     run_id = write_run(settings.db, this_session(), run, metrics)
@@ -214,7 +185,7 @@ def _execute(
         )  # fmt: skip
     known = take_printed(suite, [report.results for report in reports], known)
     suite = replace(suite, own_metrics=own_metrics(suite, reports, known))
-    judge = measure_acted if suite.act is not None else measure_cluster if suite.network else measure
+    judge = measure if suite.whole is None else measure_cluster
     measured = judge(
         suite, reports, enforce=recipe.enforces_targets, confidence=settings.confidence, metrics=known
     )

@@ -69,8 +69,8 @@ def show(
     heading = f"{title}: median over {run.nodes} node{'s' * (run.nodes > 1)}"
     if run.summaries:
         terminal.table(results_table(heading, run.summaries, terminal.width, known))
-    if suite.network and run.status == "ok":
-        _show_scaling(recipe, terminal)
+    if suite.name == "distributed" and run.status == "ok":
+        _show_scaling(suite, recipe, terminal)
     if run.summaries and not recipe.enforces_targets and not suite.cold:
         terminal.say(f"targets are reported, not enforced: {_why_reported(recipe)}")
     for line in _left(run, run_id, recipe.settings):
@@ -109,9 +109,9 @@ def _say_served(recipe: Recipe, run: RunRecord, terminal: Terminal) -> None:
         terminal.detail(f"{served.words}; performance score {served.score:.0f} of 100")
 
 
-def _show_scaling(recipe: Recipe, terminal: Terminal) -> None:
+def _show_scaling(suite: Suite, recipe: Recipe, terminal: Terminal) -> None:
     """Clusters of this kernel that were asked the same, by size."""
-    cluster = recipe.cluster
+    cluster = recipe.asked(suite.variables)
     sizes = cluster_sizes(recipe.settings.db, recipe.kernel_id, cluster)
     if len(sizes) > 1:
         asked = ", ".join(f"{name}={value}" for name, value in cluster.items() if value)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sistasks.guest.programs import Program
     from sistasks.suites.acted import Act
     from sistasks.suites.metrics import Metric
 
 # what came after suites had runs in histories: left out of the identity where a suite has nothing of it
-_LATER: Final = ("programs", "metrics", "act", "measures")
+_LATER: Final = ("programs", "metrics", "act", "measures", "conducted", "of_cluster", "variables", "asked")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,10 +26,13 @@ class Suite:
     Attributes:
         name: as a person types it.
         title: the name in JSON files, which other programs read.
-        tests: test -> the metrics that it must give; one that is missing is an error. Of a cluster it is the cluster
-            (node 0) that must give them.
+        tests: test -> the metrics that it must give; one that is missing is an error.
         cold: measured on nodes that boot, not on clones.
         network: its nodes are one cluster on a switch, all up at once.
+        conducted: the cluster (node 0) must give the metrics of the tests, which its nodes only take part in.
+        of_cluster: tests that node 0 answers for, beside those of the nodes; as `tests`.
+        variables: settings with which its numbers are others: part of its environment.
+        asked: settings with which it looks at more or less: runs with others are other runs, but comparable.
         own_metrics: what single nodes of a cluster may give beside.
         least_nodes: with fewer it makes no sense.
         iterations: samples of each test; None: what the settings say.
@@ -44,6 +49,10 @@ class Suite:
     tests: dict[str, tuple[str, ...]]
     cold: bool = False
     network: bool = False
+    conducted: bool = False
+    of_cluster: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    variables: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
     own_metrics: tuple[str, ...] = ()
     least_nodes: int = 1
     iterations: int | None = None
@@ -53,6 +62,15 @@ class Suite:
     act: Act | None = None
     measures: tuple[str, ...] = ()
     version: int = 1
+
+    @property
+    def whole(self) -> dict[str, tuple[str, ...]] | None:
+        """What node 0 answers for: test -> the metrics that it must give; None: there are only the nodes."""
+        if self.act is not None:
+            return {self.act.__name__: self.measures}
+        if self.conducted:
+            return self.tests
+        return dict(self.of_cluster) or None
 
     def digest(self) -> str:
         """What must be equal for two runs to be of the same suite."""
@@ -111,10 +129,42 @@ DISTRIBUTED: Final = Suite(
         "election": ("election.time", "election.rounds"),
     },
     network=True,
+    conducted=True,
+    variables=("protocol", "byzantine", "traitors", "faults"),
     least_nodes=4,
     own_metrics=("network.round_trip", "consensus.latency"),
 )
 
+STRESS: Final = Suite(
+    name="stress",
+    title="stress",
+    tests={},
+    network=True,
+    iterations=1,
+    variables=("duration", "stressors"),
+)
+
+SECURITY: Final = Suite(
+    name="security",
+    title="security_validation",
+    tests={},
+    of_cluster={},
+    iterations=1,
+    asked=("episodes", "advisories"),
+)
+
+PENETRATION: Final = Suite(
+    name="penetration",
+    title="security_penetration",
+    tests={},
+    network=True,
+    conducted=True,
+    least_nodes=2,
+    iterations=1,
+)
+
 KTAP: Final = Suite(name="ktap", title="ktap", tests={}, console="ktap", iterations=1)
 
-SUITES: Final = {suite.name: suite for suite in (BOOT, PERFORMANCE, DISTRIBUTED, KTAP)}
+SUITES: Final = {
+    suite.name: suite for suite in (BOOT, PERFORMANCE, DISTRIBUTED, STRESS, SECURITY, PENETRATION, KTAP)
+}

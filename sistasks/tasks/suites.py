@@ -69,6 +69,27 @@ def task_distributed(settings: Settings) -> dict[str, Any]:
 
 
 @for_each_architecture
+def task_stress(settings: Settings) -> dict[str, Any]:
+    """Load every part of the kernel, and see that it goes on, errs in nothing and recovers."""
+    return _suite(settings, "stress", *(["firmware"] if steps.needs_firmware(settings) else []))
+
+
+@for_each_architecture
+def task_security(settings: Settings) -> dict[str, Any]:
+    """See how the kernel is protected: configuration, image, hardening by trying, fuzzing; penetration, too."""
+    task = _suite(settings, "security", *(["firmware"] if steps.needs_firmware(settings) else []))
+    if suite_steps.has_cluster(settings, "penetration"):
+        task["task_dep"] = [*task["task_dep"], "penetration"]
+    return task
+
+
+@for_each_architecture
+def task_penetration(settings: Settings) -> dict[str, Any]:
+    """Let one node send the others what no network should, and see that they stay alive."""
+    return _suite(settings, "penetration", *(["firmware"] if steps.needs_firmware(settings) else []))
+
+
+@for_each_architecture
 def task_programs(settings: Settings) -> dict[str, Any]:
     """Run the programs of [tool.sistasks.programs] in the guest, and keep what they measure."""
     return _suite(settings, "programs", *(["firmware"] if steps.needs_firmware(settings) else []))

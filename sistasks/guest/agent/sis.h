@@ -58,6 +58,9 @@ void channel_release(void); /* send what was collected, and the rest as it comes
 uint64_t channel_sample_count(void);
 void channel_drain(void);
 
+/* findings.c: what the test under way saw of a rule (sistasks/suites/security/rules); the outcome is a STATUS_... */
+void finding(const char *rule, const char *outcome, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
 /* plan.c: one page of text from the host */
 #define PLAN_PAGE 16384
 #define PLAN_TESTS 512
@@ -120,6 +123,7 @@ const char *test_program(const struct plan *plan, const char *name, char *proble
 #define STATUS_PASS "pass"
 #define STATUS_FAIL "fail"
 #define STATUS_ERROR "error"
+#define STATUS_SKIP "skip"
 
 /* main.c: the end of this machine */
 void power_off(void) __attribute__((noreturn));

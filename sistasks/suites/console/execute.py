@@ -70,7 +70,7 @@ async def execute(
     slots: int,
     seed: int,
     observer: Observer,
-    examination: Examination,
+    examination: Examination | None,
 ) -> list[Spoken]:
     """Boot the nodes and speak to each; one node's failure does not end the others.
 
@@ -121,7 +121,7 @@ class _Conversation:
     """With one node."""
 
     def __init__(
-        self, asked: Asked, node: ForeignNode, count: int, observer: Observer, examination: Examination
+        self, asked: Asked, node: ForeignNode, count: int, observer: Observer, examination: Examination | None
     ) -> None:
         self._examination = examination
         self._asked = asked

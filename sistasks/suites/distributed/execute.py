@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sistasks.cluster.attempts import complaint
 from sistasks.cluster.nodes import Cluster, NodeReport
 from sistasks.cluster.switch import Switch
 from sistasks.errors import NodeError, SistasksError
+from sistasks.evidence.records import Evidence
 from sistasks.machine.examination import examine
 from sistasks.machine.results import GuestResults, TestOutcome
+from sistasks.session import SESSION_ID
 from sistasks.suites.distributed.arena import Arena
+from sistasks.suites.distributed.config import configure
 from sistasks.suites.distributed.consensus import consensus
 from sistasks.suites.distributed.election import election
 from sistasks.suites.distributed.network import network
@@ -29,11 +33,35 @@ if TYPE_CHECKING:
     from sistasks.machine.spec import Machine
     from sistasks.machine.template import Template
     from sistasks.suites.distributed.config import Config
+    from sistasks.suites.execution import Execution
+    from sistasks.suites.suite import Suite
 
 _LAST_WORD: float = 60.0
 
 
 async def execute(
+    suite: Suite,  # noqa: ARG001 - the signature of every suite's own way
+    run: Execution,
+    template: Template | None,
+    observer: Observer,
+) -> list[NodeReport]:
+    """Run the suite's nodes; see suites/ways.py."""
+    recipe = run.recipe
+    capture = None
+    if recipe.settings.capture and run.examination is not None:
+        capture = run.scratch / f"network{'.again' * run.again}.pcapng"
+    whole, *nodes = await conduct(
+        configure(recipe.settings, limit=recipe.timeout), machine=recipe.machine, template=template,
+        logs=run.logs("distributed"), scratch=run.scratch, session=SESSION_ID, slots=recipe.slots,
+        cores=recipe.found.host_cores, observer=observer, capture=capture, examination=run.examination,
+    )  # fmt: skip
+    if capture is not None and capture.exists():
+        captured = Evidence(node=0, kind="captures", path=capture, name="network.pcapng")
+        whole = replace(whole, evidence=(*whole.evidence, captured))
+    return [whole, *nodes]
+
+
+async def conduct(
     config: Config,
     *,
     machine: Machine,

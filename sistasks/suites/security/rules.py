@@ -1,0 +1,62 @@
+"""What the security suites look for: rules, as the TOML files beside this module tell them.
+
+Each file `rules/<category>.toml` holds `[[rule]]` tables with `name`, `severity`, `title`, `reason`, `source`; what
+else stands there is for those who look.
+"""
+
+from __future__ import annotations
+
+import functools
+import tomllib
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SEVERITIES: Final = ("info", "low", "medium", "high", "critical")
+CATEGORIES: Final = ("config", "image", "runtime", "fuzz", "network", "vulnerability")
+_TEXTS: Final = ("name", "severity", "title", "reason", "source")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule.
+
+    Attributes:
+        name: `category.what`, the same in every run.
+        category: one of CATEGORIES, the file that it is in.
+        severity: of its failure, one of SEVERITIES.
+        title: what is asked for, in a few words.
+        reason: why.
+        source: who asks for it.
+        more: what else its table says.
+    """
+
+    name: str
+    category: str
+    severity: str
+    title: str
+    reason: str
+    source: str
+    more: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+@functools.cache
+def load(category: str) -> dict[str, Rule]:
+    """The rules of a category by name; none where it has no file."""
+    file = files(__package__) / "rules" / f"{category}.toml"
+    if not file.is_file():
+        return {}
+    found = {}
+    for table in tomllib.loads(file.read_text(encoding="utf-8"))["rule"]:
+        texts = {name: " ".join(table.pop(name).split()) for name in _TEXTS}
+        found[texts["name"]] = Rule(category=category, more=table, **texts)
+    return found
+
+
+@functools.cache
+def all_rules() -> dict[str, Rule]:
+    """Every rule by name."""
+    return {name: rule for category in CATEGORIES for name, rule in load(category).items()}
