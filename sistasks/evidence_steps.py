@@ -246,8 +246,10 @@ def retention(settings: Settings) -> Iterator[Rows | Files | Packed]:
 
 def _baselines(db: Path) -> Mapping[int, str]:
     """Runs that the next verdict on the newest runs would be judged against."""
+    from sistasks.history.connection import prepare
     from sistasks.verdicts.baseline import open_history
 
+    prepare(db)  # an older history does not know all that keeps a run out of a baseline
     with open_history(db) as history:
         found = [other.id for run in history.latest(good=True) for other in history.baseline_runs(run)]
     return dict.fromkeys(found, "of a baseline")

@@ -36,7 +36,7 @@ except SistasksError as error:
 # what the schema allows where it does not allow any text
 _CHOSEN: Final = {
     "clock": "wall", "status": "fail", "better": "lower", "outcome": "worse", "target_statistic": "p99",
-    "statistic": "p50",
+    "statistic": "p50", "severity": "critical", "was": "pass", "now": "fail",
 }  # fmt: skip
 
 
@@ -130,8 +130,9 @@ def fill(db: Path, text: str, *, runs: int = 3) -> None:
                     data=data,
                 )
                 _insert(connection, "resources", text, run_id=run, node=node)
-            for table in ("verdicts", "artifacts", "crashes", "annotations"):
+            for table in ("verdicts", "artifacts", "crashes", "annotations", "finding_verdicts"):
                 _insert(connection, table, text, run_id=run)
+            _insert(connection, "findings", text, run_id=run, outcome="fail")
         _insert(connection, "change_points", text, run_id=runs, before_run_id=runs - 1)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.browse.queries import QUERIES
-from sistasks.browse.tables import HIDDEN, TABLES, Table
+from sistasks.browse.tables import HIDDEN, TABLES
+
+if TYPE_CHECKING:
+    from sistasks.browse.columns import Table
 
 # the history's name in addresses, whatever its file is called: links and programs that read JSON rely on it
 DATABASE: Final = "results"

@@ -2,102 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
-# columns that mean the same wherever they stand
-_COMMON: Final = {
-    "id": "number of the row, in the order of writing",
-    "run_id": "the run",
-    "session_id": "the session that the run belongs to",
-    "kernel_id": "SHA-256 that identifies the kernel under test",
-    "environment_id": "SHA-256 of all that must be equal for two runs to be comparable",
-    "suite": "what was run: boot, performance, …",
-    "started_at": "when it began (ISO 8601, UTC)",
-    "finished_at": "when it ended (ISO 8601, UTC)",
-    "created_at": "when it was written (ISO 8601, UTC)",
-    "node": "number of the node, from 1; 0 is the cluster as a whole",
-    "test": "name of the test",
-    "metric": "name of the metric: test.quantity",
-    "unit": "unit of every value of the metric",
-    "better": "which direction is better: lower or higher",
-    "target": "the value that target_statistic must not be worse than; empty: no target",
-    "target_statistic": "which statistic the target is for",
-    "kernel": "name of the kernel",
-    "release": "release of the kernel, as it calls itself",
-    "arch": "architecture of the nodes",
-    "accel": "QEMU's accelerator: tcg (emulation), kvm or hvf",
-    "clock": "virtual: one instruction is one nanosecond, repeatable to the bit; wall: time as it passes",
-    "count": "how many samples",
-    "mean": "mean of the node's samples",
-    "std": "standard deviation of the node's samples",
-    "min": "smallest sample of the node",
-    "p50": "median of the node's samples",
-    "p95": "95th percentile of the node's samples",
-    "p99": "99th percentile of the node's samples",
-    "max": "largest sample of the node",
-    "message": "why it did not go well, in one line",
-    "target_met": "whether the metric's target was met: 1, 0, or empty where there is none",
-    "duration": "seconds",
-    "statistic": "which statistic of the metric was judged: p50, p95 or p99 of each node's samples",
-    "outcome": "better, same, worse or unsure",
-    "effect": "relative change: 0.031 is +3.1 %",
-    "low": "lower end of the effect's interval",
-    "high": "upper end of the effect's interval",
-    "p": "probability of such a shift by chance",
-    "q": "p after accounting for how many metrics were flagged",
-    "n": "boots in the baseline",
-    "k": "boots in the run",
-    "mde": "the smallest relative effect that could have been seen",
-    "baseline_value": "median over the baseline's boots, in the metric's unit",
-    "value": "median over the run's boots, in the metric's unit",
-    "reason": "why, in words",
-    "method": "what decided",
-    "baseline": "what it was judged against",
-    "confirmed": "whether fresh boots of both kernels agreed: 1, 0, or empty where that is not needed",
-    "seed": "seed of the random numbers",
-    "git_commit": "commit that the kernel was built from",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
-    """One table or view as Datasette shows it.
-
-    Attributes:
-        title, description: for people.
-        columns: name -> what it holds, of every column.
-        newest_first: the column by which the list is sorted, the newest first; empty: unsorted.
-        sorted_by: the same, the smallest first.
-        sortable: columns that a person may sort by: those for which that is quick or the table is small.
-        label: the column that stands for a row where other tables name it.
-        facets: columns by whose values the list can be narrowed at once.
-    """
-
-    title: str
-    description: str
-    columns: dict[str, str]
-    newest_first: str = ""
-    sorted_by: str = ""
-    sortable: tuple[str, ...] = ()
-    label: str = ""
-    facets: tuple[str, ...] = ()
-
-
-def _columns(names: str, **own: str) -> dict[str, str]:
-    return {name: own[name] if name in own else _COMMON[name] for name in names.split()}
-
+from sistasks.browse.columns import COMMON, Table, columns
 
 _SUMMARY: Final = "count mean std min p50 p95 p99 max"
 _DETAIL: Final = (
     "statistic outcome baseline_value value effect low high p q n k mde reason method baseline confirmed"
 )
+_FINDING: Final = {
+    "node": "number of the node, from 1; 0 is the kernel or the cluster as a whole, or every node alike",
+    "rule": "the rule's name, the same in every run",
+    "category": "config, image, runtime, fuzz, network or vulnerability",
+    "severity": "of a failure: critical, high, medium, low or info",
+    "outcome": "pass, fail, skip (it does not apply, or what it needs is not there) or error (it could not be told)",
+    "title": "what the rule asks for",
+    "evidence": "what was seen",
+    "source": "who asks for it",
+    "reason": "why",
+}
 
 TABLES: Final = {
     "runs": Table(
         title="Runs",
         description="One execution of one suite on one cluster.",
-        columns=_columns(
+        columns=columns(
             "id session_id suite kernel_id environment_id inputs_sha256 started_at finished_at status nodes iterations "
             "seed message",
             inputs_sha256="SHA-256 of all that the run was made of; a suite runs again only where no good run has it",
@@ -114,7 +43,7 @@ TABLES: Final = {
     "results": Table(
         title="Results",
         description="How each test ended on each node of each run.",
-        columns=_columns(
+        columns=columns(
             "id run_id node test status target_met duration message", status="pass, fail, error or skip"
         ),
         newest_first="id",
@@ -124,9 +53,9 @@ TABLES: Final = {
     "metrics": Table(
         title="Metrics",
         description="What is measured: unit, direction, target and meaning.",
-        columns=_columns(
+        columns=columns(
             "name unit better target target_statistic industry minimum_effect description",
-            name=_COMMON["metric"],
+            name=COMMON["metric"],
             industry="what others reach, in words",
             minimum_effect="the smallest relative change worth a verdict: 0.05 is 5 %",
             description="what one sample is",
@@ -139,7 +68,7 @@ TABLES: Final = {
         title="Summaries",
         description="Each metric on each node of each run, in the metric's unit. Samples of different nodes are never "
         "thrown together.",
-        columns=_columns(
+        columns=columns(
             f"run_id node metric {_SUMMARY} ci_low ci_high confidence p50_low p50_high p95_low p95_high p99_low "
             "p99_high",
             ci_low="lower end of the mean's confidence interval",
@@ -159,7 +88,7 @@ TABLES: Final = {
         title="Samples",
         description="Every raw sample, packed exactly. SQL reads them with json_each(sample_values(encoding, data, "
         "count)); the query “Samples of one run as a histogram” shows one set.",
-        columns=_columns(
+        columns=columns(
             "run_id node metric count encoding data",
             encoding="how data is packed",
             data="the samples, in the order of measurement",
@@ -170,10 +99,10 @@ TABLES: Final = {
     "kernels": Table(
         title="Kernels",
         description="Kernels under test. Other arguments on the command line make another kernel.",
-        columns=_columns(
+        columns=columns(
             "id name release arch git_commit git_parent git_dirty config_sha256 command_line size path",
-            id=_COMMON["kernel_id"],
-            name=_COMMON["kernel"],
+            id=COMMON["kernel_id"],
+            name=COMMON["kernel"],
             git_parent="the commit before that one",
             git_dirty="1: built with changes that are in no commit",
             config_sha256="SHA-256 of its configuration",
@@ -190,10 +119,10 @@ TABLES: Final = {
         title="Environments",
         description="What must be equal for two runs to be comparable. Under the virtual clock the host is no part of "
         "it.",
-        columns=_columns(
+        columns=columns(
             "id arch accel clock boot qemu_version machine cpu_model cpus memory_bytes firmware_sha256 guest_sha256 "
             "host_cpu host_cores detail",
-            id=_COMMON["environment_id"],
+            id=COMMON["environment_id"],
             boot="direct, or uefi through firmware",
             qemu_version="version of QEMU",
             machine="QEMU's machine type",
@@ -213,7 +142,7 @@ TABLES: Final = {
     "sessions": Table(
         title="Sessions",
         description="One invocation of doit each.",
-        columns=_columns(
+        columns=columns(
             "id started_at finished_at command host detail",
             id="name of the session: when, and the number of its process",
             command="what was typed",
@@ -228,7 +157,7 @@ TABLES: Final = {
         title="Verdicts",
         description="How a metric of a run compares with the runs before. A run that was judged again has several; the "
         "newest counts.",
-        columns=_columns(
+        columns=columns(
             "id run_id metric outcome effect p q n k mde method baseline seed confirmed created_at statistic "
             "baseline_value value low high reason"
         ),
@@ -240,7 +169,7 @@ TABLES: Final = {
     "change_points": Table(
         title="Change points",
         description="Where a metric changed its level, in one environment.",
-        columns=_columns(
+        columns=columns(
             "id metric statistic environment_id run_id before_run_id effect p n advisory method seed created_at",
             statistic="which statistic of the metric changed: p50, p95 or p99 of each node's samples",
             run_id="the first run after the change",
@@ -255,7 +184,7 @@ TABLES: Final = {
     "annotations": Table(
         title="Annotations",
         description="Remarks of people on a run, a kernel or a metric.",
-        columns=_columns(
+        columns=columns(
             "id run_id kernel_id metric kind text author created_at",
             kind="accept: baselines begin with this run; other kinds are remarks",
             text="the remark",
@@ -269,7 +198,7 @@ TABLES: Final = {
     "artifacts": Table(
         title="Artifacts",
         description="Files kept as evidence: logs, core dumps, traces, screenshots, captures.",
-        columns=_columns(
+        columns=columns(
             "id run_id node kind path size sha256 created_at compressed keep_until detail",
             kind="what it is: log, core dump, trace, screenshot, capture, …",
             path="where it is in the store; the link opens the file",
@@ -287,7 +216,7 @@ TABLES: Final = {
     "crashes": Table(
         title="Crashes",
         description="Kernels that panicked, hung or went wrong otherwise, as their consoles tell.",
-        columns=_columns(
+        columns=columns(
             "id run_id node kind title report console_offset",
             kind="panic, oops, hang, …",
             title="one line that names it, the same for the same crash",
@@ -299,10 +228,43 @@ TABLES: Final = {
         label="title",
         facets=("kind", "title"),
     ),
+    "findings": Table(
+        title="Findings",
+        description="What each rule of the security suite came to. The most severe failures of the latest runs: the "
+        "query “Failing findings”.",
+        columns=columns(
+            "id run_id node rule category severity outcome title evidence source reason", **_FINDING
+        ),
+        newest_first="id",
+        sortable=("id", "run_id", "node", "rule"),
+        label="rule",
+        facets=("severity", "outcome", "category"),
+    ),
+    "finding_verdicts": Table(
+        title="Verdicts on findings",
+        description="How what a rule came to compares with the baseline. A run that was judged again has several; the "
+        "newest counts.",
+        columns=columns(
+            "id run_id rule severity outcome was now k n reason baseline created_at",
+            rule=_FINDING["rule"],
+            severity=_FINDING["severity"],
+            outcome="better, same, worse, unsure (one of the two did not find out) or new (the baseline has no such "
+            "rule)",
+            was="what the rule came to in the baseline, on any node; empty: it was not looked at",
+            now="what it came to in the run, on any node; empty: it was not looked at",
+            k="on how many nodes; empty: of the kernel or the cluster as a whole",
+            n="of how many nodes",
+            reason="what was seen, and where",
+        ),
+        newest_first="id",
+        sortable=("id", "run_id", "rule", "outcome", "created_at"),
+        label="outcome",
+        facets=("outcome", "severity"),
+    ),
     "resources": Table(
         title="Resources",
         description="What the nodes, and the host as node 0, used while a run went on.",
-        columns=_columns(
+        columns=columns(
             "run_id node at cpu_percent rss vms read_bytes write_bytes net_rx net_tx threads fds load1 seconds "
             "cpu_peak rss_peak wait_percent memory_percent memory_wait io_wait others_percent steal_percent "
             "net_percent load5 load15 processors busiest",
@@ -340,7 +302,7 @@ TABLES: Final = {
     "latest_results": Table(
         title="Latest results",
         description="Every test of the newest run of each suite.",
-        columns=_columns(
+        columns=columns(
             "suite run_id started_at run_status kernel release node test status target_met duration message",
             run_status="ok, failed (the kernel under test) or error (the tool or the machine)",
             status="pass, fail, error or skip",
@@ -350,7 +312,7 @@ TABLES: Final = {
     "metric_history": Table(
         title="History of every metric",
         description="What every node has measured, with all that is needed to read it. Narrow it to one metric.",
-        columns=_columns(
+        columns=columns(
             "metric unit better run_id started_at suite status kernel_id kernel release environment_id arch accel "
             f"clock node {_SUMMARY} target target_statistic",
             status="ok, failed (the kernel under test) or error (the tool or the machine)",
@@ -361,14 +323,25 @@ TABLES: Final = {
     "latest_verdicts": Table(
         title="Latest verdicts",
         description="The newest verdict on each metric of the newest judged run of each suite.",
-        columns=_columns(f"suite run_id started_at kernel release metric {_DETAIL} created_at"),
+        columns=columns(f"suite run_id started_at kernel release metric {_DETAIL} created_at"),
         sortable=("suite", "run_id", "metric", "outcome", "effect", "mde"),
+    ),
+    "latest_findings": Table(
+        title="Latest findings",
+        description="Every finding of the newest run of each suite that looks for some, with the verdict on it.",
+        columns=columns(
+            "suite run_id started_at kernel release node rule category severity outcome verdict title evidence reason "
+            "source",
+            **_FINDING,
+            verdict="compared with the baseline: better, same, worse, unsure or new; empty: not judged",
+        ),
+        sortable=("suite", "run_id", "node", "rule", "category", "severity", "outcome", "verdict"),
     ),
     "noise": Table(
         title="Noise",
         description="How far equal boots of one kernel in one environment lie apart, of the newest good runs with "
         "3,000 boots in all. The query “Noise and detectable effect” ranks it.",
-        columns=_columns(
+        columns=columns(
             "metric unit suite kernel release kernel_id environment_id runs boots mean_p50 lowest_p50 highest_p50 "
             "deviation spread",
             runs="how many good runs",

@@ -144,14 +144,16 @@ def precious_runs(connection: sqlite3.Connection) -> dict[int, str]:
         return [row[0] for row in connection.execute(query)]
 
     add(column("SELECT run_id FROM annotations WHERE kind = 'accept'"), "accepted")
-    add(column(f"SELECT DISTINCT judged.id {REGRESSED}"), "of an open regression")
-    against = column(f"SELECT DISTINCT verdicts.baseline {REGRESSED}")
-    add(named_runs(against, known), "of an open regression")
-    newest = (
-        """SELECT max(run_id) FROM verdicts JOIN runs ON runs.id = run_id GROUP BY suite, environment_id"""
-    )
-    against = column(f"SELECT DISTINCT baseline FROM verdicts WHERE run_id IN ({newest})")  # noqa: S608 - our own query
-    add(named_runs(against, known), "of a baseline")
+    for regressed in REGRESSED:
+        add(column(f"SELECT DISTINCT judged.id {regressed}"), "of an open regression")
+        against = column(f"SELECT DISTINCT verdicts.baseline {regressed}")
+        add(named_runs(against, known), "of an open regression")
+    for table in ("verdicts", "finding_verdicts"):
+        newest = (
+            f"SELECT max(run_id) FROM {table} JOIN runs ON runs.id = run_id GROUP BY suite, environment_id"  # noqa: S608 - our own tables
+        )
+        against = column(f"SELECT DISTINCT baseline FROM {table} WHERE run_id IN ({newest})")  # noqa: S608
+        add(named_runs(against, known), "of a baseline")
     for end in ("run_id", "before_run_id"):
         add(column(f"SELECT {end} FROM change_points WHERE advisory = 0"), "at a change")  # noqa: S608 - two columns of ours
     add(column("SELECT min(run_id) FROM crashes GROUP BY title"), "first of its crash")

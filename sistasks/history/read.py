@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.errors import HistoryError
 from sistasks.history.connection import reading
+from sistasks.history.findings import finding_rows
 from sistasks.history.records import MetricRow, ResourceRow, ResultRow, StoredRun, SummaryRow
 from sistasks.history.samples import decode
 
@@ -34,22 +35,36 @@ _SUMMARY_FIELDS: Final = tuple(field.name for field in dataclasses.fields(Summar
 
 # a regression of a kernel counts until somebody accepts a run of that kernel; of several verdicts on one thing the
 # newest does
-REGRESSED: Final = """
-    FROM verdicts JOIN runs AS judged ON judged.id = verdicts.run_id
+def _regressed(table: str, same: str, counts: str = "") -> str:
+    """From where a query takes `verdicts` and the runs `judged` by them."""
+    return f"""
+    FROM {table} AS verdicts JOIN runs AS judged ON judged.id = verdicts.run_id
     LEFT JOIN (
         SELECT runs.suite, runs.environment_id, runs.kernel_id, max(runs.id) AS last
         FROM annotations CROSS JOIN runs ON runs.id = annotations.run_id WHERE annotations.kind = 'accept'
         GROUP BY runs.suite, runs.environment_id, runs.kernel_id
     ) AS accepted ON accepted.kernel_id = judged.kernel_id
         AND accepted.suite = judged.suite AND accepted.environment_id = judged.environment_id
-    WHERE verdicts.outcome = 'worse' AND verdicts.confirmed IS NOT 0
+    WHERE verdicts.outcome = 'worse' {counts}
         AND NOT EXISTS (
-            SELECT 1 FROM verdicts AS newer
-            WHERE newer.run_id = verdicts.run_id AND newer.metric = verdicts.metric
-                AND newer.statistic = verdicts.statistic AND newer.id > verdicts.id
+            SELECT 1 FROM {table} AS newer
+            WHERE newer.run_id = verdicts.run_id AND {same} AND newer.id > verdicts.id
         )
-        AND judged.id > coalesce(accepted.last, 0)"""
-_REGRESSED: Final = f"SELECT judged.suite, judged.environment_id, judged.kernel_id {REGRESSED}"
+        AND judged.id > coalesce(accepted.last, 0)"""  # noqa: S608 - our own tables
+
+
+# of metrics, and of findings
+REGRESSED: Final = (
+    _regressed(
+        "verdicts",
+        "newer.metric = verdicts.metric AND newer.statistic = verdicts.statistic",
+        "AND verdicts.confirmed IS NOT 0",
+    ),
+    _regressed("finding_verdicts", "newer.rule = verdicts.rule"),
+)
+_REGRESSED: Final = " UNION ALL ".join(
+    f"SELECT judged.suite, judged.environment_id, judged.kernel_id {each}" for each in REGRESSED
+)
 # whether a good run may be part of a baseline, in a query on `runs` and `kernels`
 BASELINE_CONDITION: Final = (
     f"(coalesce(git_dirty, 0) = 0 AND (suite, environment_id, kernels.id) NOT IN ({_REGRESSED}))"
@@ -216,5 +231,8 @@ def stored_run(connection: sqlite3.Connection, row: dict[str, Any]) -> StoredRun
     for column in ("started_at", "finished_at"):
         row[column] = dt.datetime.fromisoformat(row[column])
     return StoredRun(
-        **row, results=_results(connection, row["id"]), summaries=summary_rows(connection, row["id"])
+        **row,
+        results=_results(connection, row["id"]),
+        summaries=summary_rows(connection, row["id"]),
+        findings=finding_rows(connection, row["id"]),
     )

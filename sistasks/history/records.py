@@ -296,6 +296,7 @@ class FindingRow:
         title: what is asked for, in words.
         evidence: what was seen.
         source: who asks for it.
+        reason: why, in words.
     """
 
     node: int
@@ -306,6 +307,7 @@ class FindingRow:
     title: str
     evidence: str = ""
     source: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -357,3 +359,4 @@ class StoredRun:
     message: str
     results: tuple[ResultRow, ...]
     summaries: tuple[SummaryRow, ...]
+    findings: tuple[FindingRow, ...] = ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sistasks.errors import HistoryError
+from sistasks.history.finding_tables import JUDGED_FINDINGS
 from sistasks.history.views import DETAILED_VERDICTS, RECENT_NOISE, VIEWS
 
 if TYPE_CHECKING:
@@ -321,6 +322,7 @@ MIGRATIONS: Final = {
     "0008_changes_by_statistic": _CHANGES_BY_STATISTIC,
     "0009_resources_in_full": _RESOURCES_IN_FULL,
     "0010_findings": _FINDINGS,
+    "0012_judged_findings": JUDGED_FINDINGS,
 }
 
 

@@ -1,0 +1,128 @@
+"""Findings of runs and the gate's verdicts on them, read from the history; the most severe come first."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sistasks.history.connection import reading
+from sistasks.history.records import FindingRow
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+    from pathlib import Path
+
+SEVERITIES: Final = ("critical", "high", "medium", "low", "info")
+# of findings: what needs a look first
+OUTCOMES: Final = ("fail", "error", "skip", "pass")
+# of verdicts on findings, likewise
+VERDICTS: Final = ("worse", "unsure", "new", "better", "same")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingVerdict:
+    """How one rule came out compared with the baseline: the columns of `finding_verdicts`.
+
+    Attributes:
+        severity: of a failure of the rule.
+        outcome: `worse`, `better`, `same`, `unsure` (one of the two runs did not find out) or `new` (it fails, and no
+            run of the baseline has this rule).
+        was, now: `pass`, `fail`, `skip` or `error`: the worst of any node; None where there is no such finding.
+        k, n: on how many of how many nodes it is as `now` says; None: it is of the kernel or the cluster as a whole.
+        reason: what was seen and where, in words.
+        baseline: the run that it was compared with, in words.
+    """
+
+    rule: str
+    severity: str
+    outcome: str
+    was: str | None = None
+    now: str | None = None
+    k: int | None = None
+    n: int | None = None
+    reason: str = ""
+    baseline: str = ""
+
+    @property
+    def regressed(self) -> bool:
+        """Whether it fails the gate. A finding is no figure: that it was seen is its own confirmation."""
+        return self.outcome == "worse"
+
+
+_FINDING_FIELDS: Final = tuple(field.name for field in dataclasses.fields(FindingRow))
+_VERDICT_FIELDS: Final = tuple(field.name for field in dataclasses.fields(FindingVerdict))
+
+
+def place(names: tuple[str, ...], name: str) -> int:
+    """Where a name stands in an order; one that is not there comes last."""
+    return names.index(name) if name in names else len(names)
+
+
+def by_weight(found: Iterable[FindingRow]) -> list[FindingRow]:
+    """Failures before the rest, the most severe first, then by rule and node."""
+    return sorted(
+        found,
+        key=lambda row: (
+            place(OUTCOMES, row.outcome),
+            place(SEVERITIES, row.severity),
+            row.rule,
+            row.node,
+        ),
+    )
+
+
+def verdicts_by_weight(found: Iterable[FindingVerdict]) -> list[FindingVerdict]:
+    """What got worse before the rest, the most severe first, then by rule."""
+    return sorted(
+        found, key=lambda one: (place(VERDICTS, one.outcome), place(SEVERITIES, one.severity), one.rule)
+    )
+
+
+def findings_of(db: Path, run_id: int) -> tuple[FindingRow, ...]:
+    """A run's findings by weight; empty for an unknown run.
+
+    Raises:
+        HistoryError: the history cannot be read.
+    """
+    with reading(db) as connection:
+        return () if connection is None else finding_rows(connection, run_id)
+
+
+def finding_rows(connection: sqlite3.Connection, run_id: int) -> tuple[FindingRow, ...]:
+    """A run's findings by weight; a history from before they came has none, or not all of their columns.
+
+    Args:
+        connection: to the history.
+        run_id: the run.
+    """
+    rows = _rows(connection, "findings", "SELECT * FROM findings WHERE run_id = ?", run_id)
+    return tuple(
+        by_weight(FindingRow(**{name: row[name] for name in _FINDING_FIELDS if name in row}) for row in rows)
+    )
+
+
+def finding_verdict_rows(connection: sqlite3.Connection, run_id: int) -> tuple[FindingVerdict, ...]:
+    """The newest verdict on each rule of a run, by weight; empty where it was not judged.
+
+    Args:
+        connection: to the history.
+        run_id: the run.
+    """
+    query = """SELECT * FROM finding_verdicts WHERE id IN (
+        SELECT max(id) FROM finding_verdicts WHERE run_id = ? GROUP BY rule
+    )"""
+    rows = _rows(connection, "finding_verdicts", query, run_id)
+    return tuple(
+        verdicts_by_weight(FindingVerdict(**{name: row[name] for name in _VERDICT_FIELDS}) for row in rows)
+    )
+
+
+def _rows(connection: sqlite3.Connection, table: str, query: str, run_id: int) -> list[dict[str, Any]]:
+    """What a query gives, by column; empty where a history from before the table came does not have it."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (table,)).fetchone():
+        return []
+    cursor = connection.execute(query, (run_id,))
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
