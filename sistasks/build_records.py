@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
+from sistasks.files import write_atomically
 from sistasks.layout import Layout, kernel_key
 
 if TYPE_CHECKING:
@@ -35,3 +37,26 @@ def programs_record(settings: Settings) -> Path:
 def firmware_record(settings: Settings) -> Path:
     """Where the firmware step keeps its record."""
     return Layout(settings.output).build / f"firmware-{settings.arch}.json"
+
+
+def keep(record: Path, inputs: dict[str, Any], text: str) -> None:
+    """Write a record and what it was made from; the inputs last, so that a half-made step is stale.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    _inputs(record).unlink(missing_ok=True)
+    write_atomically(record, text)
+    write_atomically(_inputs(record), json.dumps(inputs, sort_keys=True))
+
+
+def holds(record: Path, inputs: dict[str, Any]) -> bool:
+    """Whether a record is there, and was made from these."""
+    try:
+        return record.exists() and json.loads(_inputs(record).read_text()) == json.loads(json.dumps(inputs))
+    except (OSError, ValueError):
+        return False
+
+
+def _inputs(record: Path) -> Path:
+    return record.with_suffix(".inputs")

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import shutil
 import tempfile
 from typing import TYPE_CHECKING, Any, Final
 
 from sistasks import build_records
 from sistasks.errors import GuestBuildError, SistasksError, ToolMissing
-from sistasks.files import write_atomically
 from sistasks.layout import Layout, kernel_key
 from sistasks.suites import recipe
 
 if TYPE_CHECKING:
-    from pathlib import Path
 
     from sistasks.kernels import Kernel
     from sistasks.settings import Settings
@@ -28,24 +25,6 @@ _NOTES_ROOM: Final = 1 << 16
 RESULTS_LINES: Final = {"virtio": ("virtio_pci", "virtio_console"), "serial": ("8250_pci",)}
 # and what a node on a switch needs of it
 NETWORK: Final = ("virtio_pci", "virtio_net")
-
-
-def _inputs(record: Path) -> Path:
-    return record.with_suffix(".inputs")
-
-
-def _keep(record: Path, inputs: dict[str, Any], text: str) -> None:
-    """Write a record and what it was made from; the inputs last, so that a half-made step is stale."""
-    _inputs(record).unlink(missing_ok=True)
-    write_atomically(record, text)
-    write_atomically(_inputs(record), json.dumps(inputs, sort_keys=True))
-
-
-def _holds(record: Path, inputs: dict[str, Any]) -> bool:
-    try:
-        return record.exists() and json.loads(_inputs(record).read_text()) == json.loads(json.dumps(inputs))
-    except (OSError, ValueError):
-        return False
 
 
 def set_up(settings: Settings, terminal: Terminal) -> None:
@@ -102,7 +81,7 @@ def find_firmware(settings: Settings, terminal: Terminal) -> None:
         with contextlib.suppress(ToolMissing):  # then the pinned one is fetched
             tools.install(wanted, build / "setup-install.log")
     found = firmware.find(arch, settings, build / "firmware")
-    _keep(build_records.firmware_record(settings), _firmware_inputs(settings), found.to_json())
+    build_records.keep(build_records.firmware_record(settings), _firmware_inputs(settings), found.to_json())
     terminal.say(f"firmware: {found.code} ({found.source}, sha256 {found.code_sha256[:12]})")
 
 
@@ -114,7 +93,7 @@ def has_firmware(settings: Settings) -> bool:
     record = build_records.firmware_record(settings)
     if not has_uefi(ARCHES[settings.arch]):
         return True
-    if not _holds(record, _firmware_inputs(settings)):
+    if not build_records.holds(record, _firmware_inputs(settings)):
         return False
     try:
         found = Firmware.from_json(record.read_text())
@@ -137,7 +116,7 @@ def provide_kernel(settings: Settings, terminal: Terminal) -> None:
     folder = Layout(settings.output).build / "kernels" / f"{name}-{settings.arch}"
     kernel = provider.provide(settings, folder, terminal.say)
     # after the provider's work: fetching may have renewed what the description speaks of
-    _keep(build_records.kernel_record(settings), provider.describe(settings), kernel.to_json())
+    build_records.keep(build_records.kernel_record(settings), provider.describe(settings), kernel.to_json())
     release = kernel.release or "release unknown"
     terminal.say(f"kernel: {kernel.name} {release} ({kernel.format}, sha256 {kernel.sha256[:12]})")
 
@@ -149,7 +128,10 @@ def has_kernel(settings: Settings) -> bool:
     record = build_records.kernel_record(settings)
     try:
         inputs = kernels.provider(settings).describe(settings)
-        return _holds(record, inputs) and kernels.Kernel.from_json(record.read_text()).image.exists()
+        return (
+            build_records.holds(record, inputs)
+            and kernels.Kernel.from_json(record.read_text()).image.exists()
+        )
     except (SistasksError, OSError, ValueError, TypeError, KeyError):
         return False
 
@@ -227,7 +209,7 @@ def build_guest(settings: Settings, terminal: Terminal) -> None:
         raise GuestBuildError(
             f"{folder} cannot be written: {error.strerror}", "make room, or set output="
         ) from error
-    _keep(build_records.guest_record(settings), _guest_inputs(settings), guest.to_json())
+    build_records.keep(build_records.guest_record(settings), _guest_inputs(settings), guest.to_json())
     with_modules = f", {len(packed)} modules" if packed else ""
     terminal.say(f"guest: {guest.initramfs} (sha256 {guest.sha256[:12]}{with_modules})")
 
@@ -241,7 +223,8 @@ def has_guest(settings: Settings) -> bool:
         if _kernel(settings).talks:
             return True
         return (
-            _holds(record, _guest_inputs(settings)) and Guest.from_json(record.read_text()).initramfs.exists()
+            build_records.holds(record, _guest_inputs(settings))
+            and Guest.from_json(record.read_text()).initramfs.exists()
         )
     except (SistasksError, OSError, ValueError, TypeError, KeyError):
         return False
@@ -274,7 +257,7 @@ def pack_programs(settings: Settings, terminal: Terminal) -> None:
     archive = programs.archive(settings.programs.values(), settings.arch, settings.memory)
     folder = Layout(settings.output).build / f"programs-{kernel_key(settings)}"
     guest = programs.with_archive(bare, archive, folder)
-    _keep(build_records.programs_record(settings), _program_inputs(settings), guest.to_json())
+    build_records.keep(build_records.programs_record(settings), _program_inputs(settings), guest.to_json())
     names = ", ".join(settings.programs)
     terminal.say(f"programs: {names} ({len(archive) >> 10} KiB, sha256 {guest.sha256[:12]})")
 
@@ -288,7 +271,7 @@ def has_programs(settings: Settings) -> bool:
         if _kernel(settings).talks:
             return True
         packed = Guest.from_json(record.read_text()).initramfs
-        return _holds(record, _program_inputs(settings)) and packed.exists()
+        return build_records.holds(record, _program_inputs(settings)) and packed.exists()
     except (SistasksError, OSError, ValueError, TypeError, KeyError):
         return False
 
