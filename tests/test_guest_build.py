@@ -159,7 +159,7 @@ def test_a_compiler_that_is_not_there_or_not_a_program(tmp_path: Path) -> None:
     for theirs in (tmp_path / "none", tmp_path / "text", tmp_path):
         with pytest.raises(GuestBuildError, match=str(theirs)) as caught:
             build(HOST.name, [str(theirs)], tmp_path / "out")
-        assert caught.value.problem.startswith("the agent's compiler cannot be run: ")
+        assert caught.value.problem.startswith("the compiler of the agent cannot be run: ")
         assert files(tmp_path / "out") == []
 
 

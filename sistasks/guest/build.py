@@ -93,11 +93,26 @@ def compile_agent(compiler: Sequence[str], target: Path, told: Sequence[str] = F
     """
     # names relative to the sources' directory: the build directory leaves no trace in the program
     names = [str(path.relative_to(AGENT)) for path in sources() if path.suffix == ".c"]
-    command = [*compiler, *told, "-o", str(target.resolve()), *names]
+    compile_in(AGENT, [*compiler, *told, "-o", str(target.resolve()), *names], "the agent")
+    if not target.is_file():
+        raise GuestBuildError(f"{compiler[0]} says that it built the agent, and did not", "doit setup")
+
+
+def compile_in(folder: Path, command: Sequence[str], what: str) -> None:
+    """Run a compiler in a folder.
+
+    Args:
+        folder: where the sources are.
+        command: the compiler and all that it is told.
+        what: is built, for the sentences.
+
+    Raises:
+        GuestBuildError: the compiler cannot be run or refuses; with its first lines.
+    """
     try:
         done = subprocess.run(
             command,
-            cwd=AGENT,
+            cwd=folder,
             capture_output=True,
             text=True,
             timeout=COMPILE_LIMIT,
@@ -106,14 +121,12 @@ def compile_agent(compiler: Sequence[str], target: Path, told: Sequence[str] = F
             errors="replace",
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise GuestBuildError(f"the agent's compiler cannot be run: {error}", "doit setup") from error
+        raise GuestBuildError(f"the compiler of {what} cannot be run: {error}", "doit setup") from error
     if done.returncode != 0:
         lines = "\n".join((done.stderr.strip() or done.stdout.strip()).splitlines()[:8])
         raise GuestBuildError(
-            f"{compiler[0]} cannot build the agent (exit {done.returncode})", "doit setup", lines
+            f"{command[0]} cannot build {what} (exit {done.returncode})", "doit setup", lines
         )
-    if not target.is_file():
-        raise GuestBuildError(f"{compiler[0]} says that it built the agent, and did not", "doit setup")
 
 
 def build(
