@@ -14,13 +14,13 @@ _UDP: Final = 17
 
 
 def order(network: int, node: int, number: int, word: str) -> bytes:
-    """A frame that tells a node something (read by guest/agent/replica/loop.c).
+    """A frame that tells a node something (read by guest/agent/control.c).
 
     Args:
         network: the network's IPv4 address in host order.
         node: whom.
         number: of the order; a node answers each, and obeys it once.
-        word: `start` and the timeout in ms, or `stop`.
+        word: one of those that its test knows.
     """
     said = f"SISCTL {number} {word}\n".encode()
     # RFC 768; a checksum of 0 is none

@@ -1,27 +1,22 @@
 /* One thread, one loop: messages, timers, the host's word. */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
+#include "../control.h"
 #include "../sis.h"
 #include "internal.h"
 #include "replica.h"
 
-#define CONTROL_PORT 7701
 #define MESSAGES_PER_TURN 64u
 
 struct cluster cluster;
 const struct protocol *protocol;
 static uint64_t now, timers[TIMERS], report_at;
-static int control = -1;
-static uint32_t control_heard, reported_height, reported_round;
+static uint32_t reported_height, reported_round;
 
 uint64_t clock_ns(void)
 {
@@ -49,38 +44,19 @@ void replica_give_up(const char *problem)
     power_off();
 }
 
-static bool control_open(uint32_t network)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(CONTROL_PORT),
-                                  .sin_addr.s_addr = htonl(network + cluster.self)};
-    control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    return control >= 0 && bind(control, (struct sockaddr *)&address, sizeof address) == 0;
-}
-
 enum order { NOTHING, START, STOP };
 
-/* `SISCTL <number> <word> [<timeout in ms>]`; a number that was heard before is only answered again */
+/* `start` with the timeout in ms, or `stop` */
 static enum order hear(void)
 {
-    char text[64], word[16];
-    unsigned number, timeout_ms;
-    ssize_t size = recv(control, text, sizeof text - 1, 0);
-    if (size <= 0) {
+    char words[64], word[16] = "";
+    unsigned timeout_ms = 0;
+    if (!control_hear(words, sizeof words)) {
         return NOTHING;
     }
-    text[size] = '\0';
-    int found = sscanf(text, "SISCTL %u %15s %u", &number, word, &timeout_ms);
-    if (found < 2) {
-        return NOTHING;
-    }
-    if (found == 3 && timeout_ms > 0) {
+    (void)sscanf(words, "%15s %u", word, &timeout_ms);
+    if (timeout_ms > 0) {
         cluster.timeout_ns = timeout_ms * (uint64_t)1000000;
-    }
-    bool again = number <= control_heard;
-    control_heard = again ? control_heard : number;
-    tell("control", "number=%u\n", number);
-    if (again) {
-        return NOTHING;
     }
     return strcmp(word, "start") == 0 ? START : strcmp(word, "stop") == 0 ? STOP : NOTHING;
 }
@@ -130,7 +106,7 @@ static uint64_t do_what_is_due(void)
  * is a system call where the kernel trusts no counter, and under emulation each costs as much as a message. */
 static enum order wait_until(uint64_t at)
 {
-    struct pollfd both[] = {{.fd = wire_socket(), .events = POLLIN}, {.fd = control, .events = POLLIN}};
+    struct pollfd both[] = {{.fd = wire_socket(), .events = POLLIN}, {.fd = control_socket(), .events = POLLIN}};
     struct timespec limit = {0};
     if (at > now) {
         limit = (struct timespec){.tv_sec = (time_t)((at - now) / 1000000000u), .tv_nsec = (long)((at - now) % 1000000000u)};
@@ -144,7 +120,7 @@ static bool wait_for_start(void)
     enum order order = NOTHING;
     while (order == NOTHING) {
         /* what others send who have started already is kept by the socket as far as it has room */
-        struct pollfd heard = {.fd = control, .events = POLLIN};
+        struct pollfd heard = {.fd = control_socket(), .events = POLLIN};
         poll(&heard, 1, -1);
         order = hear();
     }
@@ -181,11 +157,10 @@ static void end(const char *metric)
 bool replica_run(const struct protocol *which, const char *test, const char *metric, char *problem, size_t size)
 {
     protocol = which;
-    if (!wire_open(cluster.network) || !control_open(cluster.network)) {
+    if (!wire_open(cluster.network) || !control_open(cluster.network, cluster.self)) {
         snprintf(problem, size, "no UDP sockets: %m");
         return false;
     }
-    /* what was heard stays heard: the same word again may lie in the network over a test's end */
     tell("waiting", "test=%s\n", test);
     if (wait_for_start()) {
         begin();
@@ -199,7 +174,7 @@ bool replica_run(const struct protocol *which, const char *test, const char *met
         tell("stopped", "test=%s\n", test);
         end(metric);
     }
-    close(control);
+    control_close();
     wire_close();
     return true;
 }
