@@ -112,6 +112,11 @@ class Settings:
     )
     duration: float = _variable(30.0, number(1, 86400), "stress: seconds of load, shared by its tests")
     stressors: str = _variable("all", TEXT, "stress: which load, like 'cpu,vm'")
+    stress_ng: str = _variable(
+        "auto",
+        TEXT,
+        "stress: the distribution's stress-ng where it can be had (auto), none, or the path of a static one",
+    )
     episodes: int = _variable(20, whole(1, 100_000), "security: episodes of fuzzing on each node")
     advisories: str = _variable(
         "", TEXT, "security: a file of vulnerabilities and the releases that fix them", shown="none"
