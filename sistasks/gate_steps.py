@@ -12,6 +12,7 @@ from sistasks.errors import HistoryError, KernelFailure, NodeError, SistasksErro
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sistasks.history.findings import FindingVerdict
     from sistasks.settings import Settings
     from sistasks.suites.confirm import Boot
     from sistasks.suites.recipe import Recipe
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from sistasks.verdicts.changes import Changes
     from sistasks.verdicts.records import Verdict
 
-# metrics that are named in the sentence; the table has them all
+# findings and metrics that are named in the sentence; the tables have them all
 _NAMED: Final = 8
 
 
@@ -30,11 +31,13 @@ class _Judged:
     """One run, the verdicts on it, and since when its metrics are what they are.
 
     Attributes:
+        findings: verdicts on what its rules came to.
         accepted: a person took this very run as the new normal.
     """
 
     run: RunInfo
     verdicts: Sequence[Verdict]
+    findings: Sequence[FindingVerdict]
     changes: Mapping[tuple[str, str], Changes]
     accepted: bool
 
@@ -43,13 +46,13 @@ def gate(settings: Settings, terminal: Terminal) -> None:
     """Judge the latest run of each suite.
 
     Raises:
-        KernelFailure: a regression is confirmed, or the run itself failed.
+        KernelFailure: a regression is confirmed, a finding got worse, or the run itself failed.
         SistasksError: the run ended in an error of ours, or the history cannot be used.
     """
     from sistasks.history.connection import prepare
     from sistasks.verdicts.baseline import open_history
     from sistasks.verdicts.changes import find_changes
-    from sistasks.verdicts.store import write_changes, write_verdicts
+    from sistasks.verdicts.store import write_changes, write_finding_verdicts, write_verdicts
 
     with open_history(settings.db) as history:
         if not history.latest():
@@ -68,6 +71,7 @@ def gate(settings: Settings, terminal: Terminal) -> None:
                 _Judged(
                     run=run,
                     verdicts=judge(history, run, settings, terminal),
+                    findings=judge_findings(history, run),
                     changes=find_changes(history, run, history.metrics(), seed=settings.seed),
                     accepted=history.accepted(run) == run.id,
                 )
@@ -75,6 +79,8 @@ def gate(settings: Settings, terminal: Terminal) -> None:
     for one in judged:
         if one.verdicts:
             write_verdicts(settings.db, one.run.id, one.verdicts)
+        if one.findings:
+            write_finding_verdicts(settings.db, one.run.id, one.findings)
         if one.changes:
             write_changes(settings.db, one.run.environment_id, one.changes)
         _show(one, terminal)
@@ -114,6 +120,14 @@ def judge(
         return [wall.unconfirmed(verdict, pairs) if verdict in flagged else verdict for verdict in screened]
     confirmed = wall.confirm(flagged, pairs, metrics, seed=settings.seed)
     return [confirmed.get((verdict.metric, verdict.statistic), verdict) for verdict in screened]
+
+
+def judge_findings(history: History, run: RunInfo) -> list[FindingVerdict]:
+    """Verdicts on the findings of one good run; none if the history has no baseline for them."""
+    from sistasks.verdicts import findings
+
+    runs = history.baseline_runs(run)
+    return findings.judge(run, runs, history.findings([run.id, *(other.id for other in runs)]))
 
 
 def _confirm(
@@ -173,12 +187,11 @@ def _recipes(suite: Suite, settings: Settings) -> list[Recipe]:
 
 
 def _show(judged: _Judged, terminal: Terminal) -> None:
-    """The gate's table for one run, and the reasons below it."""
-    from sistasks.units import percent
-    from sistasks.verdicts.table import interval, verdict_table, visible
+    """The gate's tables for one run, and the reasons below them."""
+    from sistasks.verdicts.table import visible
 
     run = judged.run
-    if not judged.verdicts:
+    if not judged.verdicts and not judged.findings:
         why = (
             "was accepted as the new normal"
             if judged.accepted
@@ -186,6 +199,27 @@ def _show(judged: _Judged, terminal: Terminal) -> None:
         )
         terminal.result(f"{visible(run.suite)}: run {run.id} ({visible(run.kernel_name)}) {why}")
         return
+    if judged.verdicts:
+        _show_verdicts(judged, terminal)
+    if judged.findings:
+        _show_findings(judged, terminal)
+
+
+def _show_findings(judged: _Judged, terminal: Terminal) -> None:
+    from sistasks.verdicts.finding_table import against, counted, finding_verdict_table, shown
+
+    title = against(judged.run, judged.findings)
+    differing = shown(judged.findings)
+    if differing:
+        terminal.table(finding_verdict_table(title, differing))
+    terminal.result(f"{'findings' if differing else title}: {counted(judged.findings)}")
+
+
+def _show_verdicts(judged: _Judged, terminal: Terminal) -> None:
+    from sistasks.units import percent
+    from sistasks.verdicts.table import interval, verdict_table, visible
+
+    run = judged.run
     terminal.table(verdict_table(run, judged.verdicts, terminal.width))
     reasons: dict[str, list[str]] = {}
     for verdict in judged.verdicts:
@@ -220,6 +254,7 @@ def _export(settings: Settings, terminal: Terminal) -> None:
 def _conclude(
     judged: Sequence[_Judged], broken: Sequence[RunInfo], settings: Settings, terminal: Terminal
 ) -> None:
+    from sistasks.verdicts.finding_table import regression
     from sistasks.verdicts.table import visible
 
     # errors of ours last: exit code 2 is for when nothing was found out about the kernel
@@ -230,10 +265,12 @@ def _conclude(
         for one in judged
         for metric in dict.fromkeys(verdict.metric for verdict in one.verdicts if verdict.regressed)
     ]
-    if worse:
-        words = [_regression(one, verdicts) for one, verdicts in worse[:_NAMED]]
-        words += [f"{len(worse) - _NAMED} more"] if len(worse) > _NAMED else []
-        numbers = sorted({one.run.id for one, _ in worse})
+    found = [(one, verdict) for one in judged for verdict in one.findings if verdict.regressed]
+    if worse or found:
+        words = [regression(one.run, verdict) for one, verdict in found]
+        words += [_regression(one, verdicts) for one, verdicts in worse]
+        words[_NAMED:] = [f"{len(words) - _NAMED} more"] if len(words) > _NAMED else []
+        numbers = sorted({one.run.id for one, _ in (*worse, *found)})
         remedy = " && ".join(f"doit accept run={number} note='why'" for number in numbers)
         raise KernelFailure(f"worse: {', '.join(words)}", f"if that is meant: {remedy}")
     for run in broken:
@@ -241,7 +278,9 @@ def _conclude(
             raise KernelFailure(_ended(run), "mend the kernel, and measure again")
     for run in broken:
         raise NodeError(_ended(run), "measure again: doit " + visible(run.suite))
-    unsure = sum(verdict.outcome == "unsure" for one in judged for verdict in one.verdicts)
+    outcomes = [verdict.outcome for one in judged for verdict in one.verdicts]
+    outcomes += [verdict.outcome for one in judged for verdict in one.findings]
+    unsure = outcomes.count("unsure")
     verdicts = f"{unsure} {'verdict is' if unsure == 1 else 'verdicts are'} unsure"
     if unsure and settings.strict:
         raise KernelFailure(f"{verdicts}, and strict=yes", "measure more boots, or see the reasons")

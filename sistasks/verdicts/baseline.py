@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.errors import HistoryError, UsageError
 from sistasks.history.connection import reading
+from sistasks.history.findings import finding_rows
 from sistasks.history.read import BASELINE_CONDITION
 from sistasks.verdicts.records import STATISTICS
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from sistasks.history.records import FindingRow
 
 MOST_RUNS: Final = 30
 # runs of other levels that are looked at for noise, and boots in them
@@ -197,6 +200,11 @@ class History:
                 boots = found.setdefault((row["metric"], statistic), {})
                 boots[row["run_id"], row["node"]] = row[statistic]
         return found
+
+    def findings(self, runs: Sequence[int]) -> dict[int, tuple[FindingRow, ...]]:
+        """Run -> its findings, of those that have some."""
+        found = {number: finding_rows(self._connection, number) for number in runs}
+        return {number: rows for number, rows in found.items() if rows}
 
     def metrics(self) -> dict[str, dict[str, Any]]:
         """Every metric's definition, by name."""

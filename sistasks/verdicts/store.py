@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from sistasks.history.findings import FindingVerdict
     from sistasks.verdicts.baseline import RunInfo
     from sistasks.verdicts.changes import Changes
     from sistasks.verdicts.records import Verdict
@@ -23,6 +24,7 @@ _COLUMNS = (
     "metric", "statistic", "outcome", "reason", "baseline_value", "value", "effect", "low", "high", "p", "q", "n", "k",
     "mde", "method", "baseline", "confirmed", "seed",
 )  # fmt: skip
+_FINDING_COLUMNS = ("rule", "severity", "outcome", "was", "now", "k", "n", "reason", "baseline")
 
 
 def _now() -> str:
@@ -43,12 +45,27 @@ def write_verdicts(db: Path, run_id: int, verdicts: Sequence[Verdict]) -> None:
     Raises:
         HistoryError: the history cannot be written.
     """
-    names = ("run_id", *_COLUMNS, "created_at")
+    _add(db, run_id, "verdicts", _COLUMNS, verdicts)
+
+
+def write_finding_verdicts(db: Path, run_id: int, verdicts: Sequence[FindingVerdict]) -> None:
+    """Add the verdicts on a run's findings; earlier ones stay.
+
+    Raises:
+        HistoryError: the history cannot be written.
+    """
+    _add(db, run_id, "finding_verdicts", _FINDING_COLUMNS, verdicts)
+
+
+def _add(
+    db: Path, run_id: int, table: str, columns: tuple[str, ...], verdicts: Sequence[Verdict | FindingVerdict]
+) -> None:
+    names = ("run_id", *columns, "created_at")
     now = _now()
-    rows = [(run_id, *(getattr(verdict, name) for name in _COLUMNS), now) for verdict in verdicts]
+    rows = [(run_id, *(getattr(verdict, name) for name in columns), now) for verdict in verdicts]
     marks = ", ".join("?" * len(names))
     with writing(db) as connection:
-        connection.executemany(f"INSERT INTO verdicts ({', '.join(names)}) VALUES ({marks})", rows)  # noqa: S608 - our own columns
+        connection.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", rows)  # noqa: S608 - our own columns
 
 
 def write_changes(db: Path, environment_id: str, changes: Mapping[tuple[str, str], Changes]) -> None:

@@ -20,6 +20,7 @@ SIGNS: Final = {
     "same": ("=", ""),
     "worse": ("!", "bold red"),
     "unsure": ("?", "yellow"),
+    "new": ("*", "cyan"),
 }
 
 

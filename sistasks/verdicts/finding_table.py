@@ -1,0 +1,75 @@
+"""Verdicts on findings for the terminal: a table of what differs, and the gate's words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sistasks.history.findings import VERDICTS
+from sistasks.verdicts.table import SIGNS, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from sistasks.history.findings import FindingVerdict
+    from sistasks.verdicts.baseline import RunInfo
+
+_EVIDENCE: Final = 120
+
+
+def shown(verdicts: Sequence[FindingVerdict]) -> list[FindingVerdict]:
+    """Those that a person must see: what differs, and what fails although nobody knew it before."""
+    return [
+        verdict
+        for verdict in verdicts
+        if verdict.outcome in {"worse", "unsure", "better"}
+        or (verdict.outcome == "new" and verdict.now == "fail")
+    ]
+
+
+def counted(verdicts: Sequence[FindingVerdict]) -> str:
+    """`1 worse, 2 better, 118 same`."""
+    counts = [(sum(one.outcome == outcome for one in verdicts), outcome) for outcome in VERDICTS]
+    return ", ".join(f"{count} {outcome}" for count, outcome in counts if count)
+
+
+def finding_verdict_table(title: str, verdicts: Sequence[FindingVerdict]) -> Table:
+    """Rule, severity, outcome then and now, verdict, what was seen.
+
+    Names and evidence are shown as they are, whatever markup they hold.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
+    table.add_column("finding", overflow="fold")
+    for heading in ("severity", "baseline", "now", "verdict"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("seen", overflow="fold")
+    for verdict in verdicts:
+        sign, style = SIGNS[verdict.outcome]
+        table.add_row(
+            Text(visible(verdict.rule)),
+            verdict.severity,
+            verdict.was or "-",
+            verdict.now or "-",
+            Text(f"{sign} {verdict.outcome}", style),
+            Text(visible(verdict.reason, _EVIDENCE)),
+        )
+    return table
+
+
+def against(run: RunInfo, verdicts: Sequence[FindingVerdict]) -> str:
+    """What was judged, and against what."""
+    baselines = visible(", ".join(sorted({verdict.baseline for verdict in verdicts})), 200)
+    return f"{visible(run.suite)}: findings of run {run.id} ({visible(run.kernel_name)}) against {baselines}"
+
+
+def regression(run: RunInfo, verdict: FindingVerdict) -> str:
+    """One finding in words: `runtime.smep fails (high, on 2 of 2 nodes: cr4 lacks it, run 14)`."""
+    seen = visible(verdict.reason, _EVIDENCE)
+    return f"{visible(verdict.rule)} fails ({verdict.severity}{f', {seen}' if seen else ''}; run {run.id})"

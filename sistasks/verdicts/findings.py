@@ -1,0 +1,141 @@
+"""Judging findings: rule by rule against what the rule came to in the baseline.
+
+A finding is no figure. There is nothing to estimate and no chance to account for: that it was seen is its own
+confirmation, on whichever clock, and no kernel is booted again for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sistasks.history.findings import OUTCOMES, FindingVerdict, place, verdicts_by_weight
+from sistasks.textlines import shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sistasks.history.records import FindingRow
+    from sistasks.verdicts.baseline import RunInfo
+
+# outcomes by which something was found out
+_DECIDED: Final = frozenset({"pass", "fail"})
+# what each node of its own tells of; the others are of the kernel or of the cluster
+_OF_NODES: Final = frozenset({"runtime", "fuzz"})
+_LONGEST: Final = 400
+_PAST: Final = {
+    "pass": "passed it",
+    "fail": "failed it",
+    "skip": "skipped it",
+    "error": "could not tell",
+}
+
+
+def judge(
+    run: RunInfo, runs: Sequence[RunInfo], findings: Mapping[int, Sequence[FindingRow]]
+) -> list[FindingVerdict]:
+    """A verdict on each rule of the run, and on those that the newest run of its baseline has beside them.
+
+    Each rule is compared with the newest run of the baseline that found it out (`pass` or `fail`). A rule fails if it
+    does on any node.
+
+    Args:
+        run: the candidate.
+        runs: its baseline, the newest first.
+        findings: of all of them, by the run's number.
+
+    Returns:
+        By weight: what got worse first. A rule that neither has found out and that is new has none.
+    """
+    by_run = {number: _by_rule(rows) for number, rows in findings.items()}
+    now = by_run.get(run.id, {})
+    known = [other for other in runs if by_run.get(other.id)]
+    if not known:
+        return []
+    found = []
+    for rule in dict.fromkeys([*now, *by_run[known[0].id]]):
+        having = [other for other in known if rule in by_run[other.id]]
+        decided = (other for other in having if _outcome(by_run[other.id][rule]) in _DECIDED)
+        reference = next(decided, having[0] if having else None)
+        before = by_run[reference.id][rule] if reference is not None else []
+        verdict = _judge_one(run, reference or known[0], before, now.get(rule, []))
+        if verdict is not None:
+            found.append(verdict)
+    return verdicts_by_weight(found)
+
+
+def _by_rule(rows: Sequence[FindingRow]) -> dict[str, list[FindingRow]]:
+    found: dict[str, list[FindingRow]] = {}
+    for row in rows:
+        found.setdefault(row.rule, []).append(row)
+    return found
+
+
+def _outcome(rows: Sequence[FindingRow]) -> str | None:
+    """The worst of any node; None where there is none."""
+    return min((row.outcome for row in rows), key=lambda name: place(OUTCOMES, name), default=None)
+
+
+def _judge_one(
+    run: RunInfo, reference: RunInfo, before: Sequence[FindingRow], now: Sequence[FindingRow]
+) -> FindingVerdict | None:
+    was, came_to = _outcome(before), _outcome(now)
+    outcome = _compared(was, came_to)
+    if outcome is None:
+        return None
+    severity = (now or before)[0].severity
+    k, n = _nodes(run, now, came_to)
+    return FindingVerdict(
+        rule=(now or before)[0].rule,
+        severity=severity,
+        outcome=outcome,
+        was=was,
+        now=came_to,
+        k=k,
+        n=n,
+        reason=_reason(outcome, reference, (was, came_to), now, (k, n)),
+        baseline=f"run {reference.id} ({reference.kernel_name})",
+    )
+
+
+def _compared(was: str | None, now: str | None) -> str | None:
+    if was in _DECIDED and now in _DECIDED:
+        return "same" if was == now else "worse" if now == "fail" else "better"
+    if was in _DECIDED:
+        return "unsure"
+    if now == "fail":
+        return "new" if was is None else "unsure"
+    if now == "pass":
+        return "new"
+    return None if was is None else "same"
+
+
+def _nodes(run: RunInfo, rows: Sequence[FindingRow], outcome: str | None) -> tuple[int | None, int | None]:
+    """On how many nodes it is so, of how many; None where no node tells of it for itself."""
+    own = [row for row in rows if row.node > 0]
+    if own:
+        return sum(row.outcome == outcome for row in own), len(own)
+    if rows and rows[0].category in _OF_NODES:
+        return run.nodes, run.nodes  # a row of node 0 is that of nodes that agree
+    return None, None
+
+
+def _reason(
+    outcome: str,
+    reference: RunInfo,
+    change: tuple[str | None, str | None],
+    now: Sequence[FindingRow],
+    nodes: tuple[int | None, int | None],
+) -> str:
+    """What was seen and where."""
+    was, came_to = change
+    evidence = shorten(
+        next((row.evidence for row in now if row.outcome == came_to and row.evidence), ""), _LONGEST
+    )
+    where = "" if nodes[1] is None else f"on {nodes[0]} of {nodes[1]} node{'s' * (nodes[1] > 1)}"
+    if outcome == "unsure" and came_to is None:
+        return f"this run did not look at it; run {reference.id} {_PAST[was or 'error']}"
+    told = ": ".join(words for words in (where, evidence) if words)
+    if outcome == "unsure":
+        words = f"run {reference.id} {_PAST[was or 'error']}, this run {_PAST[came_to or 'error']}"
+        return f"{words}: {told}" if told else words
+    return told
