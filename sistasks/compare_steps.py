@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from sistasks.history.findings import FindingVerdict
     from sistasks.settings import Settings
     from sistasks.terminal import Terminal
     from sistasks.verdicts.baseline import History, RunInfo
@@ -27,6 +28,7 @@ def compare(settings: Settings, terminal: Terminal) -> None:
         HistoryError: the history cannot be read.
     """
     from sistasks.verdicts.baseline import open_history
+    from sistasks.verdicts.finding_table import show_findings
     from sistasks.verdicts.references import before, find
     from sistasks.verdicts.table import verdict_table, visible
 
@@ -47,8 +49,12 @@ def compare(settings: Settings, terminal: Terminal) -> None:
                 continue
             shown += 1
             verdicts = compare_runs(history, base, head)
+            findings = compare_findings(history, base, head)
+            if findings:
+                show_findings(head, findings, terminal)
             if not verdicts:
-                terminal.result(f"runs {base.id} and {head.id} measured nothing")
+                if not findings:
+                    terminal.result(f"runs {base.id} and {head.id} measured nothing")
                 continue
             terminal.table(verdict_table(head, verdicts, terminal.width))
             for reason in sorted({verdict.reason for verdict in verdicts if verdict.outcome == "unsure"}):
@@ -80,6 +86,24 @@ def compare_runs(history: History, base: RunInfo, head: RunInfo) -> list[Verdict
     found = (virtual.judge if head.clock == "virtual" else wall.screen)(head, [base], boots, metrics)
     problem = _unlike(base, head)
     return [replace(verdict, outcome="unsure", reason=problem) for verdict in found] if problem else found
+
+
+def compare_findings(history: History, base: RunInfo, head: RunInfo) -> list[FindingVerdict]:
+    """Verdicts on the findings of `head` against one run; what differs is unsure in different environments."""
+    from dataclasses import replace
+
+    from sistasks.verdicts import findings
+
+    found = findings.judge(head, [base], history.findings([base.id, head.id]))
+    if base.environment_id == head.environment_id:
+        return found
+    problem = _unlike(base, head)
+    return [
+        replace(one, outcome="unsure", reason=f"{problem}: {one.reason}" if one.reason else problem)
+        if one.outcome in {"better", "worse"}
+        else one
+        for one in found
+    ]
 
 
 def _unlike(base: RunInfo, head: RunInfo) -> str:

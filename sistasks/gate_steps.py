@@ -188,6 +188,7 @@ def _recipes(suite: Suite, settings: Settings) -> list[Recipe]:
 
 def _show(judged: _Judged, terminal: Terminal) -> None:
     """The gate's tables for one run, and the reasons below them."""
+    from sistasks.verdicts.finding_table import show_findings
     from sistasks.verdicts.table import visible
 
     run = judged.run
@@ -202,17 +203,7 @@ def _show(judged: _Judged, terminal: Terminal) -> None:
     if judged.verdicts:
         _show_verdicts(judged, terminal)
     if judged.findings:
-        _show_findings(judged, terminal)
-
-
-def _show_findings(judged: _Judged, terminal: Terminal) -> None:
-    from sistasks.verdicts.finding_table import against, counted, finding_verdict_table, shown
-
-    title = against(judged.run, judged.findings)
-    differing = shown(judged.findings)
-    if differing:
-        terminal.table(finding_verdict_table(title, differing))
-    terminal.result(f"{'findings' if differing else title}: {counted(judged.findings)}")
+        show_findings(run, judged.findings, terminal)
 
 
 def _show_verdicts(judged: _Judged, terminal: Terminal) -> None:

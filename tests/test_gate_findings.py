@@ -10,6 +10,7 @@ import history_records as records
 import pytest
 from judged import NEITHER, accept, baseline, told, write
 
+from sistasks import compare_steps
 from sistasks.history.read import recent_kernels
 from sistasks.history.records import FindingRow
 
@@ -30,7 +31,7 @@ def security(db: Path, outcomes: dict[str, str], kernel: str = "old", **changes:
     rows = tuple(
         FindingRow(
             node=0, rule=rule, category=rule.partition(".")[0], severity=SEVERITY.get(rule, "low"),
-            outcome=outcome, title=f"{rule} holds", evidence=f"{rule} was seen", source="somebody", reason="it is safer",
+            outcome=outcome, title=f"{rule} holds", evidence=f"{rule} was seen", source="somebody", reason="safer",
         )
         for rule, outcome in outcomes.items()
     )  # fmt: skip
@@ -125,3 +126,18 @@ def test_names_and_evidence_are_no_markup_and_no_escapes(db: Path) -> None:
         write(db, NEITHER, kernel, suite="security", nodes=1, findings=(row,))
     code, words = told(db)
     assert (code, "\x1b" in words, "[red]" in words) == (1, False, True)
+
+
+def test_two_kernels_side_by_side_differ_in_findings(db: Path) -> None:
+    security(db, GOOD)
+    security(db, GOOD | {"runtime.smep": "fail"}, "new")
+    code, words = told(db, compare_steps.compare, base="old", head="new")
+    assert (code, "! worse" in words, "findings: 1 worse, 2 same" in words) == (0, True, True)
+    assert "measured nothing" not in words
+    # the other way round it is better
+    assert "findings: 1 better, 2 same" in told(db, compare_steps.compare, base="new", head="old")[1]
+    security(db, GOOD, "third", environment=records.environment(memory_bytes=2**29))
+    words = told(db, compare_steps.compare, base="new", head="third")[1]
+    assert "? unsure" in words
+    assert "different environments" in words
+    assert verdicts(db) == [], "to look is not to judge"

@@ -1,4 +1,4 @@
-"""Findings of runs and the gate's verdicts on them, read from the history; the most severe come first."""
+"""Findings of runs and the gate's verdicts on them: read from the history, and put in order."""
 
 from __future__ import annotations
 
@@ -51,6 +51,37 @@ class FindingVerdict:
         return self.outcome == "worse"
 
 
+@dataclass(frozen=True, slots=True)
+class RuleOutcome:
+    """What one rule came to in a run.
+
+    Attributes:
+        rows: its findings: one of node 0, or those of the nodes that told.
+    """
+
+    rows: tuple[FindingRow, ...]
+
+    @property
+    def outcome(self) -> str:
+        """The worst of any node."""
+        return min((row.outcome for row in self.rows), key=lambda name: place(OUTCOMES, name))
+
+    @property
+    def first(self) -> FindingRow:
+        """The first finding that says so; name, category, severity and words are the same in all of them."""
+        return next(row for row in self.rows if row.outcome == self.outcome)
+
+    @property
+    def told(self) -> tuple[int, ...]:
+        """The nodes that told for themselves; none where they agree, or where it is of something as a whole."""
+        return tuple(row.node for row in self.rows if row.node > 0)
+
+    @property
+    def nodes(self) -> tuple[int, ...]:
+        """Those of them on which it is so."""
+        return tuple(row.node for row in self.rows if row.node > 0 and row.outcome == self.outcome)
+
+
 _FINDING_FIELDS: Final = tuple(field.name for field in dataclasses.fields(FindingRow))
 _VERDICT_FIELDS: Final = tuple(field.name for field in dataclasses.fields(FindingVerdict))
 
@@ -60,16 +91,15 @@ def place(names: tuple[str, ...], name: str) -> int:
     return names.index(name) if name in names else len(names)
 
 
-def by_weight(found: Iterable[FindingRow]) -> list[FindingRow]:
-    """Failures before the rest, the most severe first, then by rule and node."""
+def by_rule(found: Iterable[FindingRow]) -> list[RuleOutcome]:
+    """What each rule came to: failures before the rest, the most severe first, then by name."""
+    rows: dict[str, list[FindingRow]] = {}
+    for row in found:
+        rows.setdefault(row.rule, []).append(row)
+    rules = [RuleOutcome(tuple(each)) for each in rows.values()]
     return sorted(
-        found,
-        key=lambda row: (
-            place(OUTCOMES, row.outcome),
-            place(SEVERITIES, row.severity),
-            row.rule,
-            row.node,
-        ),
+        rules,
+        key=lambda one: (place(OUTCOMES, one.outcome), place(SEVERITIES, one.first.severity), one.first.rule),
     )
 
 
@@ -81,7 +111,7 @@ def verdicts_by_weight(found: Iterable[FindingVerdict]) -> list[FindingVerdict]:
 
 
 def findings_of(db: Path, run_id: int) -> tuple[FindingRow, ...]:
-    """A run's findings by weight; empty for an unknown run.
+    """A run's findings by rule and node; empty for an unknown run.
 
     Raises:
         HistoryError: the history cannot be read.
@@ -91,16 +121,16 @@ def findings_of(db: Path, run_id: int) -> tuple[FindingRow, ...]:
 
 
 def finding_rows(connection: sqlite3.Connection, run_id: int) -> tuple[FindingRow, ...]:
-    """A run's findings by weight; a history from before they came has none, or not all of their columns.
+    """A run's findings by rule and node; a history from before they came has none, or not all of their columns.
 
     Args:
         connection: to the history.
         run_id: the run.
     """
-    rows = _rows(connection, "findings", "SELECT * FROM findings WHERE run_id = ?", run_id)
-    return tuple(
-        by_weight(FindingRow(**{name: row[name] for name in _FINDING_FIELDS if name in row}) for row in rows)
+    rows = _rows(
+        connection, "findings", "SELECT * FROM findings WHERE run_id = ? ORDER BY rule, node", run_id
     )
+    return tuple(FindingRow(**{name: row[name] for name in _FINDING_FIELDS if name in row}) for row in rows)
 
 
 def finding_verdict_rows(connection: sqlite3.Connection, run_id: int) -> tuple[FindingVerdict, ...]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from sistasks.history.findings import FindingVerdict
+    from sistasks.terminal import Terminal
     from sistasks.verdicts.baseline import RunInfo
 
 _EVIDENCE: Final = 120
@@ -63,10 +64,14 @@ def finding_verdict_table(title: str, verdicts: Sequence[FindingVerdict]) -> Tab
     return table
 
 
-def against(run: RunInfo, verdicts: Sequence[FindingVerdict]) -> str:
-    """What was judged, and against what."""
+def show_findings(run: RunInfo, verdicts: Sequence[FindingVerdict], terminal: Terminal) -> None:
+    """A table of what differs, and how many rules came out how."""
     baselines = visible(", ".join(sorted({verdict.baseline for verdict in verdicts})), 200)
-    return f"{visible(run.suite)}: findings of run {run.id} ({visible(run.kernel_name)}) against {baselines}"
+    title = f"{visible(run.suite)}: findings of run {run.id} ({visible(run.kernel_name)}) against {baselines}"
+    differing = shown(verdicts)
+    if differing:
+        terminal.table(finding_verdict_table(title, differing))
+    terminal.result(f"{'findings' if differing else title}: {counted(verdicts)}")
 
 
 def regression(run: RunInfo, verdict: FindingVerdict) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sistasks.history.findings import OUTCOMES, FindingVerdict, place, verdicts_by_weight
+from sistasks.history.findings import FindingVerdict, by_rule, verdicts_by_weight
 from sistasks.textlines import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sistasks.history.findings import RuleOutcome
     from sistasks.history.records import FindingRow
     from sistasks.verdicts.baseline import RunInfo
 
@@ -46,7 +47,7 @@ def judge(
     Returns:
         By weight: what got worse first. A rule that neither has found out and that is new has none.
     """
-    by_run = {number: _by_rule(rows) for number, rows in findings.items()}
+    by_run = {number: {one.first.rule: one for one in by_rule(rows)} for number, rows in findings.items()}
     now = by_run.get(run.id, {})
     known = [other for other in runs if by_run.get(other.id)]
     if not known:
@@ -54,45 +55,34 @@ def judge(
     found = []
     for rule in dict.fromkeys([*now, *by_run[known[0].id]]):
         having = [other for other in known if rule in by_run[other.id]]
-        decided = (other for other in having if _outcome(by_run[other.id][rule]) in _DECIDED)
-        reference = next(decided, having[0] if having else None)
-        before = by_run[reference.id][rule] if reference is not None else []
-        verdict = _judge_one(run, reference or known[0], before, now.get(rule, []))
+        decided = (other for other in having if by_run[other.id][rule].outcome in _DECIDED)
+        reference = next(decided, having[0] if having else known[0])
+        verdict = _judge_one(run, reference, by_run[reference.id].get(rule), now.get(rule))
         if verdict is not None:
             found.append(verdict)
     return verdicts_by_weight(found)
 
 
-def _by_rule(rows: Sequence[FindingRow]) -> dict[str, list[FindingRow]]:
-    found: dict[str, list[FindingRow]] = {}
-    for row in rows:
-        found.setdefault(row.rule, []).append(row)
-    return found
-
-
-def _outcome(rows: Sequence[FindingRow]) -> str | None:
-    """The worst of any node; None where there is none."""
-    return min((row.outcome for row in rows), key=lambda name: place(OUTCOMES, name), default=None)
-
-
 def _judge_one(
-    run: RunInfo, reference: RunInfo, before: Sequence[FindingRow], now: Sequence[FindingRow]
+    run: RunInfo, reference: RunInfo, before: RuleOutcome | None, now: RuleOutcome | None
 ) -> FindingVerdict | None:
-    was, came_to = _outcome(before), _outcome(now)
+    present = now or before
+    was, came_to = (None if one is None else one.outcome for one in (before, now))
     outcome = _compared(was, came_to)
-    if outcome is None:
+    if present is None or outcome is None:
         return None
-    severity = (now or before)[0].severity
-    k, n = _nodes(run, now, came_to)
+    k, n = (None, None) if now is None else _nodes(run, now)
     return FindingVerdict(
-        rule=(now or before)[0].rule,
-        severity=severity,
+        rule=present.first.rule,
+        severity=present.first.severity,
         outcome=outcome,
         was=was,
         now=came_to,
         k=k,
         n=n,
-        reason=_reason(outcome, reference, (was, came_to), now, (k, n)),
+        reason=_reason(
+            outcome, reference, was, now, "" if n is None else f"on {k} of {n} node{'s' * (n > 1)}"
+        ),
         baseline=f"run {reference.id} ({reference.kernel_name})",
     )
 
@@ -109,33 +99,21 @@ def _compared(was: str | None, now: str | None) -> str | None:
     return None if was is None else "same"
 
 
-def _nodes(run: RunInfo, rows: Sequence[FindingRow], outcome: str | None) -> tuple[int | None, int | None]:
+def _nodes(run: RunInfo, found: RuleOutcome) -> tuple[int | None, int | None]:
     """On how many nodes it is so, of how many; None where no node tells of it for itself."""
-    own = [row for row in rows if row.node > 0]
-    if own:
-        return sum(row.outcome == outcome for row in own), len(own)
-    if rows and rows[0].category in _OF_NODES:
+    if found.told:
+        return len(found.nodes), len(found.told)
+    if found.first.category in _OF_NODES:
         return run.nodes, run.nodes  # a row of node 0 is that of nodes that agree
     return None, None
 
 
-def _reason(
-    outcome: str,
-    reference: RunInfo,
-    change: tuple[str | None, str | None],
-    now: Sequence[FindingRow],
-    nodes: tuple[int | None, int | None],
-) -> str:
-    """What was seen and where."""
-    was, came_to = change
-    evidence = shorten(
-        next((row.evidence for row in now if row.outcome == came_to and row.evidence), ""), _LONGEST
-    )
-    where = "" if nodes[1] is None else f"on {nodes[0]} of {nodes[1]} node{'s' * (nodes[1] > 1)}"
-    if outcome == "unsure" and came_to is None:
+def _reason(outcome: str, reference: RunInfo, was: str | None, now: RuleOutcome | None, where: str) -> str:
+    """What was seen and where; for `unsure`, what is not known."""
+    if now is None:
         return f"this run did not look at it; run {reference.id} {_PAST[was or 'error']}"
-    told = ": ".join(words for words in (where, evidence) if words)
+    told = ": ".join(words for words in (where, shorten(now.first.evidence, _LONGEST)) if words)
     if outcome == "unsure":
-        words = f"run {reference.id} {_PAST[was or 'error']}, this run {_PAST[came_to or 'error']}"
+        words = f"run {reference.id} {_PAST[was or 'error']}, this run {_PAST[now.outcome]}"
         return f"{words}: {told}" if told else words
     return told
