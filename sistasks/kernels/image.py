@@ -15,7 +15,6 @@ The sources of the formats:
 
 from __future__ import annotations
 
-import lzma
 import mmap
 import re
 import stat
@@ -25,19 +24,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from sistasks.errors import KernelImageError
+from sistasks.kernels.payload import GZIP, MAX_UNPACKED, XZ, ZSTD, unpackings
 from sistasks.machine.arch import ARCHES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     Buffer = bytes | bytearray | memoryview | mmap.mmap
 
-GZIP: Final = b"\x1f\x8b\x08"
-XZ: Final = b"\xfd7zXZ\0"
-LZMA: Final = b"\x5d\0\0"
-# four times the largest distribution kernel; what gives more is no kernel but an attack on the memory
-MAX_UNPACKED: Final = 256 << 20
 # literal first, so that the search runs at memory speed; a format string has %s in the release's place
 _BANNER: Final = re.compile(rb"Linux version ([0-9][!-~]{0,127}) \(")
 _RELEASE: Final = re.compile(rb"[!-~]{1,128}")
@@ -51,7 +45,7 @@ _KNOWN: Final = (
     (b"QFI\xfb", "a qcow2 disk"),
     (b"\x27\x05\x19\x56", "a U-Boot image"),
     (XZ, "xz data"),
-    (b"\x28\xb5\x2f\xfd", "zstd data"),
+    (ZSTD, "zstd data"),
     (b"BZh", "bzip2 data"),
     (b"\0\0\0\0", "zeros"),
 )
@@ -331,38 +325,7 @@ def _pe(image: _Image, *, sections: bool = True) -> tuple[str | None, int]:
 
 def _payload_release(data: Buffer) -> str | None:
     """The release in the first compressed stream that holds a kernel's banner."""
-    for stream, offset in _streams(data):
-        try:
-            release = banner(stream.decompress(memoryview(data)[offset:], MAX_UNPACKED))
-        except (zlib.error, lzma.LZMAError, EOFError):
-            continue
-        if release:
-            return release
-    return None
-
-
-class _Gzip:
-    """zlib's stream under the one signature that lzma has."""
-
-    def decompress(self, data: memoryview, limit: int) -> bytes:
-        return zlib.decompressobj(wbits=31).decompress(data, limit)
-
-
-class _Lzma:
-    """lzma's stream, either container, with a limit on the memory that a header may ask for."""
-
-    def decompress(self, data: memoryview, limit: int) -> bytes:
-        stream = lzma.LZMADecompressor(memlimit=MAX_UNPACKED)
-        return stream.decompress(data, limit)
-
-
-def _streams(data: Buffer) -> Iterator[tuple[_Gzip | _Lzma, int]]:
-    """What may be a compressed stream; code and data hold such bytes by chance, so a few are tried."""
-    for magic, stream in ((GZIP, _Gzip()), (XZ, _Lzma()), (LZMA, _Lzma())):
-        for tried, found in enumerate(re.finditer(re.escape(magic), data)):
-            if tried == 8:
-                break
-            yield stream, found.start()
+    return next((release for one in unpackings(data) if (release := banner(one))), None)
 
 
 def _elf(image: _Image) -> ImageInfo:
