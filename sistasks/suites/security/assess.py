@@ -43,7 +43,7 @@ def rows(reports: Sequence[NodeReport]) -> tuple[FindingRow, ...]:
                 FindingRow(
                     node=number, rule=name, category=rule.category, severity=rule.severity,
                     outcome=item.outcome if name in rules else "error", title=rule.title, evidence=item.evidence,
-                    source=rule.source,
+                    source=rule.source, reason=rule.reason,
                 )
             )  # fmt: skip
     return tuple(sorted(found, key=lambda row: (row.category, row.rule, row.node)))
