@@ -9,6 +9,7 @@ from sistasks.evidence.usage import summarise
 from sistasks.history.clusters import cluster_sizes
 from sistasks.layout import Layout
 from sistasks.suites.distributed.scaling import scaling_table
+from sistasks.suites.finding_table import show_findings
 from sistasks.suites.table import results_table
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def show(
         _show_scaling(suite, recipe, terminal)
     if run.summaries and not recipe.enforces_targets and not suite.cold:
         terminal.say(f"targets are reported, not enforced: {_why_reported(recipe)}")
+    show_findings(title, run.findings, terminal)
     for line in _left(run, run_id, recipe.settings):
         terminal.say(line)
     _say_served(recipe, run, terminal)
