@@ -11,6 +11,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "hardening/hardening.h"
 #include "sis.h"
 #include "watchdog.h"
 
@@ -30,6 +31,8 @@ const struct test tests[] = {
     {"consensus", test_consensus},
     {"election", test_election},
     {"partition", test_partition},
+    {"hardening", test_hardening},
+    {"kaslr", test_kaslr},
     {NULL, NULL},
 };
 
@@ -158,8 +161,11 @@ static void give_up(const char *problem)
     power_off();
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
+    if (getpid() != 1 && count > 1 && strcmp(arguments[1], HARDENING_ADDRESSES) == 0) {
+        return hardening_addresses();
+    }
     struct plan plan;
     char problem[256], channel_name[64];
     boot_stages.cycles_at_init = cycles();

@@ -114,6 +114,8 @@ const char *test_network(const struct plan *plan, char *problem, size_t size);
 const char *test_consensus(const struct plan *plan, char *problem, size_t size);
 const char *test_election(const struct plan *plan, char *problem, size_t size);
 const char *test_partition(const struct plan *plan, char *problem, size_t size);
+const char *test_hardening(const struct plan *plan, char *problem, size_t size);
+const char *test_kaslr(const struct plan *plan, char *problem, size_t size);
 
 /* test_program.c: a test that is a program of the user's, where the plan knows one of that name */
 bool program_known(const char *name);
