@@ -14,7 +14,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from sistasks.errors import FetchError, SistasksError, ToolMissing
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     Log = Callable[[str], None]
+
+_Got = TypeVar("_Got")
 
 LISTS: Final = Path("/var/lib/apt/lists")
 # lists and caches of one architecture take half of this
@@ -147,7 +149,7 @@ class Wanted:
     since: str = ""
 
 
-def fetch(wanted: Wanted, folder: Path, lists: Path, log: Log, get: Callable[[Apt], Path]) -> Path:
+def fetch(wanted: Wanted, folder: Path, lists: Path, log: Log, get: Callable[[Apt], _Got]) -> _Got:
     """What `get` makes of an apt that knows the package: the system's if it can, else a private one in folder.
 
     Raises:
@@ -177,7 +179,7 @@ def fetch(wanted: Wanted, folder: Path, lists: Path, log: Log, get: Callable[[Ap
     return _fetch_privately(later, wanted, folder, log, get)
 
 
-def _fetch_privately(apt: Apt, wanted: Wanted, folder: Path, log: Log, get: Callable[[Apt], Path]) -> Path:
+def _fetch_privately(apt: Apt, wanted: Wanted, folder: Path, log: Log, get: Callable[[Apt], _Got]) -> _Got:
     # what is known already is taken without asking the mirror
     if any(apt.lists.glob("*_Packages*")):
         with contextlib.suppress(AptError):

@@ -34,6 +34,16 @@ def programs_record(settings: Settings) -> Path:
     return Layout(settings.output).build / f"programs-{kernel_key(settings)}.json"
 
 
+def stress_ng_record(settings: Settings) -> Path:
+    """Where the step that packs stress-ng keeps what there is of it, or why there is none."""
+    return Layout(settings.output).build / f"stress-ng-{kernel_key(settings)}.json"
+
+
+def stressors_record(settings: Settings) -> Path:
+    """Where that step keeps the guest that has it; the guest as it is where there is none."""
+    return Layout(settings.output).build / f"stressors-{kernel_key(settings)}.json"
+
+
 def firmware_record(settings: Settings) -> Path:
     """Where the firmware step keeps its record."""
     return Layout(settings.output).build / f"firmware-{settings.arch}.json"

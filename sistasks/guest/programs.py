@@ -142,11 +142,31 @@ def read(program: Program, arch: str, room: int) -> initramfs.Entry:
         GuestBuildError: it cannot be read.
     """
     path = program.file(arch)
-    what = f"program {program.name}: {path}"
+    where = f"path in programs.{program.name}"
+    return executable(
+        path, f"programs/{program.name}", arch, room, (f"program {program.name}: {path}", where)
+    )
+
+
+def executable(path: Path, place: str, arch: str, room: int, words: tuple[str, str]) -> initramfs.Entry:
+    """The entry of a static program of the user's, its mode as the file has it.
+
+    Args:
+        path: the file.
+        place: its name in the guest.
+        arch: our name of the architecture that it must be for.
+        room: bytes that it may have.
+        words: what it is, and where it was named, for the sentences.
+
+    Raises:
+        UsageError: it is not there, not executable, no static program for the architecture, or too large.
+        GuestBuildError: it cannot be read.
+    """
+    what, where = words
     try:
         found = path.stat()
         if not stat.S_ISREG(found.st_mode):
-            raise UsageError(f"{what} is no file", f"path in programs.{program.name} is an executable's")
+            raise UsageError(f"{what} is no file", f"{where} is an executable's")
         if found.st_size > room:
             size = f"{found.st_size / (1 << 20):.1f} MiB"
             raise UsageError(
@@ -155,9 +175,7 @@ def read(program: Program, arch: str, room: int) -> initramfs.Entry:
             )
         data = path.read_bytes()
     except FileNotFoundError:
-        raise UsageError(
-            f"{what}: no such file", f"build it, or mend path in programs.{program.name}"
-        ) from None
+        raise UsageError(f"{what}: no such file", f"build it, or mend {where}") from None
     except OSError as error:
         raise GuestBuildError(f"{what} cannot be read: {error.strerror}", "make it readable") from error
     problem = elf_problem(data, ARCHES[arch])
@@ -165,7 +183,7 @@ def read(program: Program, arch: str, room: int) -> initramfs.Entry:
         raise UsageError(f"{what} {problem[0]}", problem[1])
     if not found.st_mode & stat.S_IXUSR:
         raise UsageError(f"{what} is not executable", f"chmod +x {path}")
-    return initramfs.Entry(f"programs/{program.name}", stat.S_IFREG | stat.S_IMODE(found.st_mode), data)
+    return initramfs.Entry(place, stat.S_IFREG | stat.S_IMODE(found.st_mode), data)
 
 
 def elf_problem(data: bytes, arch: Arch) -> tuple[str, str] | None:

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 _FILES: Final = ("advisories",)
 
 
+# by how the folder of a guest begins: which step makes it
+_STEPS: Final = {"guest": "guest", "programs": "_programs", "stressors": "_stressors"}
+
+
 def boots_through_uefi(settings: Settings) -> bool:
     """Whether templates and nodes go through firmware; every image that we know can also be booted directly."""
     if settings.boot == "uefi" and not has_uefi(ARCHES[settings.arch]):
@@ -178,6 +182,15 @@ class Recipe:
         guest = Guest.from_json(build_records.programs_record(self.settings).read_text())
         return replace(self, guest=guest, machine=replace(self.machine, initramfs=guest.initramfs))
 
+    def with_stressors(self) -> Recipe:
+        """The same with the guest that has stress-ng, or with its guest as it is where there is none.
+
+        Raises:
+            OSError: the step `_stressors` was not done yet, or there is no guest of ours.
+        """
+        guest = Guest.from_json(build_records.stressors_record(self.settings).read_text())
+        return replace(self, guest=guest, machine=replace(self.machine, initramfs=guest.initramfs))
+
     def node_count(self, suite: Suite) -> int:
         """Nodes that the suite measures on."""
         if suite.cold or (suite.console and "nodes" not in self.settings.given):
@@ -226,7 +239,7 @@ class Recipe:
 
         made = [(self.kernel.image, self.kernel.sha256, "kernel")]
         if self.guest is not None:
-            step = "guest" if self.guest.initramfs.parent.name.startswith("guest") else "_programs"
+            step = _STEPS[self.guest.initramfs.parent.name.partition("-")[0]]
             made.append((self.guest.initramfs, self.guest.sha256, step))
         for path, expected, step in made if self.kernel.esp is None else ():
             remedy = f"`doit -a {step}` makes it anew"

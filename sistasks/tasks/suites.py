@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from doit.exceptions import InvalidDodoFile
 
-from sistasks import steps, suite_steps
+from sistasks import steps, stressor_steps, suite_steps
 from sistasks.errors import SistasksError
 from sistasks.tasks import matrix
 from sistasks.tasks.actions import action, fresh
@@ -101,6 +101,17 @@ def task__programs(settings: Settings) -> dict[str, Any]:
     return {
         "actions": [action(steps.pack_programs, settings)],
         "uptodate": [fresh(steps.has_programs, settings)],
+        "task_dep": ["guest"],
+        "io": NO_CAPTURE,
+    }
+
+
+@for_each_architecture
+def task__stressors(settings: Settings) -> dict[str, Any]:
+    """Pack stress-ng behind the guest."""
+    return {
+        "actions": [action(stressor_steps.pack_stressors, settings)],
+        "uptodate": [fresh(stressor_steps.has_stressors, settings)],
         "task_dep": ["guest"],
         "io": NO_CAPTURE,
     }
