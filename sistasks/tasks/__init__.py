@@ -11,6 +11,7 @@ from sistasks.tasks.show import task_browse, task_report
 from sistasks.tasks.suites import (
     task__cluster,
     task__programs,
+    task__stressors,
     task__suites,
     task_boot,
     task_distributed,
@@ -25,6 +26,7 @@ __all__ = [
     "DOIT_CONFIG",
     "task__cluster",
     "task__programs",
+    "task__stressors",
     "task__suites",
     "task_accept",
     "task_archive",
