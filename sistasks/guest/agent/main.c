@@ -31,8 +31,17 @@ const struct test tests[] = {
     {"consensus", test_consensus},
     {"election", test_election},
     {"partition", test_partition},
+    {"stress_cpu", test_stress_cpu},
+    {"stress_scheduler", test_stress_scheduler},
+    {"stress_memory", test_stress_memory},
+    {"stress_vm", test_stress_vm},
+    {"stress_filesystem", test_stress_filesystem},
+    {"stress_network", test_stress_network},
+    {"stress_timers", test_stress_timers},
+    {"stress_signals", test_stress_signals},
     {"hardening", test_hardening},
     {"kaslr", test_kaslr},
+    {"fuzzing", test_fuzzing},
     {NULL, NULL},
 };
 

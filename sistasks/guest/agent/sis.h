@@ -114,8 +114,17 @@ const char *test_network(const struct plan *plan, char *problem, size_t size);
 const char *test_consensus(const struct plan *plan, char *problem, size_t size);
 const char *test_election(const struct plan *plan, char *problem, size_t size);
 const char *test_partition(const struct plan *plan, char *problem, size_t size);
+const char *test_stress_cpu(const struct plan *plan, char *problem, size_t size);
+const char *test_stress_scheduler(const struct plan *plan, char *problem, size_t size);
+const char *test_stress_memory(const struct plan *plan, char *problem, size_t size);
+const char *test_stress_vm(const struct plan *plan, char *problem, size_t size);
+const char *test_stress_filesystem(const struct plan *plan, char *problem, size_t size);
+const char *test_stress_network(const struct plan *plan, char *problem, size_t size);
+const char *test_stress_timers(const struct plan *plan, char *problem, size_t size);
+const char *test_stress_signals(const struct plan *plan, char *problem, size_t size);
 const char *test_hardening(const struct plan *plan, char *problem, size_t size);
 const char *test_kaslr(const struct plan *plan, char *problem, size_t size);
+const char *test_fuzzing(const struct plan *plan, char *problem, size_t size);
 
 /* test_program.c: a test that is a program of the user's, where the plan knows one of that name */
 bool program_known(const char *name);
