@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from sistasks.guest.load import Load
     from sistasks.guest.programs import Program
 
 PAGE_SIZE: Final = 16384
@@ -82,6 +83,7 @@ class Plan:
         replica: its part in a cluster, where it has one.
         programs: those of the user's among the tests.
         prints: tests of the agent that print METRIC lines, as programs do.
+        load: that it puts on its kernel, for tests that do.
         trace: `yes`, `function` or `events`: what the kernel does in each test is sent, too; `no`: it is not.
         trace_room: bytes of text that the trace of a test may have.
         beat: seconds of the guest's clock that a test may take (a program its own limit, if that is longer) until the
@@ -100,6 +102,7 @@ class Plan:
     replica: Replica | None = None
     programs: tuple[Program, ...] = ()
     prints: tuple[str, ...] = ()
+    load: Load | None = None
     trace: str = "no"
     trace_room: int = 0
     beat: float = 0.0
@@ -115,6 +118,7 @@ class Plan:
         """Lines that few plans have."""
         lines = f"trace={self.trace}\ntrace_room={self.trace_room}\n" if self.trace != "no" else ""
         lines += f"beat_ms={max(1, round(self.beat * 1000))}\n" if self.beat else ""
+        lines += "" if self.load is None else self.load.lines()
         return lines + ("symbols=1\n" if self.symbols else "")
 
     def page(self) -> bytes:
