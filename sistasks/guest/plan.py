@@ -17,6 +17,7 @@ SECRET_SIZE: Final = 16
 _SYMBOLS_ROOM: Final = 32 << 20
 MARK_SIZE: Final = 4
 """The page's last bytes are the agent's: the number of the test under way, little endian, from 1; 0: none."""
+FUZZ_CALLS: Final = 1000
 SYMBOLS: Final = "kallsyms"
 VMCOREINFO: Final = "vmcoreinfo"
 """Names of the files that `symbols` brings."""
@@ -69,6 +70,25 @@ class Replica:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fuzz:
+    """What the agent's test `fuzzing` is told; what its calls are follows from the plan's seed and an episode's number.
+
+    Attributes:
+        episodes: how many.
+        first: the number of the first of them, from 1.
+        calls: system calls of each.
+    """
+
+    episodes: int
+    first: int = 1
+    calls: int = FUZZ_CALLS
+
+    def lines(self) -> str:
+        """Its part of the plan's page."""
+        return f"fuzz_episodes={self.episodes}\nfuzz_first={self.first}\nfuzz_calls={self.calls}\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """One node's plan.
 
@@ -82,6 +102,7 @@ class Plan:
         hold: stay up after the tests until the host ends the node.
         replica: its part in a cluster, where it has one.
         programs: those of the user's among the tests.
+        fuzz: what the test `fuzzing` does, where it is among them.
         prints: tests of the agent that print METRIC lines, as programs do.
         load: that it puts on its kernel, for tests that do.
         trace: `yes`, `function` or `events`: what the kernel does in each test is sent, too; `no`: it is not.
@@ -101,6 +122,7 @@ class Plan:
     hold: bool = False
     replica: Replica | None = None
     programs: tuple[Program, ...] = ()
+    fuzz: Fuzz | None = None
     prints: tuple[str, ...] = ()
     load: Load | None = None
     trace: str = "no"
@@ -117,6 +139,7 @@ class Plan:
     def _more(self) -> str:
         """Lines that few plans have."""
         lines = f"trace={self.trace}\ntrace_room={self.trace_room}\n" if self.trace != "no" else ""
+        lines += self.fuzz.lines() if self.fuzz is not None else ""
         lines += f"beat_ms={max(1, round(self.beat * 1000))}\n" if self.beat else ""
         lines += "" if self.load is None else self.load.lines()
         return lines + ("symbols=1\n" if self.symbols else "")
