@@ -42,6 +42,7 @@ const struct test tests[] = {
     {"hardening", test_hardening},
     {"kaslr", test_kaslr},
     {"fuzzing", test_fuzzing},
+    {"penetration", test_penetration},
     {NULL, NULL},
 };
 

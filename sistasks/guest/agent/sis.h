@@ -114,6 +114,7 @@ const char *test_network(const struct plan *plan, char *problem, size_t size);
 const char *test_consensus(const struct plan *plan, char *problem, size_t size);
 const char *test_election(const struct plan *plan, char *problem, size_t size);
 const char *test_partition(const struct plan *plan, char *problem, size_t size);
+const char *test_penetration(const struct plan *plan, char *problem, size_t size);
 const char *test_stress_cpu(const struct plan *plan, char *problem, size_t size);
 const char *test_stress_scheduler(const struct plan *plan, char *problem, size_t size);
 const char *test_stress_memory(const struct plan *plan, char *problem, size_t size);

@@ -18,6 +18,8 @@
 #define PATIENCE_NS 30000000000u
 #define STEP_NS 1000000u
 
+static char interface[IFNAMSIZ];
+
 static void set_mac(uint8_t *mac, unsigned node)
 {
     const uint8_t bytes[6] = {0x52, 0x54, 0x77, 0, (uint8_t)(node >> 8), (uint8_t)node};
@@ -98,10 +100,15 @@ static bool configure(int fd, const char *name, uint32_t network, unsigned node)
     return ioctl(fd, SIOCSIFFLAGS, &request) == 0;
 }
 
+const char *network_interface(void)
+{
+    return interface;
+}
+
 bool network_up(uint32_t network, unsigned node, unsigned count, char *problem, size_t size)
 {
     static bool up;
-    char name[IFNAMSIZ] = "";
+    char *name = interface;
     if (up || network >> 24 == IN_LOOPBACKNET) {
         return true;
     }
