@@ -9,7 +9,7 @@ from history_records import METRICS, run, session, summary
 
 from sistasks.history import read
 from sistasks.history.exports import results_name, suite_json
-from sistasks.history.records import MetricRow, ResultRow
+from sistasks.history.records import FindingRow, MetricRow, ResultRow
 from sistasks.history.store import write_run
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def test_the_form_that_other_programs_read() -> None:
             "skipped_tests": 1,
             "overall_success_rate": 1 / 3,
         },
+        "findings": [],
         "resources": {},
     }
     assert [(item["test_name"], item["node_id"], item["success"]) for item in results] == [
@@ -109,3 +110,22 @@ def test_a_stored_run_gives_the_same(tmp_path: Path) -> None:
     by_node = dataclasses.replace(record, results=tuple(sorted(RESULTS, key=lambda row: row.node)))
     assert suite_json(stored, read.metrics_of(db)) == suite_json(by_node, METRICS)
     json.dumps(suite_json(stored, METRICS), allow_nan=False)
+
+
+def test_findings_are_a_list_for_programs(tmp_path: Path) -> None:
+    row = FindingRow(
+        node=2, rule="runtime.smep", category="runtime", severity="high", outcome="fail", title="SMEP is on",
+        evidence="cr4=0", source="Intel", reason="a pointer that was redirected leads nowhere",
+    )  # fmt: skip
+    record = run(findings=(row,))
+    expected = {
+        "rule": "runtime.smep", "category": "runtime", "node_id": 2, "severity": "high", "outcome": "fail",
+        "title": "SMEP is on", "evidence": "cr4=0", "reason": "a pointer that was redirected leads nowhere",
+        "source": "Intel",
+    }  # fmt: skip
+    assert suite_json(record, METRICS)["findings"] == [expected]
+    # of what was written, too
+    write_run(tmp_path / "results.db", session(), record, METRICS)
+    stored = read.latest_run(tmp_path / "results.db", record.suite)
+    assert stored is not None
+    assert suite_json(stored, METRICS)["findings"] == [expected]

@@ -6,11 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sistasks.history.findings import OUTCOMES, SEVERITIES, VERDICTS, FindingVerdict
+from sistasks.history.findings import (
+    OUTCOMES,
+    SEVERITIES,
+    VERDICTS,
+    FindingVerdict,
+    verdict_words,
+    worth_a_look,
+)
 from sistasks.history.records import FindingRow
 from sistasks.verdicts import findings
 from sistasks.verdicts.baseline import RunInfo
-from sistasks.verdicts.finding_table import counted, regression, shown
+from sistasks.verdicts.finding_table import regression
 
 
 def run(number: int, nodes: int = 4) -> RunInfo:
@@ -120,8 +127,8 @@ def test_the_worst_comes_first_and_only_what_differs_is_shown() -> None:
     now = [finding(outcome, rule, severity=severity) for rule, _, outcome, severity in rules]
     found = list(judged([*now, finding("pass", "config.f")], before).values())
     assert [verdict.rule[-1] for verdict in found] == ["d", "b", "e", "f", "c", "a"]
-    assert [verdict.rule[-1] for verdict in shown(found)] == ["d", "b", "e", "c"]
-    assert counted(found) == "2 worse, 1 unsure, 1 new, 1 better, 1 same"
+    assert [verdict.rule[-1] for verdict in worth_a_look(found)] == ["d", "b", "e", "c"]
+    assert verdict_words(found) == "2 worse, 1 unsure, 1 new, 1 better, 1 same"
     assert regression(run(7), found[0]) == "config.d fails (critical, cr4=0; run 7)"
 
 

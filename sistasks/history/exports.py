@@ -2,7 +2,7 @@
 
 The form: `suite_name`, `start_time` and `end_time` (seconds since 1970), `duration` (seconds), `node_count`,
 `timestamp`, `results[]` (`test_name`, `node_id`, `success`, `metrics{}`) and `summary{}`. What is more than that
-(`status`, `message`, `skipped`, `resources`) is beside it.
+(`status`, `message`, `skipped`, `findings`, `resources`) is beside it.
 
 A metric `test.quantity` is named by statistic, quantity and unit: `p99_latency_ns`. Where the earlier scripts had
 another unit or name for it, it is there under both: `p99_latency_us`, `std_dev_us`, `operations_per_second`.
@@ -19,7 +19,7 @@ from sistasks.history.records import utc_text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sistasks.history.records import MetricRow, ResultRow, RunRecord, StoredRun, SummaryRow
+    from sistasks.history.records import FindingRow, MetricRow, ResultRow, RunRecord, StoredRun, SummaryRow
 
 _STATISTICS: Final = ("mean", "min", "p50", "p95", "p99", "max")
 _NOT_PLAIN: Final = re.compile(r"^[^A-Za-z0-9]+|[^A-Za-z0-9._-]+")
@@ -72,7 +72,22 @@ def suite_json(
             "skipped_tests": len(skipped),
             "overall_success_rate": passed / len(judged) if judged else 0.0,
         },
+        "findings": [_finding(row) for row in run.findings],
         "resources": dict(resources or {}),
+    }
+
+
+def _finding(row: FindingRow) -> dict[str, Any]:
+    return {
+        "rule": row.rule,
+        "category": row.category,
+        "node_id": row.node,
+        "severity": row.severity,
+        "outcome": row.outcome,
+        "title": row.title,
+        "evidence": row.evidence,
+        "reason": row.reason,
+        "source": row.source,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,12 +12,13 @@ from sistasks.history.records import FindingRow
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 SEVERITIES: Final = ("critical", "high", "medium", "low", "info")
 # of findings: what needs a look first
 OUTCOMES: Final = ("fail", "error", "skip", "pass")
+OUTCOME_WORDS: Final = {"fail": "failed", "error": "could not be told", "skip": "skipped", "pass": "passed"}
 # of verdicts on findings, likewise
 VERDICTS: Final = ("worse", "unsure", "new", "better", "same")
 
@@ -81,6 +83,14 @@ class RuleOutcome:
         """Those of them on which it is so."""
         return tuple(row.node for row in self.rows if row.node > 0 and row.outcome == self.outcome)
 
+    @property
+    def where(self) -> str:
+        """`on 2 of 4 nodes (1, 3)`; empty where no node told for itself."""
+        if not self.told:
+            return ""
+        some = ", ".join(map(str, self.nodes[:5])) + (", …" if len(self.nodes) > 5 else "")
+        return f"on {len(self.nodes)} of {len(self.told)} node{'s' * (len(self.told) != 1)} ({some})"
+
 
 _FINDING_FIELDS: Final = tuple(field.name for field in dataclasses.fields(FindingRow))
 _VERDICT_FIELDS: Final = tuple(field.name for field in dataclasses.fields(FindingVerdict))
@@ -108,6 +118,38 @@ def verdicts_by_weight(found: Iterable[FindingVerdict]) -> list[FindingVerdict]:
     return sorted(
         found, key=lambda one: (place(VERDICTS, one.outcome), place(SEVERITIES, one.severity), one.rule)
     )
+
+
+def rules_words(rules: Sequence[RuleOutcome]) -> str:
+    """`120 rules: 14 failed (2 critical, 12 medium), 9 skipped, 97 passed`."""
+    counts = Counter(rule.outcome for rule in rules)
+    failed = [rule for rule in rules if rule.outcome == "fail"]
+    words = [f"{counts[outcome]} {OUTCOME_WORDS[outcome]}" for outcome in OUTCOMES if counts[outcome]]
+    if failed:
+        words[0] += f" ({severity_words(failed)})"
+    return f"{len(rules)} rule{'s' * (len(rules) != 1)}: {', '.join(words)}"
+
+
+def severity_words(rules: Sequence[RuleOutcome]) -> str:
+    """`2 critical, 12 medium`."""
+    counts = Counter(rule.first.severity for rule in rules)
+    return ", ".join(f"{counts[name]} {name}" for name in SEVERITIES if counts[name])
+
+
+def verdict_words(verdicts: Sequence[FindingVerdict]) -> str:
+    """`1 worse, 2 better, 118 same`."""
+    counts = Counter(one.outcome for one in verdicts)
+    return ", ".join(f"{counts[outcome]} {outcome}" for outcome in VERDICTS if counts[outcome])
+
+
+def worth_a_look(verdicts: Iterable[FindingVerdict]) -> list[FindingVerdict]:
+    """Verdicts on what differs, and on what fails although nobody knew it before."""
+    return [
+        verdict
+        for verdict in verdicts
+        if verdict.outcome in {"worse", "unsure", "better"}
+        or (verdict.outcome == "new" and verdict.now == "fail")
+    ]
 
 
 def findings_of(db: Path, run_id: int) -> tuple[FindingRow, ...]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from sistasks.history.findings import OUTCOMES, SEVERITIES, by_rule
+from sistasks.history.findings import by_rule, rules_words, severity_words
 from sistasks.verdicts.table import visible
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 _MOST: Final = 15
 _EVIDENCE: Final = 90
 _STYLES: Final = {"critical": "bold red", "high": "red", "medium": "yellow"}
-_WORDS: Final = {"fail": "failed", "error": "could not be told", "skip": "skipped", "pass": "passed"}
 # below so many columns a title takes the room that what was seen needs
 _WIDE: Final = 100
 
@@ -44,23 +42,8 @@ def show_findings(title: str, found: Sequence[FindingRow], terminal: Terminal) -
         terminal.table(_table(f"{title}: failed findings", failed[:_MOST], terminal.width))
         if len(failed) > _MOST:
             more = failed[_MOST:]
-            terminal.result(f"and {len(more)} more ({_severities(more)}): verbose=yes shows them")
-    terminal.result(f"{title}: {counted(rules)}")
-
-
-def counted(rules: Sequence[RuleOutcome]) -> str:
-    """`120 rules: 14 failed (2 critical, 12 medium), 97 passed, 9 skipped`."""
-    counts = Counter(rule.outcome for rule in rules)
-    failed = [rule for rule in rules if rule.outcome == "fail"]
-    words = [f"{counts[outcome]} {_WORDS[outcome]}" for outcome in OUTCOMES if counts[outcome]]
-    if failed:
-        words[0] += f" ({_severities(failed)})"
-    return f"{len(rules)} rule{'s' * (len(rules) != 1)}: {', '.join(words)}"
-
-
-def _severities(rules: Sequence[RuleOutcome]) -> str:
-    counts = Counter(rule.first.severity for rule in rules)
-    return ", ".join(f"{counts[name]} {name}" for name in SEVERITIES if counts[name])
+            terminal.result(f"and {len(more)} more ({severity_words(more)}): verbose=yes shows them")
+    terminal.result(f"{title}: {rules_words(rules)}")
 
 
 def _table(title: str, rules: Sequence[RuleOutcome], width: int, *, whole: bool = False) -> Table:
@@ -83,16 +66,9 @@ def _table(title: str, rules: Sequence[RuleOutcome], width: int, *, whole: bool 
         row = rule.first
         style = _STYLES.get(row.severity, "") if rule.outcome == "fail" else ""
         seen = row.evidence if whole else visible(row.evidence, _EVIDENCE)
-        if rule.told:
-            seen = f"{_nodes(rule)}: {seen}" if seen else _nodes(rule)
+        seen = ": ".join(words for words in (rule.where, seen) if words)
         # guests and files of rules name what stands here: it is neither markup nor steers a terminal
         cells = [Text(row.severity, style), *([Text(rule.outcome)] if whole else []), Text(visible(row.rule))]
         cells += [Text(visible(row.title, 200))] if wide else []
         table.add_row(*cells, Text(visible(seen, 2000)))
     return table
-
-
-def _nodes(rule: RuleOutcome) -> str:
-    """`on 2 of 4 nodes (1, 3)`."""
-    some = ", ".join(map(str, rule.nodes[:5])) + (", …" if len(rule.nodes) > 5 else "")
-    return f"on {len(rule.nodes)} of {len(rule.told)} node{'s' * (len(rule.told) != 1)} ({some})"

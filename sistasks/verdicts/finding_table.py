@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sistasks.history.findings import VERDICTS
+from sistasks.history.findings import verdict_words, worth_a_look
 from sistasks.verdicts.table import SIGNS, visible
 
 if TYPE_CHECKING:
@@ -17,22 +17,6 @@ if TYPE_CHECKING:
     from sistasks.verdicts.baseline import RunInfo
 
 _EVIDENCE: Final = 120
-
-
-def shown(verdicts: Sequence[FindingVerdict]) -> list[FindingVerdict]:
-    """Those that a person must see: what differs, and what fails although nobody knew it before."""
-    return [
-        verdict
-        for verdict in verdicts
-        if verdict.outcome in {"worse", "unsure", "better"}
-        or (verdict.outcome == "new" and verdict.now == "fail")
-    ]
-
-
-def counted(verdicts: Sequence[FindingVerdict]) -> str:
-    """`1 worse, 2 better, 118 same`."""
-    counts = [(sum(one.outcome == outcome for one in verdicts), outcome) for outcome in VERDICTS]
-    return ", ".join(f"{count} {outcome}" for count, outcome in counts if count)
 
 
 def finding_verdict_table(title: str, verdicts: Sequence[FindingVerdict]) -> Table:
@@ -68,10 +52,10 @@ def show_findings(run: RunInfo, verdicts: Sequence[FindingVerdict], terminal: Te
     """A table of what differs, and how many rules came out how."""
     baselines = visible(", ".join(sorted({verdict.baseline for verdict in verdicts})), 200)
     title = f"{visible(run.suite)}: findings of run {run.id} ({visible(run.kernel_name)}) against {baselines}"
-    differing = shown(verdicts)
+    differing = worth_a_look(verdicts)
     if differing:
         terminal.table(finding_verdict_table(title, differing))
-    terminal.result(f"{'findings' if differing else title}: {counted(verdicts)}")
+    terminal.result(f"{'findings' if differing else title}: {verdict_words(verdicts)}")
 
 
 def regression(run: RunInfo, verdict: FindingVerdict) -> str:
