@@ -42,6 +42,8 @@ class Arch:
         machine: QEMU's machine type with its fixed options; part of what runs must share to be compared.
         quiet: more options of the machine, which switch off what no number depends on.
         cpu: the CPU model under emulation; hardware acceleration uses `host`.
+        guarded_cpu: the CPU model under emulation that has the protections which a kernel may use, for suites that look
+            at them; empty: `cpu`, whatever that has.
         console: the kernel's name of the first serial line; empty where the machine's device tree tells it, because
             the name depends on which other serial lines are found first.
         kernel_arguments: what this architecture needs on every kernel command line.
@@ -82,6 +84,7 @@ class Arch:
     machine: str
     quiet: str = ""
     cpu: str
+    guarded_cpu: str = ""
     console: str
     kernel_arguments: tuple[str, ...] = ()
     repeat_arguments: tuple[str, ...] = ("nokaslr", "random.trust_cpu=off")
@@ -117,6 +120,8 @@ X86_64: Final = Arch(
     machine="q35,hpet=off",
     quiet="usb=off",
     cpu="qemu64",
+    # five levels of page tables are no protection, and who reads a dump expects four
+    guarded_cpu="max,la57=off",
     console="ttyS0",
     # an overloaded host can make the kernel's check of the timer interrupt fail
     kernel_arguments=("no_timer_check",),
@@ -168,6 +173,7 @@ ARM64: Final = Arch(
     qemu="qemu-system-aarch64",
     machine="virt,gic-version=3",
     cpu="cortex-a57",
+    guarded_cpu="cortex-a76",
     console="ttyAMA0",
     repeat_arguments=("nokaslr", "random.trust_cpu=off", "random.trust_bootloader=off"),
     compiler=("aarch64-linux-gnu-gcc",),

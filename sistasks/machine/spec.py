@@ -55,6 +55,7 @@ class Machine:
         results_line: `virtio` (virtio-serial, for a kernel that has it) or `serial` (a second serial line).
         arguments: more kernel command line, which makes it another kernel under test.
         network: each node has a virtio-net on a port of a switch.
+        seed: of the random numbers that QEMU gives its guest: where firmware or kernel ask for a seed, for one.
         display: it has a screen, which nobody sees but a picture is taken of when it fails.
         confinement: what QEMU may not do; it changes nothing in the machine.
     """
@@ -74,6 +75,7 @@ class Machine:
     results_line: str = "serial"
     arguments: tuple[str, ...] = ()
     network: bool = False
+    seed: int = 1
     display: bool = False
     confinement: Confinement = Confinement()
 
@@ -251,7 +253,7 @@ def command_line(spec: NodeSpec, files: Files | None = None) -> list[str]:
         "-action", "shutdown=pause,watchdog=pause",
         "-accel", machine.accel, "-cpu", machine.cpu, "-smp", _processors(machine),
         *_memory(spec, files),
-        "-rtc", f"base={CLOCK_BASE},clock=vm", "-seed", "1",
+        "-rtc", f"base={CLOCK_BASE},clock=vm", "-seed", str(machine.seed),
     ]  # fmt: skip
     if machine.confinement.sandbox:
         command += ["-sandbox", machine.confinement.sandbox]

@@ -20,6 +20,7 @@ from sistasks.protocols.profile import PROFILES
 from sistasks.suites import identities
 
 if TYPE_CHECKING:
+    from sistasks.machine.arch import Arch
     from sistasks.protocols.profile import ConsoleProfile
     from sistasks.settings import Settings
     from sistasks.suites.suite import Suite
@@ -68,6 +69,7 @@ class Recipe:
         *,
         uefi: bool | None = None,
         network: bool = False,
+        guarded: bool = False,
         console: ConsoleProfile | None = None,
     ) -> Recipe:
         """Put the records of the build steps together.
@@ -77,6 +79,7 @@ class Recipe:
             uefi: boot through firmware; None: as the settings say.
             network: nodes that talk to each other: on the wall clock, for each virtual clock is its node's own, and
                 with one processor each unless more were asked for.
+            guarded: with a processor that has protections, where it is emulated and the kernel asks for no other.
             console: without our agent, and what it says on its console is read so, unless it is a kernel that talks.
 
         Raises:
@@ -112,7 +115,7 @@ class Recipe:
         cpus = 1 if network and "cpus" not in settings.given else settings.cpus
         machine = Machine(
             arch=arch, qemu=Path(found.qemu_path), accel=accel.name,
-            cpu=kernel.cpu if kernel.cpu and accel.name == "tcg" else accel.cpu,
+            cpu=_cpu(arch, kernel, accel.cpu, guarded=guarded) if accel.name == "tcg" else accel.cpu,
             cpus=min(settings.cpus, arch.virtual_cpus) if clock == "virtual" else cpus,
             memory=memory, clock=clock, kernel=None if kernel.esp else kernel.image, esp=kernel.esp,
             initramfs=guest.initramfs if guest else kernel.initramfs, agent=guest is not None,
@@ -259,6 +262,11 @@ def _arguments(settings: Settings, kernel: Kernel) -> tuple[str, ...]:
     return (*kernel.command_line.split(), *settings.arguments.split())
 
 
+def _cpu(arch: Arch, kernel: Kernel, usual: str, *, guarded: bool) -> str:
+    """The CPU model of an emulated node: what the kernel needs, or one with protections, or the usual one."""
+    return kernel.cpu or (arch.guarded_cpu if guarded else "") or usual
+
+
 def _with_needs(settings: Settings, kernel: Kernel) -> Settings:
     """The settings with what the kernel says that it needs, where the person has said nothing."""
     if kernel.memory and "memory" not in settings.given:
@@ -304,7 +312,7 @@ def recipes(suite: Suite, settings: Settings) -> list[Recipe]:
                 "programs and what acts on nodes need our guest; give the kernel commands instead",
             )
     if suite.name != "boot":
-        return [Recipe.load(settings)]
+        return [Recipe.load(settings, guarded=suite.guarded)]
     direct = Recipe.load(settings, uefi=False)
     if direct.guest is None:
         profile = direct.kernel.profile

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 GROUP: Final = "sistasks.suites"
 """The entry point group by which an installed package brings a suite."""
 PROGRAMS: Final = Suite(name="programs", title="user_programs", tests={})
-AGENT_TESTS: Final = frozenset(test for suite in SUITES.values() if not suite.console for test in suite.tests)
+# kaslr: of boots that are compared, and of no suite's nodes
+AGENT_TESTS: Final = frozenset(
+    ["kaslr", *(test for suite in SUITES.values() if not suite.console for test in suite.tests)]
+)
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
 # names that doit or we give to other tasks
 _TAKEN: Final = frozenset(

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from sistasks.suites.metrics import Metric
 
 # what came after suites had runs in histories: left out of the identity where a suite has nothing of it
-_LATER: Final = ("programs", "metrics", "act", "measures", "conducted", "of_cluster", "variables", "asked")
+_LATER: Final = (
+    "programs", "metrics", "act", "measures", "conducted", "of_cluster", "variables", "asked",
+    "guarded",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,7 @@ class Suite:
         of_cluster: tests that node 0 answers for, beside those of the nodes; as `tests`.
         variables: settings with which its numbers are others: part of its environment.
         asked: settings with which it looks at more or less: runs with others are other runs, but comparable.
+        guarded: its nodes have a processor with protections that a kernel may use (`Arch.guarded_cpu`).
         own_metrics: what single nodes of a cluster may give beside.
         least_nodes: with fewer it makes no sense.
         iterations: samples of each test; None: what the settings say.
@@ -53,6 +57,7 @@ class Suite:
     of_cluster: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     variables: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()
+    guarded: bool = False
     own_metrics: tuple[str, ...] = ()
     least_nodes: int = 1
     iterations: int | None = None
@@ -147,8 +152,9 @@ STRESS: Final = Suite(
 SECURITY: Final = Suite(
     name="security",
     title="security_validation",
-    tests={},
-    of_cluster={},
+    tests={"hardening": ()},
+    of_cluster={"kaslr": ()},
+    guarded=True,
     iterations=1,
     asked=("episodes", "advisories"),
 )
