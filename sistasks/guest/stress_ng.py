@@ -286,7 +286,7 @@ class _Basket:
 
 
 def choose(missing: Sequence[str], offered: Collection[str]) -> list[str]:
-    """Packages that have libraries, by their names; where no name tells it, the one that is most alike.
+    """Packages that have libraries, by their names; where no name tells it, those that are most alike.
 
     Args:
         missing: names that the loader looks for, such as `libfoo.so.1`: its package is called `libfoo1`, or `libfoo-1`
@@ -294,18 +294,18 @@ def choose(missing: Sequence[str], offered: Collection[str]) -> list[str]:
         offered: the packages to choose from.
     """
     exact: set[str] = set()
-    alike: dict[str, tuple[bool, float]] = {}
+    likeliest: set[str] = set()
     for name in missing:
         stem, _, version = name.lower().replace("_", "-").partition(".so")
         version = version.removeprefix(".")
         plain = stem + version
         exact |= {plain, f"{stem}-{version}", f"{plain}t64"} & set(offered)
-        for one in offered:
-            likeness = one.startswith(stem), difflib.SequenceMatcher(None, one, plain).ratio()
-            alike[one] = max(likeness, alike.get(one, likeness))
-    if exact:
-        return sorted(exact)
-    return sorted(alike, key=lambda one: (alike[one], one), reverse=True)[:1]
+        alike = {
+            one: (one.startswith(stem), difflib.SequenceMatcher(None, one, plain).ratio(), one)
+            for one in offered
+        }
+        likeliest |= {max(alike, key=alike.__getitem__)} if alike else set()
+    return sorted(exact or likeliest)
 
 
 def pack(program: bytes, found: Found, compiler: Sequence[str], work: Path) -> bytes:
