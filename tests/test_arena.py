@@ -17,7 +17,7 @@ from sistasks.errors import KernelFailure, NodeError, SistasksError
 from sistasks.guest.frames import Frame, FrameType
 from sistasks.machine import monitor
 from sistasks.settings import resolve
-from sistasks.suites.distributed import arena as module
+from sistasks.suites import talk as module
 from sistasks.suites.distributed.arena import Arena
 from sistasks.suites.distributed.config import configure
 

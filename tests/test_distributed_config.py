@@ -12,9 +12,10 @@ from sistasks.cluster.switching.ethernet import HOST_MAC, mac_of
 from sistasks.errors import UsageError
 from sistasks.guest.plan import PAGE_SIZE, REPLICAS_MAX
 from sistasks.settings import resolve
-from sistasks.suites.distributed.config import LARGE, LEAST, NETWORK, TESTS, Config, configure
+from sistasks.suites.distributed.config import LARGE, LEAST, TESTS, Config, configure
 from sistasks.suites.distributed.orders import CONTROL_PORT, order
 from sistasks.suites.distributed.partition import scenarios
+from sistasks.suites.talk import NETWORK
 
 
 def config(**variables: Any) -> Config:

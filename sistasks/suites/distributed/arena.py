@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -11,22 +10,16 @@ from typing import TYPE_CHECKING, Any, Final
 from sistasks.consensus.clocks import offset
 from sistasks.consensus.events import Ended, Event, Progress, Unknown, Waiting, decode_event
 from sistasks.consensus.records import Claim, Decisions, Fate, NodeLog, decode_decisions
-from sistasks.errors import NodeError
 from sistasks.guest.frames import Frame, FrameType
-from sistasks.suites.distributed.orders import order
+from sistasks.suites.talk import Talk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Collection
 
     from sistasks.cluster.switch import Switch
-    from sistasks.errors import SistasksError
     from sistasks.machine.node import Node
     from sistasks.suites.distributed.config import Config
 
-_AGAIN: Final = 0.5
-# nodes of a large cluster answer late: their own work comes first
-_ANSWER_LIMIT: Final = 60.0
-_SWITCH_LIMIT: Final = 10.0
 # what nodes tell is kept until the end: of a cluster so many bytes, estimated, and of each node its share of them
 _KEPT_MAX: Final = 256 << 20
 _KEPT_LEAST: Final = 16 << 20
@@ -65,7 +58,7 @@ class Ear:
             self.ended = event
 
 
-class Arena:
+class Arena(Talk):
     """A cluster that is up, and its switch.
 
     Args:
@@ -74,30 +67,18 @@ class Arena:
     """
 
     def __init__(self, config: Config, switch: Switch) -> None:
+        super().__init__(switch)
         self.config = config
-        self.switch = switch
-        self.nodes: dict[int, Node] = {}
-        self.test = ""
         # a node goes on to its next test before the host has looked at the last one
         self._ears: dict[tuple[str, int], Ear] = {}
         self._tests: dict[int, str] = {}
         self._kept: dict[int, int] = {}
-        self.killed: set[int] = set()
         # messages a second; the network test measures it
         self.rate = 1000.0
         # seconds from one decision to the next; the consensus test measures it
         self.pace = 0.0
         self._offsets: dict[int, int] = {}
-        self._answered: dict[int, int] = {}
-        self._orders = 0
         self._switch_events: list[dict[str, Any]] = []
-        self._news = asyncio.Event()
-
-    def admit(self, nodes: Iterable[Node]) -> None:
-        """These are its nodes."""
-        for node in nodes:
-            self.nodes[node.number] = node
-            node.failed.add_done_callback(lambda _: self._news.set())
 
     def hear(self, node: Node, frame: Frame) -> None:
         """Take a frame of a node.
@@ -113,7 +94,7 @@ class Arena:
             self._now(node.number).frames.append(decode_decisions(frame.payload))
         elif frame.type is FrameType.BEGIN:
             self._tests[node.number] = frame.fields().get("test", "")
-        self._news.set()
+        self.news.set()
 
     def _keep(self, number: int, size: int) -> None:
         kept = self._kept.get(number, 0) + _FRAME_COST + _BYTE_COST * size
@@ -124,7 +105,7 @@ class Arena:
     def hear_switch(self, event: dict[str, Any]) -> None:
         """Take an event of the switch; that the port of a node is gone is told by the node's own end."""
         self._switch_events.append(event)
-        self._news.set()
+        self.news.set()
 
     def said_by_switch(self) -> list[str]:
         """What the switch has told since this was asked last, of nodes that should still be there."""
@@ -141,7 +122,7 @@ class Arena:
         event = decode_event(payload)
         now = time.monotonic_ns()
         if isinstance(event, Unknown) and event.kind == "control":
-            self._answered[number] = max(self._answered.get(number, 0), int(event.fields.get("number", "0")))
+            self.hear_answer(number, event)
             return
         self._now(number).take(event)
         late = offset([(event.at_ns, now)])
@@ -164,15 +145,6 @@ class Arena:
         return max(0, host_ns - self._offsets[number])
 
     @property
-    def alive(self) -> list[int]:
-        """Nodes that have not failed and were not killed."""
-        return [
-            number
-            for number, node in sorted(self.nodes.items())
-            if number not in self.killed and not node.failed.done()
-        ]
-
-    @property
     def loyal(self) -> list[int]:
         """Those of them that betray nobody in the consensus test."""
         return [number for number in self.alive if number not in self.config.treasons]
@@ -181,51 +153,10 @@ class Arena:
         """What these nodes have told of their heights last."""
         return [self.ear(number).height for number in numbers]
 
-    async def wait(self, until: Callable[[], bool], limit: float) -> bool:
-        """Wait until something holds; it is asked at each news. Whether it does within `limit` seconds."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limit):
-                while not until():
-                    self._news.clear()
-                    await self._news.wait()
-                return True
-        return until()
-
-    async def command(self, word: str) -> None:
-        """Tell all nodes alive something, until each has answered.
-
-        Args:
-            word: `start` and the timeout in ms, or `stop`.
-
-        Raises:
-            SistasksError: one does not answer.
-        """
-        self._orders += 1
-        number = self._orders
-
-        def waited_for() -> list[int]:
-            return [node for node in self.alive if self._answered.get(node, 0) < number]
-
-        end = time.monotonic() + _ANSWER_LIMIT
-        while missing := waited_for():
-            if time.monotonic() > end:
-                words = f"does not hear the word to {word.split(maxsplit=1)[0]} {self.test}"
-                raise await self._late(missing[0], words)
-            for node in missing:
-                self.switch.inject(order(self.network, node, number, word), [node])
-            await self.wait(lambda: not waited_for(), _AGAIN)
-
     @property
     def timeout(self) -> float:
         """Seconds that nodes wait in this test before they give up a leader."""
         return self.config.timeout(self.test, rate=self.rate, pace=self.pace)
-
-    @property
-    def network(self) -> int:
-        """The network's address."""
-        from sistasks.suites.distributed.config import NETWORK
-
-        return NETWORK
 
     async def begin(self, test: str, limit: float) -> None:
         """Wait until all nodes alive are ready for a test, and let them begin.
@@ -250,7 +181,7 @@ class Arena:
 
         if not await self.wait(lambda: all(map(ready, self.alive)), limit):
             late = next(number for number in self.alive if not ready(number))
-            raise await self._late(late, f"does not get ready for {test}")
+            raise await self.late(late, f"does not get ready for {test}")
 
     async def start(self) -> None:
         """Let the nodes begin.
@@ -269,21 +200,7 @@ class Arena:
         await self.command("stop")
         if not await self.wait(lambda: all(self.ear(n).ended for n in self.alive), limit):
             late = next(number for number in self.alive if not self.ear(number).ended)
-            raise await self._late(late, f"does not tell how {self.test} ended")
-
-    async def _late(self, number: int, what: str) -> SistasksError:
-        """Whose part it is that a node is silent: the switch's, QEMU's or its kernel's."""
-        try:
-            async with asyncio.timeout(_SWITCH_LIMIT):
-                await self.switch.counters()
-        except TimeoutError:
-            return NodeError(
-                f"node {number} {what}, and the switch does not answer",
-                "fewer nodes=, or a host that is not busy",
-            )
-        except NodeError as error:
-            return error
-        return await self.nodes[number].late(f"node {number} {what}")
+            raise await self.late(late, f"does not tell how {self.test} ended")
 
     def claim(self, number: int) -> Claim | None:
         """What a node has told of its log last."""

@@ -11,13 +11,12 @@ from sistasks.cluster.schedule import Schedule, parse
 from sistasks.errors import UsageError
 from sistasks.guest.plan import REPLICAS_MAX, SECRET_SIZE, Plan, Replica
 from sistasks.suites.suite import DISTRIBUTED
+from sistasks.suites.talk import NETWORK
 
 if TYPE_CHECKING:
     from sistasks.settings import Settings
 
 TESTS: Final = ("network", "consensus", "partition", "election")
-# 10.77.0.0, a network of nobody but the nodes
-NETWORK: Final = (10 << 24) + (77 << 16)
 # each in turn where `traitors=mixed`; what a forger can do needs authentication to be off
 TREASONS: Final = ("equivocate", "silent", "corrupt", "replay", "late", "false_view", "flood")
 # seconds that nodes wait at least before they give up a leader
