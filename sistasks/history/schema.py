@@ -310,6 +310,9 @@ _FINDINGS: Final = (
     "CREATE INDEX findings_by_rule ON findings (rule, run_id)",
 )
 
+# what plays a crash again: the seed and the episode of the fuzzing that it came in
+_REPRODUCERS: Final = ("ALTER TABLE crashes ADD COLUMN reproducer TEXT NOT NULL DEFAULT ''",)
+
 # name -> statements, in the order in which they are applied
 MIGRATIONS: Final = {
     "0001_runs": _RUNS,
@@ -322,6 +325,7 @@ MIGRATIONS: Final = {
     "0008_changes_by_statistic": _CHANGES_BY_STATISTIC,
     "0009_resources_in_full": _RESOURCES_IN_FULL,
     "0010_findings": _FINDINGS,
+    "0011_reproducers": _REPRODUCERS,
     "0012_judged_findings": JUDGED_FINDINGS,
 }
 
