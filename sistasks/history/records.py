@@ -196,6 +196,7 @@ class CrashRow:
     Attributes:
         kind, title, report: as `evidence.crashes` recognised it.
         console_offset: of its first byte in the node's console; None where it did not come over one.
+        reproducer: what `doit reproduce` plays again; empty where it did not come in an episode of fuzzing.
     """
 
     node: int
@@ -203,6 +204,7 @@ class CrashRow:
     title: str
     report: str
     console_offset: int | None = None
+    reproducer: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
