@@ -26,7 +26,7 @@ class Rule:
 
     Attributes:
         name: `category.what`, the same in every run.
-        category: one of CATEGORIES, the file that it is in.
+        category: one of CATEGORIES, the first word of its name.
         severity: of its failure, one of SEVERITIES.
         title: what is asked for, in a few words.
         reason: why.
@@ -45,14 +45,15 @@ class Rule:
 
 @functools.cache
 def load(category: str) -> dict[str, Rule]:
-    """The rules of a category by name; none where it has no file."""
+    """The rules of a category's file by name; none where it has no file."""
     file = files(__package__) / "rules" / f"{category}.toml"
     if not file.is_file():
         return {}
     found = {}
     for table in tomllib.loads(file.read_text(encoding="utf-8"))["rule"]:
         texts = {name: " ".join(table.pop(name).split()) for name in _TEXTS}
-        found[texts["name"]] = Rule(category=category, more=table, **texts)
+        # a running node may tell of what is no matter of its own: vulnerabilities, for one
+        found[texts["name"]] = Rule(category=texts["name"].partition(".")[0], more=table, **texts)
     return found
 
 
