@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from sistasks.suites.stress import table
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
@@ -35,6 +37,33 @@ class Metric:
         if self.target is None:
             return None
         return value <= self.target if self.better == "lower" else value >= self.target
+
+
+def _of_load(name: str) -> tuple[Metric, ...]:
+    """The metrics of a class of load."""
+    test = table.PREFIX + name
+    return (
+        Metric(
+            name=f"{test}.rate", unit="ops/s", better="higher",
+            description="operations of all stressors together, by the stressors' own count",
+        ),
+        Metric(
+            name=f"{test}.latency", unit="ns", better="lower",
+            description="as context_switch.latency, once a millisecond, under this load",
+        ),
+        Metric(
+            name=f"{test}.rest", unit="ns", better="lower",
+            description="the same just before the load",
+        ),
+        Metric(
+            name=f"{test}.memory", unit="bytes", better="lower",
+            description="most memory of the guest that was not available meanwhile",
+        ),
+        Metric(
+            name=f"{test}.recovery", unit="ns", better="lower",
+            description="from the end of the load until processes, memory and latency were back",
+        ),
+    )  # fmt: skip
 
 
 METRICS: Final = {
@@ -133,5 +162,6 @@ METRICS: Final = {
             name="election.rounds", unit="terms", better="lower",
             description="terms that it took",
         ),
+        *(metric for name in table.CLASSES for metric in _of_load(name)),
     )
 }  # fmt: skip

@@ -11,7 +11,8 @@ from sistasks.errors import UsageError
 from sistasks.guest.plan import Plan
 from sistasks.suites.console.naming import full_name
 from sistasks.suites.metrics import METRICS, Metric
-from sistasks.suites.suite import PERFORMANCE, SUITES, Suite
+from sistasks.suites.stress.config import narrowed
+from sistasks.suites.suite import PERFORMANCE, STRESS, SUITES, Suite
 from sistasks.tables import nearest
 
 if TYPE_CHECKING:
@@ -101,10 +102,11 @@ def suites(settings: Settings) -> dict[str, Suite]:
     """Every suite by name, with the user's programs among its tests.
 
     Raises:
-        UsageError: a program or a suite names what is not there, or an installed suite cannot be loaded.
+        UsageError: a program, a suite or `stressors=` names what is not there, or an installed suite cannot be loaded.
     """
     _installed()
     found = {**SUITES, PROGRAMS.name: PROGRAMS, **_registered}
+    found[STRESS.name] = narrowed(STRESS, settings)
     homes = (PROGRAMS.name, PERFORMANCE.name, *_registered)
     for program in settings.programs.values():
         if program.name in AGENT_TESTS:

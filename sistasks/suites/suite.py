@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from sistasks.suites.stress.table import CLASSES, METRICS, PREFIX
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -143,7 +145,7 @@ DISTRIBUTED: Final = Suite(
 STRESS: Final = Suite(
     name="stress",
     title="stress",
-    tests={},
+    tests={PREFIX + name: tuple(f"{PREFIX}{name}.{metric}" for metric in METRICS) for name in CLASSES},
     network=True,
     iterations=1,
     variables=("duration", "stressors"),

@@ -18,6 +18,7 @@ from sistasks.tasks.suites import (
     task_ktap,
     task_performance,
     task_programs,
+    task_stress,
     task_test,
 )
 from sistasks.tasks.upkeep import task_cleanup
@@ -46,6 +47,7 @@ __all__ = [
     "task_report",
     "task_selfcheck",
     "task_setup",
+    "task_stress",
     "task_template",
     "task_test",
 ]

@@ -71,7 +71,7 @@ def task_distributed(settings: Settings) -> dict[str, Any]:
 @for_each_architecture
 def task_stress(settings: Settings) -> dict[str, Any]:
     """Load every part of the kernel, and see that it goes on, errs in nothing and recovers."""
-    return _suite(settings, "stress", *(["firmware"] if steps.needs_firmware(settings) else []))
+    return _suite(settings, "stress", "_stressors", *(["firmware"] if steps.needs_firmware(settings) else []))
 
 
 @for_each_architecture

@@ -58,7 +58,7 @@ struct job {
     uint64_t limit_ns;
     int status;
     bool in_time;
-    char rest[512];
+    char rest[8192]; /* names of all that stress-ng has are one line */
     size_t length;
 };
 /* in the child: a session of its own, with every processor, and the first that is killed for want of memory */
