@@ -7,6 +7,8 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Final
 
+from sistasks.cluster.attempts import complaint
+from sistasks.cluster.nodes import NodeReport
 from sistasks.errors import NodeError
 from sistasks.suites.distributed.orders import order
 
@@ -24,6 +26,7 @@ _AGAIN: Final = 0.5
 # nodes of a large cluster answer late: their own work comes first
 _ANSWER_LIMIT: Final = 60.0
 _SWITCH_LIMIT: Final = 10.0
+_LAST_WORD: Final = 60.0
 
 
 class Talk:
@@ -125,3 +128,46 @@ class Talk:
         except NodeError as error:
             return error
         return await self.nodes[number].late(f"node {number} {what}")
+
+    async def last_words(self) -> None:
+        """Wait until nodes have said that they are done: only then has every sample come."""
+        waiting = [self.nodes[number].done for number in self.alive]
+        if waiting:
+            await asyncio.wait(waiting, timeout=_LAST_WORD)
+
+    async def failed(self, node: Node, *, abandoned: bool) -> SistasksError | None:
+        """Why a node's work is not whole; one that was killed for the test has done its part.
+
+        Args:
+            node: one of the cluster.
+            abandoned: the tests were given up: nobody told the nodes to go on.
+        """
+        if node.number in self.killed:
+            return None
+        if node.failure is not None:
+            return node.failure
+        if node.done.done():
+            return complaint(node)
+        words = f"{node.name} did not finish its tests"
+        if abandoned:
+            return NodeError(words, f"see {node.files.console}", node.console_tail())
+        return await node.late(words)
+
+
+def report(node: Node, error: SistasksError | None, started: float, up: float) -> NodeReport:
+    """How a node ended.
+
+    Args:
+        node: it still runs, or has left what it had to say.
+        error: why its work is not whole.
+        started: when the cluster was, host's monotonic seconds.
+        up: when all of it was ready, likewise.
+    """
+    ready = up
+    with contextlib.suppress(asyncio.InvalidStateError):
+        ready = node.ready.result()
+    return NodeReport(
+        number=node.number, seed=node.plan.seed, results=node.results, error=error, started=started,
+        ready=ready, finished=time.monotonic(), console=node.files.console, tail=node.console_tail(),
+        crashes=node.crashes, evidence=node.evidence,
+    )  # fmt: skip

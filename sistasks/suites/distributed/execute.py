@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sistasks.cluster.attempts import complaint
 from sistasks.cluster.nodes import Cluster, NodeReport
 from sistasks.cluster.switch import Switch
-from sistasks.errors import NodeError, SistasksError
+from sistasks.errors import SistasksError
 from sistasks.evidence.records import Evidence
 from sistasks.machine.examination import examine
 from sistasks.machine.results import GuestResults, TestOutcome
@@ -23,6 +20,7 @@ from sistasks.suites.distributed.election import election
 from sistasks.suites.distributed.network import network
 from sistasks.suites.distributed.outcome import Outcome
 from sistasks.suites.distributed.partition import partition
+from sistasks.suites.talk import report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,8 +33,6 @@ if TYPE_CHECKING:
     from sistasks.suites.distributed.config import Config
     from sistasks.suites.execution import Execution
     from sistasks.suites.suite import Suite
-
-_LAST_WORD: float = 60.0
 
 
 async def execute(
@@ -123,10 +119,10 @@ async def conduct(
                     break
                 await switch.heal()
             if error is None:  # else nobody tells the nodes to come to an end
-                await _last_words(arena)
+                await arena.last_words()
             reports = []
             for node in nodes:
-                why = await _error(arena, node, abandoned=error is not None)
+                why = await arena.failed(node, abandoned=error is not None)
                 if why is not None:
                     await examine(examination, node, why)
                 observer.stage(node.number, "failed" if why else "done")
@@ -152,33 +148,6 @@ def _take(whole: GuestResults, outcome: Outcome, error: SistasksError | None) ->
     whole.samples |= {metric: values for metric, values in outcome.samples.items() if values}
 
 
-async def _last_words(arena: Arena) -> None:
-    """Every sample has come when a node has said that it is done."""
-    waiting = [arena.nodes[number].done for number in arena.alive]
-    if waiting:
-        await asyncio.wait(waiting, timeout=_LAST_WORD)
-
-
-async def _error(arena: Arena, node: Node, *, abandoned: bool) -> SistasksError | None:
-    """Why a node's work is not whole; one that was killed for the test has done its part.
-
-    Args:
-        arena: of the cluster.
-        node: one of it.
-        abandoned: the tests were given up: nobody told the nodes to go on.
-    """
-    if node.number in arena.killed:
-        return None
-    if node.failure is not None:
-        return node.failure
-    if node.done.done():
-        return complaint(node)
-    words = f"{node.name} did not finish its tests"
-    if abandoned:
-        return NodeError(words, f"see {node.files.console}", node.console_tail())
-    return await node.late(words)
-
-
 def _report(arena: Arena, node: Node, error: SistasksError | None, started: float, up: float) -> NodeReport:
     results = node.results
     if node.number in arena.killed:
@@ -189,11 +158,4 @@ def _report(arena: Arena, node: Node, error: SistasksError | None, started: floa
     for test in results.tests:
         if test.name == "consensus" and treason and test.status == "pass":
             test.message = f"a traitor: {treason}"
-    ready = up
-    with contextlib.suppress(asyncio.InvalidStateError):
-        ready = node.ready.result()
-    return NodeReport(
-        number=node.number, seed=node.plan.seed, results=results, error=error, started=started,
-        ready=ready, finished=time.monotonic(), console=node.files.console, tail=node.console_tail(),
-        crashes=node.crashes, evidence=node.evidence,
-    )  # fmt: skip
+    return report(node, error, started, up)
