@@ -44,27 +44,27 @@ class Configuration:
     origin: str
 
 
-def find(kernel: Kernel, body: Buffer | None) -> Configuration | None:
-    """The configuration that a kernel was built with; None: nobody has kept it.
+def read(kernel: Kernel, body: Buffer | None) -> Configuration | Seen:
+    """The configuration that a kernel was built with, or what is to be said where there is none that can be read.
 
     Args:
         kernel: whose.
         body: the unpacked image; None: it could not be unpacked.
-
-    Raises:
-        SistasksError: there is one that cannot be read.
     """
-    if kernel.config is not None:
-        try:
+    try:
+        if kernel.config is not None:
             text = kernel.config.read_text(errors="replace")
-        except OSError as error:
-            raise SistasksError(f"{kernel.config} cannot be read: {error.strerror}") from error
-        return Configuration(kconfig.parse(text, kernel.config.name), kernel.config.name)
-    for what, data in (("the image", body), ("its module configs", _module(kernel.modules))):
-        inside = embedded(data) if data is not None else None
-        if inside is not None:
-            return Configuration(kconfig.parse(inside, f"the configuration in {what}"), f"IKCONFIG in {what}")
-    return None
+            return Configuration(kconfig.parse(text, kernel.config.name), kernel.config.name)
+        for what, data in (("the image", body), ("its module configs", _module(kernel.modules))):
+            inside = embedded(data) if data is not None else None
+            if inside is not None:
+                return Configuration(kconfig.parse(inside, f"IKCONFIG in {what}"), f"IKCONFIG in {what}")
+    except OSError as error:
+        return Seen(AVAILABLE, "error", f"{kernel.config} cannot be read: {error.strerror}")
+    except SistasksError as error:
+        return Seen(AVAILABLE, "error", error.problem)
+    why = "no configuration lies beside the image, and the image has none in it"
+    return Seen(AVAILABLE, "skip", f"{why}; the other rules cannot be looked at")
 
 
 def embedded(data: Buffer) -> str | None:
@@ -84,23 +84,18 @@ def embedded(data: Buffer) -> str | None:
     return None
 
 
-def assess(kernel: Kernel, body: Buffer | None, version: Version | None) -> list[Seen]:
+def assess(found: Configuration | Seen, arch: str, version: Version | None) -> list[Seen]:
     """What is to be said of a kernel's configuration: `config.available`, and with one every rule of its architecture.
 
     Args:
-        kernel: whose.
-        body: its unpacked image.
+        found: as `read` gave it.
+        arch: the kernel's.
         version: which Linux it is; None: rules for some versions only are taken for this one's, too.
     """
-    try:
-        found = find(kernel, body)
-    except SistasksError as error:
-        return [Seen(AVAILABLE, "error", error.problem)]
-    if found is None:
-        why = "no configuration lies beside the image, and the image has none in it"
-        return [Seen(AVAILABLE, "skip", f"{why}; the other rules cannot be looked at")]
-    seen = [Seen(AVAILABLE, "pass", f"{len(found.values)} options from {found.origin}")]
-    return [*seen, *judge(found.values, kernel.arch, version)]
+    if isinstance(found, Seen):
+        return [found]
+    seen = Seen(AVAILABLE, "pass", f"{len(found.values)} options from {found.origin}")
+    return [seen, *judge(found.values, arch, version)]
 
 
 def judge(config: Mapping[str, str], arch: str, version: Version | None) -> list[Seen]:

@@ -33,6 +33,7 @@ class Version:
         distribution: `debian` or `ubuntu`, where its banner says so; else empty.
         package: the version of its package there.
         exact: False: a distribution's, which does not say which release of the series it is made from.
+        candidate: it came before the release that it is named for (6.12.0-rc3).
     """
 
     numbers: Numbers
@@ -40,6 +41,7 @@ class Version:
     distribution: str = ""
     package: str = ""
     exact: bool = True
+    candidate: bool = False
 
     def __str__(self) -> str:
         """The version, and who says so."""
@@ -71,7 +73,8 @@ def read(release: str | None, image: Buffer | None) -> Version | None:
             return Version(upstream, release, "debian", package)
     # 5.14.0-362.el9: the number behind the dash is the distribution's; 6.1.0-rc1 and 6.1.0-mine are what they say
     exact = not re.match(r"\d+\.\d+\.0-\d", release)
-    return Version(numbers, release, exact=exact)
+    candidate = re.match(r"[\d.]+-rc\d", release) is not None
+    return Version(numbers, release, exact=exact, candidate=candidate)
 
 
 def parse(text: str) -> Numbers | None:
