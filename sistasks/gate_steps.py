@@ -230,7 +230,10 @@ def _export(settings: Settings, terminal: Terminal) -> None:
     from sistasks.files import write_atomically
     from sistasks.report import collect, junit, markdown_summary
 
-    runs = [replace(run, verdicts=()) if run.accepted else run for run in collect(settings.db)]
+    runs = [
+        replace(run, verdicts=(), finding_verdicts=()) if run.accepted else run
+        for run in collect(settings.db)
+    ]
     write_atomically(settings.output / "junit.xml", junit(runs, {run.run.id: run.verdicts for run in runs}))
     page = os.environ.get("GITHUB_STEP_SUMMARY")
     if not page:

@@ -6,12 +6,12 @@ import dataclasses
 import datetime as dt
 import math
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import history_records as records
 
 from sistasks.history.connection import writing
-from sistasks.history.records import ResultRow, SampleSet, SummaryRow
+from sistasks.history.records import FindingRow, ResultRow, SampleSet, SummaryRow
 from sistasks.history.store import write_run
 from sistasks.statistics.intervals import intervals
 from sistasks.statistics.summary import summarise
@@ -130,3 +130,41 @@ def write_everything(db: Path) -> list[int]:
                 "rss": (100 + 10 * second) << 20, "threads": 4, "read_bytes": 1 << 20, "write_bytes": 2 << 20,
             })  # fmt: skip
     return ids
+
+
+def finding(rule: str, outcome: str, **changes: Any) -> FindingRow:
+    fields: dict[str, Any] = {
+        "node": 0, "category": rule.partition(".")[0], "severity": "medium", "title": f"what {rule} asks for",
+        "evidence": "what was seen of it", "reason": "why it asks", "source": "KSPP", **changes,
+    }  # fmt: skip
+    return FindingRow(rule=rule, outcome=outcome, **fields)
+
+
+FINDINGS: Final = (
+    finding("runtime.smep", "fail", node=1, severity="critical"),
+    finding("runtime.smep", "pass", node=2, severity="critical"),
+    finding("config.slab", "fail", severity="high"),
+    finding("config.kexec", "pass"),
+    finding("config.bpf", "skip", severity="low"),
+    finding("image.w_xor_x", "error", severity="info"),
+    finding("own.rule", "pass"),
+)
+
+
+def write_security(db: Path, *, judged: bool = True) -> int:
+    """A run of the security suite, with verdicts; its number."""
+    results = tuple(ResultRow(node=node, test="hardening", status="pass", duration=1.0) for node in (1, 2))
+    run = records.run(suite="security", findings=FINDINGS, results=results, summaries=(), samples=())
+    number = write_run(db, records.session("security"), run, ())
+    verdicts = (
+        ("runtime.smep", "critical", "worse", "pass", "fail", "on 1 of 2 nodes: seen"),
+        ("config.slab", "high", "same", "fail", "fail", ""),
+        ("config.kexec", "medium", "better", "fail", "pass", ""),
+        ("image.w_xor_x", "info", "unsure", "pass", "error", "run 12 passed it, this run could not tell"),
+    )
+    for rule, severity, outcome, was, now, reason in verdicts if judged else ():
+        insert(db, "finding_verdicts", {
+            "run_id": number, "rule": rule, "severity": severity, "outcome": outcome, "was": was, "now": now,
+            "reason": reason, "baseline": "run 12 (debian)", "created_at": "2026-02-01T00:00:00Z",
+        })  # fmt: skip
+    return number

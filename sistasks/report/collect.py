@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.errors import HistoryError
 from sistasks.history.connection import reading
+from sistasks.history.findings import finding_rows, finding_verdict_rows
 from sistasks.history.read import resource_rows, summary_rows
 from sistasks.history.records import MetricRow, ResultRow, StoredRun
 from sistasks.history.samples import decode
@@ -84,6 +85,7 @@ def _run(connection: sqlite3.Connection, row: dict[str, Any], ways: int) -> RunR
             )
         ),
         summaries=summary_rows(connection, number),
+        findings=finding_rows(connection, number),
     )
     session = _one(connection, "SELECT * FROM sessions WHERE id = ?", row["session_id"])
     return RunReport(
@@ -102,6 +104,7 @@ def _run(connection: sqlite3.Connection, row: dict[str, Any], ways: int) -> RunR
         verdicts=tuple(
             _newest(_rows(connection, "SELECT * FROM verdicts WHERE run_id = ? ORDER BY id", number)).values()
         ),
+        finding_verdicts=finding_verdict_rows(connection, number),
         crashes=tuple(
             _rows(
                 connection, "SELECT * FROM crashes WHERE run_id = ? ORDER BY node, console_offset, id", number

@@ -14,6 +14,7 @@ from sistasks.units import percent
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from sistasks.history.findings import FindingVerdict, RuleOutcome
     from sistasks.report.records import RunReport, VerdictRow
 
 _ELEMENTS: Final = {"fail": "failure", "error": "error", "skip": "skipped"}
@@ -27,6 +28,10 @@ def junit(runs: Sequence[RunReport], verdicts: Mapping[int, Sequence[VerdictRow]
     One `testsuite` for each run with a `testcase` for each node and test, and one for the verdicts on it, if there are
     any. A confirmed regression is a failure; what could not be decided is skipped, with the reason. A run that failed
     without the result of any test is a `testcase` of its own, so that it is never passed over in silence.
+
+    Findings are a `testsuite` of their own with a `testcase` for each rule. A failed one says how the kernel is, and
+    fails no run: it is a failure only where it is worse than in the baseline. It is not passed either, and so it is
+    skipped, with what was seen.
 
     Args:
         runs: as `collect` gives them.
@@ -68,6 +73,12 @@ def _suites(run: RunReport, verdicts: Sequence[VerdictRow]) -> Iterable[tuple[st
     yield run.title, cases
     if verdicts and not run.accepted:
         yield f"{run.title} gate", [_verdict(run, verdict) for verdict in verdicts]
+    if run.rules:
+        changed = {} if run.accepted else {one.rule: one for one in run.finding_verdicts}
+        yield (
+            f"{run.title} findings",
+            [_finding(run, rule, changed.get(rule.first.rule)) for rule in run.rules],
+        )
 
 
 def _suite(run: RunReport, name: str, counts: Mapping[str, int], cases: Sequence[str]) -> str:
@@ -94,6 +105,19 @@ def _case(group: str, name: str, seconds: float, element: str, message: str) -> 
         return f"{head}/>"
     kind = "" if element == "skipped" else f' type="{element}"'
     return f'{head}><{element}{kind} message="{text(message, _MESSAGE)}"/></testcase>'
+
+
+def _finding(run: RunReport, rule: RuleOutcome, verdict: FindingVerdict | None) -> str:
+    row = rule.first
+    group = f"{run.title}.findings.{row.category}"
+    if rule.outcome == "pass":
+        return _case(group, row.rule, 0, "", "")
+    words = [f"{rule.outcome}, severity {row.severity}: {row.title}"]
+    words += [": ".join(part for part in (rule.where, row.evidence) if part)]
+    if verdict is not None:
+        words += [f"{verdict.outcome} against {verdict.baseline}"]
+    element = "failure" if verdict is not None and verdict.regressed else "skipped"
+    return _case(group, row.rule, 0, element, "; ".join(filter(None, words)))
 
 
 def _verdict(run: RunReport, verdict: VerdictRow) -> str:

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from sistasks.charts.svg import clean
+from sistasks.history.findings import rules_words, severity_words, verdict_words
 from sistasks.report.records import all_of
 from sistasks.report.words import SIGNS, percentage, plural, size
 from sistasks.units import percent, show
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
 # what Markdown would take for markup; HTML is escaped before
 _MARKUP: Final = re.compile(r"([\\`*_{}\[\]()#+!|~@])")
 _MESSAGES: Final = 10
+_FINDINGS: Final = 15
 # of the host and the first nodes
 _NODES: Final = 11
 
 
 def markdown_summary(runs: Sequence[RunReport]) -> str:
-    """The session in GitHub's Markdown: state, a table of metrics for each run, verdicts, and what failed.
+    """The session in GitHub's Markdown: state, metrics, verdicts and findings of each run, and what failed.
 
     Text of the history is shown as text, whatever markup it holds.
     """
@@ -54,6 +56,7 @@ def _run(run: RunReport) -> Iterable[str]:
         units = {metric.definition.name: metric.definition.unit for metric in run.metrics}
         for verdict in run.verdicts:
             yield _verdict(verdict, units.get(verdict.metric, ""))
+    yield from _findings(run)
     yield from _resources(run)
     bad = [result for result in run.run.results if result.status in {"fail", "error"}]
     if bad:
@@ -64,6 +67,30 @@ def _run(run: RunReport) -> Iterable[str]:
             )
         if len(bad) > _MESSAGES:
             yield f"- and {len(bad) - _MESSAGES} more"
+
+
+def _findings(run: RunReport) -> Iterable[str]:
+    if run.rules:
+        yield f"\nfindings: {rules_words(run.rules)}"
+    failed = [rule for rule in run.rules if rule.outcome == "fail"]
+    if failed:
+        yield "\n| severity | failed finding | seen |\n|---|---|---|"
+        for rule in failed[:_FINDINGS]:
+            row = rule.first
+            seen = ": ".join(words for words in (rule.where, row.evidence) if words)
+            name = f"{_plain(row.title)} ({_plain(row.rule)})"
+            yield f"| {SIGNS[row.severity]} {row.severity} | {name} | {_plain(seen, 300)} |"
+        if len(failed) > _FINDINGS:
+            yield f"\nand {len(failed) - _FINDINGS} more ({severity_words(failed[_FINDINGS:])})"
+    if run.finding_verdicts:
+        yield f"\nverdicts on findings: {verdict_words(run.finding_verdicts)}"
+    if run.differing:
+        yield "\n| verdict on | severity | baseline | now | verdict |\n|---|---|---|---|---|"
+        for verdict in run.differing:
+            word = f"{SIGNS[verdict.outcome]} {verdict.outcome}"
+            word += f": {_plain(verdict.reason, 300)}" if verdict.reason else ""
+            cells = [_plain(verdict.rule), verdict.severity, verdict.was or "-", verdict.now or "-", word]
+            yield f"| {' | '.join(cells)} |"
 
 
 def _resources(run: RunReport) -> Iterable[str]:

@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.charts import STYLE, Point, distribution_chart, dots_chart, history_chart, sparkline
 from sistasks.charts.svg import clean
+from sistasks.history.findings import (
+    OUTCOMES,
+    SEVERITIES,
+    rules_words,
+    severity_words,
+    verdict_words,
+)
 from sistasks.report.records import all_of
-from sistasks.report.words import SIGNS, percentage, plural, size
+from sistasks.report.words import CATEGORIES, SIGNS, percentage, plural, size
 from sistasks.resources import data_file
 from sistasks.units import percent, show
 
@@ -66,9 +73,14 @@ def _environment() -> Environment:
         dots=lambda metric: Markup(_dots(metric)),  # noqa: S704
         past=lambda metric, title: Markup(_past(metric, title)),  # noqa: S704
         spark=lambda metric: Markup(_spark(metric)),  # noqa: S704
+        rules=rules_words, severities=severity_words, verdicts=verdict_words,
         course=lambda values: Markup(sparkline(values, better="lower")) if values else "",  # noqa: S704
     )  # fmt: skip
-    environment.globals.update(style=Markup(STYLE), signs=SIGNS, seen_by_nodes=_seen_by_nodes)  # noqa: S704
+    environment.globals.update(
+        style=Markup(STYLE),  # noqa: S704
+        signs=SIGNS, categories=CATEGORIES, severities=SEVERITIES, finding_outcomes=OUTCOMES,
+        seen_by_nodes=_seen_by_nodes,
+    )  # fmt: skip
     return environment
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from sistasks.history.findings import by_rule, worth_a_look
+from sistasks.report.words import CATEGORIES
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -12,6 +16,7 @@ if TYPE_CHECKING:
 
     from sistasks.evidence.score import Assessment
     from sistasks.evidence.usage import PerformanceMetrics
+    from sistasks.history.findings import FindingVerdict, RuleOutcome
     from sistasks.history.records import MetricRow, ResourceRow, StoredRun, SummaryRow
     from sistasks.history.samples import Samples
 
@@ -138,7 +143,7 @@ class MetricReport:
         return value <= self.definition.target if lower else value >= self.definition.target
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RunReport:
     """One run, with all that the history knows of it.
 
@@ -149,6 +154,7 @@ class RunReport:
         host: where.
         accepted: a person took the run as the new normal: what got worse was meant.
         ways: how many ways of booting its suite was measured in; with more than one, titles name the way.
+        finding_verdicts: the newest on each rule, what got worse first.
         crashes: rows of `crashes`.
         resources: what the nodes and the host (node 0) used, over time.
     """
@@ -162,6 +168,7 @@ class RunReport:
     ways: int
     metrics: tuple[MetricReport, ...]
     verdicts: tuple[VerdictRow, ...]
+    finding_verdicts: tuple[FindingVerdict, ...]
     crashes: tuple[Mapping[str, Any], ...]
     resources: tuple[ResourceRow, ...]
 
@@ -192,6 +199,29 @@ class RunReport:
         from sistasks.evidence.usage import course
 
         return course(self.resources, 0, "cpu_percent")
+
+    @cached_property
+    def rules(self) -> Sequence[RuleOutcome]:
+        """What each rule came to, the most severe failures first."""
+        return by_rule(self.run.findings)
+
+    @property
+    def rules_by_category(self) -> Mapping[str, Sequence[RuleOutcome]]:
+        """The same by category, in the order of the report; categories that it does not know come last."""
+        found: dict[str, list[RuleOutcome]] = {name: [] for name in CATEGORIES}
+        for rule in self.rules:
+            found.setdefault(rule.first.category, []).append(rule)
+        return {name: rules for name, rules in found.items() if rules}
+
+    @property
+    def differing(self) -> Sequence[FindingVerdict]:
+        """Verdicts on findings that a person must see."""
+        return worth_a_look(self.finding_verdicts)
+
+    @property
+    def changed(self) -> Mapping[str, str]:
+        """Rule -> verdict, of what fails or could not be told now and did not before."""
+        return {one.rule: one.outcome for one in self.differing if one.outcome != "better"}
 
     @property
     def title(self) -> str:

@@ -7,7 +7,13 @@ from typing import Final
 # a sign beside each word: colour is never the only one to tell
 SIGNS: Final = {
     "pass": "✓", "fail": "✕", "error": "!", "skip": "○", "ok": "✓", "failed": "✕",
-    "better": "◆", "same": "●", "worse": "✕", "unsure": "□",
+    "better": "◆", "same": "●", "worse": "✕", "unsure": "□", "new": "▷",
+    "critical": "▲▲", "high": "▲", "medium": "△", "low": "▽", "info": "·",
+}  # fmt: skip
+# of findings
+CATEGORIES: Final = {
+    "runtime": "At run time", "fuzz": "Fuzzing", "network": "From the network",
+    "vulnerability": "Known vulnerabilities", "image": "The kernel's image", "config": "The kernel's configuration",
 }  # fmt: skip
 _MIB: Final = 1 << 20
 
