@@ -43,6 +43,7 @@ static const struct fuzz_call CALLS_OF_NETWORK[] = {
     CALL(msgrcv, SMALL, OUT, SIZE, NUMBER, FLAGS(04000, 010000, 020000, 040000)),
     CALL(msgctl, SMALL, ONE(0, 1, 2, 3, 11, 12, 13), STRUCT(120)),
     GIVES(mq_open, OBJECT_KERNEL, NAME, FLAGS(2, 0100, 0200, 04000), MODE, STRUCT(64)),
+    GIVES(mq_open, OBJECT_KERNEL, NAME, FLAGS(2, 0100, 04000), ONE(0600), ZERO),
     CALL(mq_unlink, NAME),
     CALL(mq_timedsend, ANY_FD, IN, SIZE, SMALL, TIME),
     CALL(mq_timedreceive, ANY_FD, OUT, SIZE, OUT, TIME),

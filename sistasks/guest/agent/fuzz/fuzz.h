@@ -49,6 +49,7 @@ enum fuzz_kind {
     VALUE_AT,      /* a folder's descriptor, or the current folder */
     VALUE_PATH,
     VALUE_NAME,    /* of an attribute, a key, a file system */
+    VALUE_TEXT,    /* what files of the kernel take: a letter, or a word */
     VALUE_IN,      /* bytes to be read by the kernel */
     VALUE_OUT,     /* room for bytes from it */
     VALUE_SIZE,    /* of such room */

@@ -179,11 +179,11 @@ static int some_file(struct fuzz *fuzz)
 
 static int of_kernel(struct fuzz *fuzz)
 {
-    static const int WAYS[] = {O_RDONLY, O_WRONLY, O_RDWR};
+    static const int WAYS[] = {O_RDWR, O_WRONLY, O_RDONLY};
     const char *path = door_count > 0 && fuzz_one_in(fuzz, 2) ? doors[fuzz_below(fuzz, door_count)]
                                                             : PATHS[8 + fuzz_below(fuzz, LENGTH(PATHS) - 8)];
-    for (unsigned i = 0; i < LENGTH(WAYS); i++) {
-        int fd = open(path, WAYS[(i + fuzz_below(fuzz, 3)) % 3] | O_NONBLOCK | O_NOCTTY);
+    for (unsigned i = 0; i < LENGTH(WAYS); i++) { /* as much as is allowed */
+        int fd = open(path, WAYS[i] | O_NONBLOCK | O_NOCTTY);
         if (fd >= 0) {
             return fd;
         }
@@ -249,7 +249,7 @@ void fuzz_make_objects(struct fuzz *fuzz, unsigned count)
 {
     int ends[2];
     for (unsigned i = 0; i < count; i++) {
-        switch (fuzz_below(fuzz, 14)) {
+        switch (fuzz_below(fuzz, 16)) {
         case 0:
         case 1:
             fuzz_pool(fuzz, some_file(fuzz), OBJECT_FILE);

@@ -31,7 +31,7 @@ static const char *const NAMES[] = {
     "", "a", "user.a", "user.b", "security.selinux", "security.capability", "system.posix_acl_access", "trusted.a",
     "tmpfs", "proc", "sysfs", "ramfs", "devpts", "cgroup2", "mqueue", "overlay", "user", "keyring", "logon", "asymmetric",
     "dns_resolver", "big_key", "/q", "lo", "size=1m", "mode=777", "hash", "skcipher", "sha256", "cbc(aes)", "GPL",
-    "0 65534 1", "deny", "c", "b", "o", "1", "0", "-1", "4294967296", "max", "on", "off",
+    "0 65534 1", "deny", "1", "0", "-1", "4294967296", "max", "on", "off",
 };
 /* what an episode gets past; those that stop or kill are left out, and the one that wakes it from a call that waits */
 static const int SIGNALS[] = {0, SIGHUP, SIGINT, SIGUSR1, SIGUSR2, SIGPIPE, SIGCHLD, SIGCONT, SIGURG, SIGWINCH, SIGIO, 40, 64, 65, -1};
@@ -150,21 +150,30 @@ static uint32_t size_of_room(struct fuzz *fuzz)
     return SIZES[fuzz_below(fuzz, LENGTH(SIZES))];
 }
 
+static uintptr_t name(struct fuzz *fuzz)
+{
+    const char *word = NAMES[fuzz_below(fuzz, LENGTH(NAMES))];
+    return pointer(fuzz, strcpy(room(fuzz, strlen(word) + 1), word));
+}
+
+static uintptr_t text(struct fuzz *fuzz)
+{
+    if (fuzz_one_in(fuzz, 2)) {
+        return name(fuzz);
+    }
+    char *letter = room(fuzz, 16);
+    letter[0] = (char)('a' + fuzz_below(fuzz, 26));
+    letter[1] = '\n';
+    letter[2] = '\0';
+    return pointer(fuzz, letter);
+}
+
 static uintptr_t bytes(struct fuzz *fuzz)
 {
-    switch (fuzz_below(fuzz, 4)) {
-    case 0: { /* a letter and an end: what files of the kernel take */
-        char *text = room(fuzz, 16);
-        text[0] = (char)('a' + fuzz_below(fuzz, 26));
-        text[1] = '\n';
-        text[2] = '\0';
-        return pointer(fuzz, text);
-    }
-    case 1: {
-        const char *name = NAMES[fuzz_below(fuzz, LENGTH(NAMES))];
-        return pointer(fuzz, strcpy(room(fuzz, strlen(name) + 1), name));
-    }
-    case 2:
+    switch (fuzz_below(fuzz, 3)) {
+    case 0:
+        return text(fuzz);
+    case 1:
         return structure(fuzz, 128);
     default: {
         void *at = room(fuzz, 512);
@@ -309,10 +318,10 @@ uintptr_t fuzz_value(struct fuzz *fuzz, const struct fuzz_value *value)
         return (uintptr_t)(fuzz_one_in(fuzz, 3) ? fuzz_descriptor(fuzz, OBJECT_FOLDER) : AT_FDCWD);
     case VALUE_PATH:
         return path(fuzz);
-    case VALUE_NAME: {
-        const char *name = NAMES[fuzz_below(fuzz, LENGTH(NAMES))];
-        return pointer(fuzz, strcpy(room(fuzz, strlen(name) + 1), name));
-    }
+    case VALUE_NAME:
+        return name(fuzz);
+    case VALUE_TEXT:
+        return text(fuzz);
     case VALUE_IN:
         return bytes(fuzz);
     case VALUE_OUT:
