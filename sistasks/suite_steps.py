@@ -105,6 +105,17 @@ def check_cluster(settings: Settings, terminal: Terminal) -> None:  # noqa: ARG0
     configure(settings, limit=settings.timeout)
 
 
+def check_advisories(settings: Settings, terminal: Terminal) -> None:  # noqa: ARG001 - a step's signature
+    """Refuse a file of advisories that cannot be understood, before anything is fetched or built for it.
+
+    Raises:
+        UsageError: the file cannot be read, or an entry cannot be understood.
+    """
+    from sistasks.suites.security.vulnerabilities import load
+
+    load(settings.advisories)
+
+
 def summary(settings: Settings, terminal: Terminal) -> None:
     """Show the suites that did not have to run again."""
     from sistasks.session import SESSION_ID

@@ -28,7 +28,7 @@ from sistasks.suites.measured import Measured, measure, measure_cluster
 from sistasks.suites.printed import own_metrics, take_printed
 from sistasks.suites.recipe import Recipe, recipes
 from sistasks.suites.recording import metric_rows, run_record, this_session, write_json
-from sistasks.suites.security import assess
+from sistasks.suites.security import assess, vulnerabilities
 from sistasks.suites.showing import say_notes, say_what, show
 from sistasks.suites.watching import watched
 from sistasks.suites.ways import run_nodes
@@ -139,7 +139,7 @@ def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
             resources=monitor.rows(),
             crashes=crash_rows(reports, symbols_of(recipe, reports)),
             artifacts=keep(here, reports),
-            findings=assess.rows(reports),
+            findings=assess.rows(reports, vulnerabilities.rules(settings.advisories)),
         )
     metrics = metric_rows(suite, known)
     run_id = write_run(settings.db, this_session(), run, metrics)

@@ -9,6 +9,7 @@ from sistasks.tasks.evidence import task_archive, task_artifacts
 from sistasks.tasks.history import task_accept, task_compare, task_gate, task_selfcheck
 from sistasks.tasks.show import task_browse, task_report
 from sistasks.tasks.suites import (
+    task__advisories,
     task__cluster,
     task__programs,
     task__stressors,
@@ -25,6 +26,7 @@ from sistasks.tasks.upkeep import task_cleanup
 
 __all__ = [
     "DOIT_CONFIG",
+    "task__advisories",
     "task__cluster",
     "task__programs",
     "task__stressors",

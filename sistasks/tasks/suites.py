@@ -78,6 +78,7 @@ def task_stress(settings: Settings) -> dict[str, Any]:
 def task_security(settings: Settings) -> dict[str, Any]:
     """See how the kernel is protected: configuration, image, hardening by trying, fuzzing; penetration, too."""
     task = _suite(settings, "security", *(["firmware"] if steps.needs_firmware(settings) else []))
+    task["task_dep"] = ["_advisories", *task["task_dep"]]
     if suite_steps.has_cluster(settings, "penetration"):
         task["task_dep"] = [*task["task_dep"], "penetration"]
     return task
@@ -133,6 +134,12 @@ def task__suites() -> Iterator[dict[str, Any]]:
 def task__cluster(settings: Settings) -> dict[str, Any]:
     """Refuse what no cluster can be."""
     return {"actions": [action(suite_steps.check_cluster, settings)], "io": NO_CAPTURE}
+
+
+@for_each_architecture
+def task__advisories(settings: Settings) -> dict[str, Any]:
+    """Refuse a file of advisories that cannot be understood."""
+    return {"actions": [action(suite_steps.check_advisories, settings)], "io": NO_CAPTURE}
 
 
 @for_each_architecture

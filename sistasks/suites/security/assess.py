@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from sistasks.history.records import FindingRow
 from sistasks.suites.security.rules import Rule, all_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sistasks.cluster.nodes import NodeReport
     from sistasks.protocols.findings import Seen
 
 
-def rows(reports: Sequence[NodeReport]) -> tuple[FindingRow, ...]:
+def rows(
+    reports: Sequence[NodeReport], more: Mapping[str, Rule] = MappingProxyType({})
+) -> tuple[FindingRow, ...]:
     """One row for each rule where all that saw it agree, as node 0's; else one for each node.
 
     A rule that nobody has described is an error of its row, so that what a guest says is never lost.
 
     Args:
         reports: how the nodes ended, with what they saw.
+        more: rules that are not ours.
     """
     seen: dict[str, dict[int, Seen]] = {}
     for report in reports:
@@ -29,7 +33,7 @@ def rows(reports: Sequence[NodeReport]) -> tuple[FindingRow, ...]:
             known = seen.setdefault(item.rule, {}).get(report.number)
             if known is None or _WORST.index(item.outcome) < _WORST.index(known.outcome):
                 seen[item.rule][report.number] = item
-    rules = all_rules()
+    rules = {**all_rules(), **more}
     found: list[FindingRow] = []
     for name, nodes in seen.items():
         rule = rules.get(name) or Rule(
