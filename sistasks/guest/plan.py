@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from sistasks.guest.load import Load
+    from sistasks.guest.place import Place
     from sistasks.guest.programs import Program
 
 PAGE_SIZE: Final = 16384
@@ -101,6 +102,7 @@ class Plan:
         aligned: virtual clock: begin tests on boundaries that no host input can move.
         hold: stay up after the tests until the host ends the node.
         replica: its part in a cluster, where it has one.
+        place: on a switch, where it needs to know no more of the others.
         programs: those of the user's among the tests.
         fuzz: what the test `fuzzing` does, where it is among them.
         prints: tests of the agent that print METRIC lines, as programs do.
@@ -121,6 +123,7 @@ class Plan:
     aligned: bool = False
     hold: bool = False
     replica: Replica | None = None
+    place: Place | None = None
     programs: tuple[Program, ...] = ()
     fuzz: Fuzz | None = None
     prints: tuple[str, ...] = ()
@@ -160,6 +163,7 @@ class Plan:
             f"node={self.node}\nseed={self.seed}\nfreeze={int(self.freeze)}\naligned={int(self.aligned)}\n"
             f"hold={int(self.hold)}\niterations={self.iterations}\ntests={tests}\n"
             + ("" if self.replica is None else self.replica.lines())
+            + ("" if self.place is None else self.place.lines())
             + "".join(program.lines() for program in self.programs)
             + self._more()
         ).encode()
