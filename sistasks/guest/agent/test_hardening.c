@@ -19,6 +19,7 @@ const char *test_hardening(const struct plan *plan, char *problem, size_t size)
     check_processor();
     check_aslr();
     check_users();
+    check_directory();
     check_doors();
     check_knobs();
     check_files();

@@ -43,8 +43,9 @@ bool physical_range(const char *name, uint64_t *first, uint64_t *last);
 #define HARDENING_ADDRESSES "--addresses"
 int hardening_addresses(void);
 
-/* each tells findings; aslr.c, doors.c, files.c, knobs.c, memory.c, processor.c, users.c */
+/* each tells findings; aslr.c, directory.c, doors.c, files.c, knobs.c, memory.c, processor.c, users.c */
 void check_aslr(void);
+void check_directory(void);
 void check_doors(void);
 void check_files(void);
 void check_knobs(void);

@@ -198,27 +198,6 @@ static int other_program(struct attempt *attempt)
     return WEXITSTATUS(status);
 }
 
-static int hard_link(struct attempt *attempt)
-{
-    (void)attempt;
-    int error = call(link("/tmp/hardening.secret", "/tmp/hardening.link"));
-    unlink("/tmp/hardening.link");
-    return error;
-}
-
-static void check_hard_link(void)
-{
-    int fd = open("/tmp/hardening.secret", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        finding("runtime.hard_link", STATUS_SKIP, "no file could be made in /tmp: %s", strerror(errno));
-        return;
-    }
-    close(fd);
-    attempt_must_fail("runtime.hard_link", hard_link, AS_NOBODY, "giving root's file another name as a user");
-    unlink("/tmp/hardening.link");
-    unlink("/tmp/hardening.secret");
-}
-
 void check_users(void)
 {
     static const struct {
@@ -241,5 +220,4 @@ void check_users(void)
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         attempt_must_fail(calls[i].rule, calls[i].what, AS_NOBODY, calls[i].words);
     }
-    check_hard_link();
 }
