@@ -17,6 +17,7 @@ from sistasks.guest.plan import SYMBOLS
 from sistasks.history.records import CrashRow
 from sistasks.layout import Layout
 from sistasks.machine.results import GuestResults
+from sistasks.suites.security.fuzzing import Episodes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,6 +68,8 @@ def crash_rows(reports: Sequence[NodeReport], symbols: Symbols | None) -> tuple[
     for report in reports:
         # the fatal ones first: they may be the last of many
         crashes = sorted(report.crashes, key=lambda crash: not crash.fatal)[:_CRASHES]
+        error = report.error
+        episodes = Episodes.of(report.console) if crashes or error is not None else Episodes(b"")
         for crash in crashes:
             told[crash.title] += 1
             text = crash.report if told[crash.title] <= _REPORTS else ""
@@ -74,12 +77,17 @@ def crash_rows(reports: Sequence[NodeReport], symbols: Symbols | None) -> tuple[
                 CrashRow(
                     node=report.number, kind=crash.kind, title=crash.title, console_offset=crash.offset,
                     report=symbolise(text, symbols) if symbols is not None and text else text,
+                    reproducer=episodes.under_way(crash),
                 )
             )  # fmt: skip
-        error = report.error
         if isinstance(error, KernelFailure) and error.kind and not any(crash.fatal for crash in crashes):
             title = _NUMBER.sub("N", f"{error.kind}: {_CHANCE.sub('', report.reason)}")
-            rows.append(CrashRow(node=report.number, kind=error.kind, title=title, report=str(error)))
+            rows.append(
+                CrashRow(
+                    node=report.number, kind=error.kind, title=title, report=str(error),
+                    reproducer=episodes.under_way(),
+                )
+            )  # fmt: skip
     return tuple(rows)
 
 

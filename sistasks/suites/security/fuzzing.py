@@ -1,0 +1,140 @@
+"""Crashes in episodes of fuzzing: which episode it was, as the console tells, and what plays it again."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sistasks.errors import KernelFailure
+from sistasks.machine.logs import LOG_LIMIT
+from sistasks.protocols.findings import Seen
+from sistasks.textlines import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sistasks.cluster.nodes import NodeReport
+    from sistasks.evidence.crashes import Crash
+
+TEST: Final = "fuzzing"
+CRASH: Final = "fuzz.crash"
+# written by guest/agent/test_fuzzing.c; what stands before it is printk's stamp
+_LINE: Final = re.compile(
+    rb"^[^\n]{0,48}?sistasks: fuzzing: (?:(seed=\d{1,20} first=\d{1,10} episode=\d{1,10} calls=\d{1,8})|done)[ \r]*$",
+    re.MULTILINE,
+)
+_WORDS: Final = re.compile(r"seed=(\d{1,20}) first=(\d{1,10}) episode=(\d{1,10}) calls=(\d{1,8})")
+# letters of a crash's first line by which it is found again where its offset says that it is
+_KNOWN_BY: Final = 60
+_SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reproducer:
+    """What plays a crash again.
+
+    Attributes:
+        seed: of the node's plan.
+        first: the first episode that the node played.
+        episode: the one in which it fell.
+        calls: system calls of each.
+    """
+
+    seed: int
+    first: int
+    episode: int
+    calls: int
+
+    def __str__(self) -> str:
+        """As the history keeps it, and as the agent writes it: `seed=5 first=1 episode=7 calls=1000`."""
+        return f"seed={self.seed} first={self.first} episode={self.episode} calls={self.calls}"
+
+    @classmethod
+    def parse(cls, text: str) -> Reproducer:
+        """Read what was kept.
+
+        Raises:
+            ValueError: it is none, or no agent can have told it.
+        """
+        match = _WORDS.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text[:80]!r} is no reproducer")
+        seed, first, episode, calls = map(int, match.groups())
+        if not 1 <= first <= episode < 1 << 32 or not calls or seed >= 1 << 64:
+            raise ValueError(f"{text!r} names no episode")
+        return cls(seed=seed, first=first, episode=episode, calls=calls)
+
+
+class Episodes:
+    """The episodes that a console tells of.
+
+    Args:
+        log: what the console said, from its first byte; the end of a long one may be missing.
+    """
+
+    def __init__(self, log: bytes) -> None:
+        self._log = log
+        self._begins = [(match.start(), (match[1] or b"").decode()) for match in _LINE.finditer(log)]
+
+    @classmethod
+    def of(cls, path: Path) -> Episodes:
+        """Those of a node's log; none where it cannot be read."""
+        try:
+            with path.open("rb") as file:
+                return cls(file.read(LOG_LIMIT + 1))
+        except OSError:
+            return cls(b"")
+
+    def under_way(self, crash: Crash | None = None) -> str:
+        """What plays again the episode in which a crash came; empty where it came in none.
+
+        Args:
+            crash: of this console; None: the node's end, of which its kernel said nothing.
+        """
+        if not self._begins:
+            return ""
+        if crash is None:
+            # what came last is missing
+            return "" if len(self._log) > LOG_LIMIT else _valid(self._begins[-1][1])
+        line = self._log[crash.offset : crash.offset + 4 * _KNOWN_BY]
+        # another console's, of a node before this one
+        if not crash.line[:_KNOWN_BY] or not plain(line).startswith(crash.line[:_KNOWN_BY]):
+            return ""
+        return _valid(next((told for at, told in reversed(self._begins) if at <= crash.offset), ""))
+
+
+def _valid(text: str) -> str:
+    try:
+        return str(Reproducer.parse(text))
+    except ValueError:
+        return ""
+
+
+def seen(reports: Sequence[NodeReport]) -> list[Seen]:
+    """What the episodes came to, as node 0's finding; nothing where no node played any.
+
+    A kernel that falls in an episode fails, and so does one that only complains: of the two a warning is the beginning.
+
+    Args:
+        reports: how the nodes ended.
+    """
+    fallen = []
+    played = False
+    for report in reports:
+        played = played or any(item.name == TEST for item in report.results.tests) or report.at == TEST
+        episodes = Episodes.of(report.console) if report.crashes or report.error is not None else None
+        if episodes is None:
+            continue
+        words = [(crash.title, told) for crash in report.crashes if (told := episodes.under_way(crash))]
+        told = episodes.under_way() if isinstance(report.error, KernelFailure) and not words else ""
+        words += [(report.reason, told)] if told else []
+        fallen += [
+            f"node {report.number}, episode {Reproducer.parse(told).episode}: {title}"
+            for title, told in words
+        ]
+    if fallen:
+        more = f"; {len(fallen) - _SHOWN} more" if len(fallen) > _SHOWN else ""
+        return [Seen(CRASH, "fail", "; ".join(fallen[:_SHOWN]) + more)]
+    return [Seen(CRASH, "pass", "every kernel outlived its episodes")] if played else []
