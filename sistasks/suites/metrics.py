@@ -162,6 +162,10 @@ METRICS: Final = {
             name="election.rounds", unit="terms", better="lower",
             description="terms that it took",
         ),
+        Metric(
+            name="fuzzing.rate", unit="calls/s", better="higher", minimum_effect=0.2,
+            description="system calls of an episode of fuzzing, with all that they wait for",
+        ),
         *(metric for name in table.CLASSES for metric in _of_load(name)),
     )
 }  # fmt: skip
