@@ -154,7 +154,8 @@ STRESS: Final = Suite(
 SECURITY: Final = Suite(
     name="security",
     title="security_validation",
-    tests={"hardening": ()},
+    # the one that may end a node comes last
+    tests={"hardening": (), "fuzzing": ("fuzzing.rate",)},
     of_cluster={"kaslr": ()},
     guarded=True,
     iterations=1,
