@@ -2,7 +2,7 @@
 
 Chosen are those that check what they do (--verify), whose outcome does not depend on how fast the machine is, and that
 need neither programs nor files of a distribution. What they take of memory is bounded: all of a class together stay
-below what is available. `0` is one on every processor; `N%` stands for N hundredths of the memory that is available
+below what is available. `-1` is one on every processor; `N%` stands for N hundredths of the memory that is available
 when the load begins. Whoever changes this changes what the numbers mean: `version` of the suite (suites/suite.py).
 """
 
@@ -12,23 +12,23 @@ from typing import Final
 
 STRESSORS: Final[dict[str, dict[str, str]]] = {
     "cpu": {
-        "cpu": "--cpu 0",
-        "matrix": "--matrix 0 --matrix-size 64",
-        "bsearch": "--bsearch 0 --bsearch-size 16384",
-        "vecmath": "--vecmath 0",
+        "cpu": "--cpu -1",
+        "matrix": "--matrix -1 --matrix-size 64",
+        "bsearch": "--bsearch -1 --bsearch-size 16384",
+        "vecmath": "--vecmath -1",
     },
     "scheduler": {
-        "switch": "--switch 0",
-        "futex": "--futex 0",
-        "sem": "--sem 0",
-        "pipe": "--pipe 0",
-        "yield": "--yield 0",
+        "switch": "--switch -1",
+        "futex": "--futex -1",
+        "sem": "--sem -1",
+        "pipe": "--pipe -1",
+        "yield": "--yield -1",
     },
     "memory": {
         "vm": "--vm 1 --vm-bytes 40%",
         "memcpy": "--memcpy 1",
         "malloc": "--malloc 1 --malloc-max 64 --malloc-bytes 64K",
-        "brk": "--brk 1 --brk-bytes 8M",
+        "memfd": "--memfd 1 --memfd-bytes 4M",
     },
     "vm": {
         "mmap": "--mmap 1 --mmap-bytes 8M",
