@@ -95,7 +95,7 @@ class Act(Protocol):
 
 def plans(suite: Suite, recipe: Recipe) -> list[Plan]:
     """A plan for each of a suite's nodes."""
-    from sistasks.guest.plan import Fuzz, Plan
+    from sistasks.guest.plan import Plan
 
     settings = recipe.settings
     virtual = recipe.machine.clock == "virtual"
@@ -104,7 +104,6 @@ def plans(suite: Suite, recipe: Recipe) -> list[Plan]:
             node=number, seed=settings.seed + number, tests=tuple(suite.tests),
             iterations=settings.iterations if suite.iterations is None else suite.iterations,
             aligned=virtual, hold=suite.act is not None, programs=suite.programs, trace=recipe.trace(suite),
-            fuzz=Fuzz(episodes=settings.episodes) if "fuzzing" in suite.tests else None,
             trace_room=min(_TRACE_ROOM, recipe.machine.memory // _TRACE_SHARE),
             # on the wall clock a test may be long because the host is busy, which is no hang
             beat=recipe.timeout if virtual else 0.0,
