@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from sistasks.machine.results import GuestResults, TestOutcome
 from sistasks.protocols.findings import Seen
 from sistasks.session import SESSION_ID
 from sistasks.suites.acted import plans
-from sistasks.suites.security import kaslr
+from sistasks.suites.security import fuzzing, kaslr, static
 
 if TYPE_CHECKING:
     from sistasks.cluster.nodes import Observer
@@ -67,8 +68,10 @@ async def execute(
         machine=recipe.machine, template=template, logs=run.logs(), scratch=run.scratch, session=SESSION_ID,
         slots=recipe.slots, timeout=recipe.timeout, examination=run.examination, tries=run.tries,
     )  # fmt: skip
-    nodes = await cluster.run(plans(suite, recipe), observer)
     whole = _Whole()
+    await _assess(suite, run, whole)
+    nodes = await cluster.run(plans(suite, recipe), observer)
+    whole.results.findings += fuzzing.seen(nodes)
     if kaslr.TEST in suite.of_cluster:
         await _boots(run, whole)
     report = NodeReport(
@@ -77,6 +80,18 @@ async def execute(
         evidence=whole.evidence, at=whole.at,
     )  # fmt: skip
     return [report, *nodes]
+
+
+async def _assess(suite: Suite, run: Execution, whole: _Whole) -> None:
+    """Look at configuration, image and version; it is work of the processor's, so that no node is up meanwhile."""
+    if not set(static.TESTS) & set(suite.of_cluster):
+        return
+    began = time.monotonic()
+    found = await asyncio.to_thread(static.assess, run.recipe)
+    for test, seen in found.items():
+        if test in suite.of_cluster:
+            whole.take(test, seen, began)
+            began = time.monotonic()
 
 
 async def _boots(run: Execution, whole: _Whole) -> None:
