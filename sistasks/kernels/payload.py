@@ -47,17 +47,30 @@ class _Stream(Protocol):
     def __call__(self, data: memoryview, limit: int) -> bytes: ...
 
 
+class _Decompressor(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    def decompress(self, data: memoryview, limit: int, /) -> bytes: ...
+
+
+def _whole(stream: _Decompressor, data: memoryview, limit: int) -> bytes:
+    found = stream.decompress(data, limit)
+    if not stream.eof and len(found) < limit:
+        raise DamagedError("it ends too early")
+    return found
+
+
 def _gzip(data: memoryview, limit: int) -> bytes:
-    return zlib.decompressobj(wbits=31).decompress(data, limit)
+    return _whole(zlib.decompressobj(wbits=31), data, limit)
 
 
 def _lzma(data: memoryview, limit: int) -> bytes:
     # either container, with a limit on the memory that a header may ask for
-    return lzma.LZMADecompressor(memlimit=MAX_UNPACKED).decompress(data, limit)
+    return _whole(lzma.LZMADecompressor(memlimit=MAX_UNPACKED), data, limit)
 
 
 def _bzip2(data: memoryview, limit: int) -> bytes:
-    return bz2.BZ2Decompressor().decompress(data, limit)
+    return _whole(bz2.BZ2Decompressor(), data, limit)
 
 
 def _zstd(data: memoryview, limit: int) -> bytes:
