@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sistasks.cluster.nodes import Cluster, NodeReport
 from sistasks.errors import KernelFailure, NodeError, SistasksError
+from sistasks.guest.plan import Fuzz
 from sistasks.machine.results import GuestResults, TestOutcome
 from sistasks.protocols.findings import Seen
 from sistasks.session import SESSION_ID
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from sistasks.cluster.nodes import Observer
     from sistasks.evidence.crashes import Crash
     from sistasks.evidence.records import Evidence
+    from sistasks.guest.plan import Plan
     from sistasks.machine.template import Template
     from sistasks.suites.execution import Execution
     from sistasks.suites.suite import Suite
@@ -70,7 +72,7 @@ async def execute(
     )  # fmt: skip
     whole = _Whole()
     await _assess(suite, run, whole)
-    nodes = await cluster.run(plans(suite, recipe), observer)
+    nodes = await cluster.run(_plans(suite, run), observer)
     whole.results.findings += fuzzing.seen(nodes)
     if kaslr.TEST in suite.of_cluster:
         await _boots(run, whole)
@@ -80,6 +82,13 @@ async def execute(
         evidence=whole.evidence, at=whole.at,
     )  # fmt: skip
     return [report, *nodes]
+
+
+def _plans(suite: Suite, run: Execution) -> list[Plan]:
+    made = plans(suite, run.recipe)
+    if fuzzing.TEST not in suite.tests:
+        return made
+    return [replace(plan, fuzz=Fuzz(episodes=run.recipe.settings.episodes)) for plan in made]
 
 
 async def _assess(suite: Suite, run: Execution, whole: _Whole) -> None:
