@@ -156,7 +156,7 @@ SECURITY: Final = Suite(
     title="security_validation",
     # the one that may end a node comes last
     tests={"hardening": (), "fuzzing": ("fuzzing.rate",)},
-    of_cluster={"kaslr": ()},
+    of_cluster={"configuration": (), "image": (), "vulnerabilities": (), "kaslr": ()},
     guarded=True,
     iterations=1,
     asked=("episodes", "advisories"),
