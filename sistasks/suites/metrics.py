@@ -166,6 +166,22 @@ METRICS: Final = {
             name="fuzzing.rate", unit="calls/s", better="higher", minimum_effect=0.2,
             description="system calls of an episode of fuzzing, with all that they wait for",
         ),
+        Metric(
+            name="penetration.rest", unit="ns", better="lower",
+            description="from a probe of another node (UDP or ICMP echo) to its answer, while nothing else goes on",
+        ),
+        Metric(
+            name="penetration.latency", unit="ns", better="lower",
+            description="the same while the other node is flooded",
+        ),
+        Metric(
+            name="penetration.answered", unit="ppm", better="higher",
+            description="share of the probes (UDP, ICMP, TCP) sent during a flood that were answered",
+        ),
+        Metric(
+            name="penetration.recovery", unit="ns", better="lower", minimum_effect=0.2,
+            description="from a flood's end until an answer came within twice the median time before it",
+        ),
         *(metric for name in table.CLASSES for metric in _of_load(name)),
     )
 }  # fmt: skip

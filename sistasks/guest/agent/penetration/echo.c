@@ -196,11 +196,11 @@ static size_t append(char *told, size_t at, const char *prefix, const char *name
     return at < TOLD_MAX ? at : TOLD_MAX;
 }
 
-/* /proc/net/snmp: for each protocol a line of names and one of numbers (Linux, Documentation/networking/snmp_counter.rst) */
-static size_t counters_ipv4(char *told, size_t at)
+/* for each protocol a line of names and one of numbers (Linux, Documentation/networking/snmp_counter.rst) */
+static size_t counters_in_pairs(char *told, size_t at, const char *path)
 {
     static char text[TOLD_MAX];
-    read_file("/proc/net/snmp", text, sizeof text);
+    read_file(path, text, sizeof text);
     char *rest = text, *names, *values;
     while ((names = strsep(&rest, "\n")) != NULL && (values = strsep(&rest, "\n")) != NULL) {
         char *protocol = strsep(&names, ":");
@@ -262,7 +262,7 @@ static bool poisoned(void)
 void echo_tell(void)
 {
     static char told[TOLD_MAX + 1];
-    size_t at = counters_ipv6(told, counters_ipv4(told, 0));
+    size_t at = counters_ipv6(told, counters_in_pairs(told, counters_in_pairs(told, 0, "/proc/net/snmp"), "/proc/net/netstat"));
     told[at] = '\0';
     channel_text(FRAME_EVENT,
                  "event=counted\nat_ns=%" PRIu64 "\ntaken=%" PRIu64 "\nneighbours=%u\npoisoned=%d\naddresses=%u\n"

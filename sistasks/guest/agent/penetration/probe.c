@@ -12,6 +12,7 @@
 #include "penetration.h"
 
 #define PATIENCE_NS 2000000000u
+#define TCP_PATIENCE_NS 1000000000u /* what is lost on the way is sent again after as much (RFC 6298) */
 #define TELL_NS 50000000u
 #define TOLD_MAX 4096u
 #define UNDER_WAY 1024u
@@ -176,7 +177,7 @@ static void forget_late(uint64_t now)
 {
     for (; oldest != number; oldest++) {
         struct request *request = &requests[oldest % UNDER_WAY];
-        if (request->sent_at != 0 && request->sent_at + PATIENCE_NS > now) {
+        if (request->sent_at != 0 && now - request->sent_at < PATIENCE_NS) {
             return;
         }
         if (request->sent_at != 0) {
@@ -195,14 +196,13 @@ void probe_begin(unsigned node, uint64_t gap_ns)
     due = now_ns();
 }
 
-/* what is under way counts for nothing: nobody knows whether it would have been answered */
+/* what is under way is told as not answered: the host knows which of it could have been */
 void probe_end(void)
 {
     gap = 0;
-    oldest = number;
+    forget_late(UINT64_MAX);
     if (tcp >= 0) {
-        close(tcp);
-        tcp = -1;
+        tcp_end(false);
     }
     flush();
 }
@@ -241,7 +241,7 @@ uint64_t probe_turn(const struct pollfd *sockets)
             tcp_begin(now);
         }
     }
-    if (tcp >= 0 && now - tcp_since > PATIENCE_NS && tcp_since <= now) {
+    if (tcp >= 0 && now > tcp_since + TCP_PATIENCE_NS) {
         tcp_end(false);
     }
     forget_late(now);
