@@ -165,7 +165,14 @@ SECURITY: Final = Suite(
 PENETRATION: Final = Suite(
     name="penetration",
     title="security_penetration",
-    tests={},
+    tests={
+        "penetration": (
+            "penetration.rest",
+            "penetration.latency",
+            "penetration.answered",
+            "penetration.recovery",
+        )
+    },
     network=True,
     conducted=True,
     least_nodes=2,
