@@ -65,6 +65,12 @@ class KernelFailure(SistasksError):
     exit_code = 1
 
 
+class NotReproduced(SistasksError):
+    """A crash that was played again did not come (exit code 1)."""
+
+    exit_code = 1
+
+
 class PoweredOff(KernelFailure):
     """A kernel that we did not tell to switched its machine off; for some that is how they end their work."""
 
