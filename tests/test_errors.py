@@ -27,7 +27,8 @@ def test_details_are_indented_below_the_sentence() -> None:
 
 @pytest.mark.parametrize("kind", kinds(), ids=lambda kind: kind.__name__)
 def test_exit_codes(kind: type[errors.SistasksError]) -> None:
-    expected = {"KernelFailure": 1, "PoweredOff": 1, "UsageError": 3, "KernelImageError": 3}
+    failures = dict.fromkeys(("KernelFailure", "PoweredOff", "NotReproduced"), 1)
+    expected = failures | {"UsageError": 3, "KernelImageError": 3}
     assert kind.exit_code == expected.get(kind.__name__, 2)
     assert kind.__doc__
 
