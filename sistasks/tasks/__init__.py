@@ -7,6 +7,7 @@ from sistasks.tasks.build import task_firmware, task_guest, task_kernel, task_se
 from sistasks.tasks.configuration import DOIT_CONFIG
 from sistasks.tasks.evidence import task_archive, task_artifacts
 from sistasks.tasks.history import task_accept, task_compare, task_gate, task_selfcheck
+from sistasks.tasks.reproduce import task__crash, task_reproduce
 from sistasks.tasks.show import task_browse, task_report
 from sistasks.tasks.suites import (
     task__advisories,
@@ -29,6 +30,7 @@ __all__ = [
     "DOIT_CONFIG",
     "task__advisories",
     "task__cluster",
+    "task__crash",
     "task__programs",
     "task__stressors",
     "task__suites",
@@ -49,6 +51,7 @@ __all__ = [
     "task_performance",
     "task_programs",
     "task_report",
+    "task_reproduce",
     "task_selfcheck",
     "task_setup",
     "task_stress",
