@@ -48,7 +48,7 @@ def crashes_of(db: Path, run_id: int) -> tuple[CrashRow, ...]:
     Raises:
         HistoryError: the history cannot be read.
     """
-    query = "SELECT node, kind, title, report, console_offset FROM crashes WHERE run_id = ? ORDER BY node, id"
+    query = "SELECT node, kind, title, report, console_offset, reproducer FROM crashes WHERE run_id = ? ORDER BY node, id"
     with reading(db) as connection:
         if connection is None:
             return ()
