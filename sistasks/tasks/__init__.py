@@ -21,6 +21,7 @@ from sistasks.tasks.suites import (
     task_penetration,
     task_performance,
     task_programs,
+    task_security,
     task_stress,
     task_test,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "task_programs",
     "task_report",
     "task_reproduce",
+    "task_security",
     "task_selfcheck",
     "task_setup",
     "task_stress",
