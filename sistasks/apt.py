@@ -12,7 +12,7 @@ import platform
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -90,6 +90,14 @@ class Apt:
             (*_common(), *(part for key, value in options.items() for part in ("-o", f"{key}={value}"))),
             state / "lists",
         )
+
+    def remembering(self, folder: Path) -> Apt:
+        """The same for many questions: it reads its lists once, and keeps in the folder what it has read.
+
+        As systems are set up that are made for containers, it would read them for each question anew.
+        """
+        caches = (f"Dir::Cache::{name}={folder}/{name}.bin" for name in ("pkgcache", "srcpkgcache"))
+        return replace(self, options=(*self.options, *(part for one in caches for part in ("-o", one))))
 
     def run(self, program: str, *words: str, cwd: Path | None = None) -> str:
         """Standard output of one of apt's programs, in English.

@@ -6,7 +6,8 @@ What is in the guest where it could be had (`Packed.archive` is not None), behin
 - the loader and the libraries where that loader looks for them by itself (`/lib64/ld-linux-x86-64.so.2`,
   `/lib/x86_64-linux-gnu/libc.so.6`, ...): `execve` of the program is all, no variable of the environment is needed.
 - its other needs are the guest's: `/proc`, `/sys`, `/dev`, and `/tmp` to write to (`--temp-path /tmp`). There is no
-  shell and no `/etc`; a stressor that needs more says so, and is skipped by stress-ng itself.
+  shell and no `/etc`; a stressor that needs more says so, and is skipped by stress-ng itself. One that is killed for
+  want of memory is started again, for as long as the run may take: give `--timeout`, and `--oomable` to let it be.
 
 Its parts for graphics, kernel modules and Intel's IPsec library are not there (`LEFT_OUT`): the stressors `gpu`,
 `module` and `ipsec-mb` are of no use. Their libraries would be two thirds of the archive, and of a node's memory.
@@ -165,27 +166,28 @@ def own(path: Path, name: str, folder: Path, room: int) -> Packed:
 
 def _fetched(source: apt.Apt, arch: Arch, folder: Path, compiler: Sequence[str], log: apt.Log) -> Packed:
     """What this apt has of it, packed only if it is not here."""
-    offered = source.files([PACKAGE])
-    if not offered:
-        raise apt.AptError(f"package {PACKAGE} has no file to download")
     record = folder / f"{PACKAGE}.json"
-    kept = _kept(record, source)
-    if kept and offered.items() <= kept.packages.items() and kept.compiler == tuple(compiler):
-        log(f"{PACKAGE} {kept.version} is already here")
-        return kept
     work = Path(tempfile.mkdtemp(prefix=_UNPACKING, dir=folder))
     try:
+        source = source.remembering(work)
+        offered = source.files([PACKAGE])
+        if not offered:
+            raise apt.AptError(f"package {PACKAGE} has no file to download")
+        kept = _kept(record, source)
+        if kept and offered.items() <= kept.packages.items() and kept.compiler == tuple(compiler):
+            log(f"{PACKAGE} {kept.version} is already here")
+            return kept
         basket = _Basket(source, work)
         found = basket.gather(log)
         data = pack(basket.program(), found, compiler, work)
-        digest = hashlib.sha256(data).hexdigest()
-        archive = folder / f"{PACKAGE}-{digest[:16]}.cpio"
-        write_atomically(archive, data)
-        version = basket.versions[PACKAGE]
+        files = basket.files()
     finally:
         shutil.rmtree(work, ignore_errors=True)
+    digest = hashlib.sha256(data).hexdigest()
+    archive = folder / f"{PACKAGE}-{digest[:16]}.cpio"
+    write_atomically(archive, data)
     made = Packed(
-        arch=arch.name, version=version, archive=archive, sha256=digest, packages=basket.files,
+        arch=arch.name, version=basket.version, archive=archive, sha256=digest, packages=files,
         compiler=tuple(compiler),
     )  # fmt: skip
     write_atomically(record, made.to_json())
@@ -206,21 +208,24 @@ def _kept(record: Path, source: apt.Apt) -> Packed | None:
 
 
 class _Basket:
-    """Packages that were fetched, unpacked over one another into one tree.
-
-    Attributes:
-        files: file -> `size hash` of each.
-        versions: package -> version.
-    """
+    """Packages that were fetched, unpacked over one another into one tree."""
 
     def __init__(self, source: apt.Apt, work: Path) -> None:
-        self.files: dict[str, str] = {}
-        self.versions: dict[str, str] = {}
         self._source = source
         self._work = work
         self._root = work / "root"
-        self._offered: set[str] = set()
+        self._known: dict[str, dict[str, str]] = {}
+        self._taken: set[str] = set()
         self._root.mkdir()
+
+    @property
+    def version(self) -> str:
+        """The version of the package."""
+        return self._known[PACKAGE]["Version"]
+
+    def files(self) -> dict[str, str]:
+        """File -> `size hash` of each package."""
+        return self._source.files(sorted(self._taken))
 
     def program(self) -> bytes:
         """The program.
@@ -244,45 +249,36 @@ class _Basket:
             FetchError: a library is in none of them.
         """
         log(f"downloading {PACKAGE} and the libraries that it is linked with")
-        self._take([PACKAGE])
+        self._learn([PACKAGE])
+        chosen = [PACKAGE]
         for _ in range(_ROUNDS_MAX):
+            self._take(chosen)
             found = libraries.closure(self.program(), self._root, more=_OPENED, without=LEFT_OUT)
             if not found.missing:
                 return found
-            chosen = choose(found.missing, self._offered)
+            chosen = choose(found.missing, self._known.keys() - self._taken)
             if not chosen:
                 break
-            self._take(chosen)
         raise FetchError(f"no package of {PACKAGE} brings {found.missing[0]}", _INSTEAD)
 
     def _take(self, names: Sequence[str]) -> None:
-        files = self._source.files(names)
-        apt.need_room(self._work, _ROOM_FACTOR * sum(int(what.split()[0]) for what in files.values()))
+        apt.need_room(self._work, _ROOM_FACTOR * sum(int(self._known[name]["Size"]) for name in names))
         self._source.run("apt-get", "-qq", "download", *names, cwd=self._work)
         for package in sorted(self._work.glob("*.deb")):
             apt.unpack(package, self._root)
             package.unlink()
-        self.files |= files
-        depends = []
-        for stanza in self._stanzas(names):
-            self.versions[stanza["Package"]] = stanza["Version"]
-            for key in ("Pre-Depends", "Depends"):
-                depends += _NAME.findall(stanza.get(key, ""))
-        new = set(depends) - self.versions.keys()
-        # names that are only provided by others cannot be fetched
-        self._offered |= {one["Package"] for one in self._stanzas(sorted(new))} if new else set()
-        self._offered -= self.versions.keys()
+        self._taken |= set(names)
+        depends = (self._known[name].get(key, "") for name in names for key in ("Pre-Depends", "Depends"))
+        self._learn({name for one in depends for name in _NAME.findall(one)} - self._known.keys())
 
-    def _stanzas(self, names: Sequence[str]) -> list[dict[str, str]]:
-        """What apt knows of packages (deb-control(5))."""
-        text = self._source.run("apt-cache", "show", "--no-all-versions", *names)
-        stanzas = []
+    def _learn(self, names: Collection[str]) -> None:
+        """Ask what apt knows of packages (deb-control(5)); of names that are only provided by others it is nothing."""
+        text = self._source.run("apt-cache", "show", "--no-all-versions", *sorted(names)) if names else ""
         for block in text.split("\n\n"):
             pairs = (line.partition(": ") for line in block.splitlines() if not line.startswith(" "))
             stanza = {key: value for key, _, value in pairs}
-            if {"Package", "Version"} <= stanza.keys():
-                stanzas.append(stanza)
-        return stanzas
+            if {"Package", "Version", "Size"} <= stanza.keys():
+                self._known[stanza["Package"]] = stanza
 
 
 def choose(missing: Sequence[str], offered: Collection[str]) -> list[str]:
