@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _RELEASE: Final = re.compile(r"(\d{1,4})\.(\d{1,4})(?:\.(\d{1,6}))?", re.ASCII)
 _DEBIAN: Final = re.compile(r"\bDebian (\d[\w.+~:-]*)", re.ASCII)
-_UBUNTU: Final = re.compile(r"\(Ubuntu (\d[\d.]*-\d+(?:\.\d+)*)\S* (\d+\.\d+\.\d+)\)", re.ASCII)
+_UBUNTU: Final = re.compile(r"\(Ubuntu (\d[\d.]*-\d+(?:\.\d+)*)-[a-z][\w-]* (\d+\.\d+\.\d+)\)", re.ASCII)
 _LONGEST: Final = 1000
 
 Numbers = tuple[int, int, int]
@@ -65,7 +65,8 @@ def read(release: str | None, image: Buffer | None) -> Version | None:
     if release is None or numbers is None:
         return None
     banner = _banner(release, image) if image is not None else ""
-    if (found := _UBUNTU.search(banner)) and (upstream := parse(found[2])):
+    found = _UBUNTU.search(banner)
+    if found and (upstream := parse(found[2])) and upstream[:2] == numbers[:2]:
         return Version(upstream, release, "ubuntu", found[1])
     for package in _DEBIAN.findall(banner):
         # its compiler is Debian's, too
