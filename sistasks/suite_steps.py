@@ -105,6 +105,17 @@ def check_cluster(settings: Settings, terminal: Terminal) -> None:  # noqa: ARG0
     configure(settings, limit=settings.timeout)
 
 
+def check_attackers(settings: Settings, terminal: Terminal) -> None:  # noqa: ARG001 - a step's signature
+    """Refuse what has no victim, before anything is fetched or built for it.
+
+    Raises:
+        UsageError: too few nodes, or more than a network has.
+    """
+    from sistasks.suites.penetration.execute import check
+
+    check(settings)
+
+
 def check_advisories(settings: Settings, terminal: Terminal) -> None:  # noqa: ARG001 - a step's signature
     """Refuse a file of advisories that cannot be understood, before anything is fetched or built for it.
 

@@ -11,6 +11,7 @@ from sistasks.tasks.reproduce import task__crash, task_reproduce
 from sistasks.tasks.show import task_browse, task_report
 from sistasks.tasks.suites import (
     task__advisories,
+    task__attackers,
     task__cluster,
     task__programs,
     task__stressors,
@@ -30,6 +31,7 @@ from sistasks.tasks.upkeep import task_cleanup
 __all__ = [
     "DOIT_CONFIG",
     "task__advisories",
+    "task__attackers",
     "task__cluster",
     "task__crash",
     "task__programs",

@@ -87,7 +87,9 @@ def task_security(settings: Settings) -> dict[str, Any]:
 @for_each_architecture
 def task_penetration(settings: Settings) -> dict[str, Any]:
     """Let one node send the others what no network should, and see that they stay alive."""
-    return _suite(settings, "penetration", *(["firmware"] if steps.needs_firmware(settings) else []))
+    task = _suite(settings, "penetration", *(["firmware"] if steps.needs_firmware(settings) else []))
+    task["task_dep"] = ["_attackers", *task["task_dep"]]
+    return task
 
 
 @for_each_architecture
@@ -140,6 +142,12 @@ def task__cluster(settings: Settings) -> dict[str, Any]:
 def task__advisories(settings: Settings) -> dict[str, Any]:
     """Refuse a file of advisories that cannot be understood."""
     return {"actions": [action(suite_steps.check_advisories, settings)], "io": NO_CAPTURE}
+
+
+@for_each_architecture
+def task__attackers(settings: Settings) -> dict[str, Any]:
+    """Refuse what cannot attack itself."""
+    return {"actions": [action(suite_steps.check_attackers, settings)], "io": NO_CAPTURE}
 
 
 @for_each_architecture
