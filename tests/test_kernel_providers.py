@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import apt_archive
 import pytest
 
 from sistasks.errors import FetchError, KernelImageError, SistasksError, ToolMissing, UsageError
@@ -187,12 +188,7 @@ class TestDebian:
 
     @needs_apt
     def test_no_network(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        config = tmp_path / "apt.conf"
-        # nothing listens on the discard port
-        config.write_text(
-            "".join(f'Acquire::{kind}::Proxy "http://127.0.0.1:9";\n' for kind in ("http", "https"))
-        )
-        monkeypatch.setenv("APT_CONFIG", str(config))
+        apt_archive.no_network(tmp_path, monkeypatch)
         out = tmp_path / "out"
         with pytest.raises(FetchError) as caught:
             DebianPackage(tmp_path / "no-lists").provide(asked(), out, silent)

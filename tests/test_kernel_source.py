@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
-import subprocess
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import apt_archive
 import pytest
+from apt_archive import package
 from linux_tree import LinuxTree
 
 from sistasks.errors import FetchError, ToolMissing
@@ -31,38 +31,10 @@ def asked() -> Settings:
     return resolve({"arch": "x86_64"}, environ={}, pyproject=Path("/nonexistent"))
 
 
-def package(archive: Path, name: str, version: str, files: Path | None = None, depends: str = "") -> str:
-    """A package in the archive; its entry in the archive's list."""
-    root = archive / f"{name}.root"
-    (root / "DEBIAN").mkdir(parents=True)
-    control = (
-        f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: nobody <nobody@localhost>\n"
-    )
-    control += f"Depends: {depends}\n" if depends else ""
-    (root / "DEBIAN/control").write_text(control + "Description: for a test\n")
-    if files:
-        shutil.copytree(files, root, dirs_exist_ok=True)
-    file = archive / f"{name}_{version}_all.deb"
-    subprocess.run(["dpkg-deb", "--build", "--root-owner-group", root, file], check=True, capture_output=True)
-    shutil.rmtree(root)
-    data = file.read_bytes()
-    digest = hashlib.sha256(data).hexdigest()
-    return (
-        f"{control}Filename: ./{file.name}\nSize: {len(data)}\nSHA256: {digest}\nDescription: for a test\n\n"
-    )
-
-
 @pytest.fixture
 def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An archive that apt knows instead of the system's; what is in it, `fill` says."""
-    folder = tmp_path / "archive"
-    folder.mkdir()
-    (tmp_path / "sources.list").write_text(f"deb [trusted=yes] file:{folder} ./\n")
-    config = tmp_path / "apt.conf"
-    config.write_text(
-        f'Dir::Etc::SourceList "{tmp_path}/sources.list";\nDir::Etc::SourceParts "/dev/null";\n'
-    )
-    monkeypatch.setenv("APT_CONFIG", str(config))
+    folder = apt_archive.make(tmp_path, monkeypatch)
     # a tree that only looks like Linux needs no more
     monkeypatch.setattr(make, "_PROGRAMS", ("make", "gcc"))
     monkeypatch.setattr(make, "_HEADER", "stdio.h")
