@@ -25,7 +25,7 @@ STRESSORS: Final[dict[str, dict[str, str]]] = {
         "yield": "--yield -1",
     },
     "memory": {
-        "vm": "--vm 1 --vm-bytes 40%",
+        "vm": "--vm 1 --vm-bytes 15%",
         "memcpy": "--memcpy 1",
         "malloc": "--malloc 1 --malloc-max 64 --malloc-bytes 64K",
         "memfd": "--memfd 1 --memfd-bytes 4M",

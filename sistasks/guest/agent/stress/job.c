@@ -11,13 +11,50 @@
 
 #include "stress.h"
 
-#define SECOND_NS 1000000000u
+#define JOBS 4
+
+/* whose end may come while another one is followed */
+static struct job *jobs[JOBS];
+
+static void take_the_dead(void)
+{
+    int status;
+    for (pid_t one; (one = waitpid(-1, &status, WNOHANG)) > 0;) {
+        for (int i = 0; i < JOBS; i++) {
+            if (jobs[i] != NULL && jobs[i]->pid == one) {
+                jobs[i]->status = status;
+                jobs[i]->ended = true;
+                jobs[i] = NULL;
+            }
+        }
+    }
+}
+
+static void remember(struct job *job)
+{
+    for (int i = 0; i < JOBS; i++) {
+        if (jobs[i] == NULL || jobs[i] == job) {
+            jobs[i] = job;
+            break;
+        }
+    }
+}
+
+static void forget(const struct job *job)
+{
+    for (int i = 0; i < JOBS; i++) {
+        if (jobs[i] == job) {
+            jobs[i] = NULL;
+        }
+    }
+}
 
 pid_t job_start(struct job *job, bool with_output)
 {
     int ends[2] = {-1, -1};
     job->output = -1;
     job->length = 0;
+    job->ended = false;
     if (with_output && pipe2(ends, O_CLOEXEC) != 0) {
         return -1;
     }
@@ -38,6 +75,9 @@ pid_t job_start(struct job *job, bool with_output)
             dup2(ends[1], 2);
         }
         return 0;
+    }
+    if (job->pid > 0) {
+        remember(job);
     }
     if (with_output) {
         close(ends[1]);
@@ -73,20 +113,14 @@ static void drain(struct job *job)
 void job_follow(struct stress *stress, struct job *job)
 {
     uint64_t begin = now_ns();
-    bool ended = false;
     job->in_time = true;
-    while (!ended) {
+    while (!job->ended && job->pid > 0) {
         if (!stress_tick(stress)) {
             break;
         }
         drain(job);
-        for (pid_t one; (one = waitpid(-1, &job->status, WNOHANG)) > 0;) {
-            if (one == job->pid) {
-                ended = true;
-                break;
-            }
-        }
-        if (!ended && now_ns() - begin > job->limit_ns) {
+        take_the_dead();
+        if (!job->ended && now_ns() - begin > job->limit_ns) {
             if (!job->in_time) {
                 break; /* not even killing ends it: it is told of as a process left */
             }
@@ -97,7 +131,8 @@ void job_follow(struct stress *stress, struct job *job)
             kill(job->pid, SIGKILL);
         }
     }
-    if (!ended) {
+    forget(job);
+    if (!job->ended && job->pid > 0) {
         job->status = SIGKILL; /* as if it had been killed */
         stress->by_force = true;
         kill(-job->pid, SIGKILL);

@@ -15,15 +15,15 @@
 
 #include "own.h"
 
-#define WORKERS 4
 #define SECOND_NS 1000000000u
 
 static const struct own all[] = {
-    {"cpu", "arithmetic", own_arithmetic},  {"scheduler", "ring", own_ring},
-    {"memory", "patterns", own_patterns},   {"memory", "blocks", own_blocks},
-    {"vm", "pages", own_pages},             {"vm", "fork", own_fork},
-    {"vm", "cache", own_cache},             {"filesystem", "files", own_files},
-    {"timers", "sleeps", own_sleeps},       {"signals", "queue", own_queue},
+    {"cpu", "arithmetic", own_arithmetic, false},  {"scheduler", "ring", own_ring, false},
+    {"memory", "patterns", own_patterns, true},    {"memory", "blocks", own_blocks, false},
+    {"memory", "swap", own_swap, true},            {"vm", "pages", own_pages, false},
+    {"vm", "fork", own_fork, false},               {"vm", "cache", own_cache, false},
+    {"filesystem", "files", own_files, false},     {"timers", "sleeps", own_sleeps, false},
+    {"signals", "queue", own_queue, false},
 };
 
 static void work(const struct own *own, struct worker *worker, struct stress *stress)
@@ -82,33 +82,41 @@ static void tell(struct stress *stress, const struct own *own, const struct work
     }
 }
 
-void own_load(struct stress *stress)
+bool own_begin(struct stress *stress, struct own_run *run, bool beside)
 {
-    const struct own *chosen[WORKERS];
-    unsigned count = 0;
-    struct worker *workers =
-        mmap(NULL, sizeof *workers * WORKERS, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    struct job job = {.limit_ns = stress->load_ns + stress->patience_ns};
+    memset(run, 0, sizeof *run);
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
-        if (strcmp(all[i].class, stress->class) == 0 && count < WORKERS) {
-            chosen[count++] = &all[i];
+        bool wanted = strcmp(all[i].class, stress->class) == 0 && (all[i].beside || !beside);
+        if (wanted && run->count < OWN_WORKERS) {
+            run->chosen[run->count++] = &all[i];
         }
     }
-    if (workers == MAP_FAILED) {
+    if (run->count == 0) {
+        return false;
+    }
+    size_t size = sizeof *run->workers * OWN_WORKERS;
+    run->workers = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    if (run->workers == MAP_FAILED) {
         stress_remark(stress, "too little memory for any stressor");
         stress->ran++;
-        return;
+        return false;
     }
-    if (job_start(&job, false) == 0) {
-        lead(chosen, count, workers, stress);
+    run->job.limit_ns = stress->load_ns + stress->patience_ns;
+    if (job_start(&run->job, false) == 0) {
+        lead(run->chosen, run->count, run->workers, stress);
     }
-    job_follow(stress, &job);
-    if (!job.in_time) {
+    return true;
+}
+
+void own_end(struct stress *stress, struct own_run *run)
+{
+    job_follow(stress, &run->job);
+    if (!run->job.in_time) {
         stress_fail(stress, "no progress: the load was still running %" PRIu64 " s after its time",
                     stress->patience_ns / SECOND_NS);
     }
-    for (unsigned i = 0; i < count && !stress->hung; i++) {
-        tell(stress, chosen[i], &workers[i]);
+    for (unsigned i = 0; i < run->count && !stress->hung; i++) {
+        tell(stress, run->chosen[i], &run->workers[i]);
     }
-    munmap(workers, sizeof *workers * WORKERS);
+    munmap(run->workers, sizeof *run->workers * OWN_WORKERS);
 }

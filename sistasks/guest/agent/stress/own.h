@@ -31,6 +31,7 @@ struct bench {
 struct own {
     const char *class, *name;
     enum outcome (*step)(struct bench *bench);
+    bool beside; /* it runs beside those of stress-ng, too */
 };
 
 /* whether the bit is to be flipped now */
@@ -42,7 +43,7 @@ static inline bool own_flip(struct bench *bench)
 }
 
 static inline enum outcome __attribute__((format(printf, 3, 4)))
-own_end(struct bench *bench, enum outcome outcome, const char *format, ...)
+own_word(struct bench *bench, enum outcome outcome, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -55,6 +56,7 @@ enum outcome own_arithmetic(struct bench *bench);
 enum outcome own_ring(struct bench *bench);
 enum outcome own_patterns(struct bench *bench);
 enum outcome own_blocks(struct bench *bench);
+enum outcome own_swap(struct bench *bench);
 enum outcome own_pages(struct bench *bench);
 enum outcome own_fork(struct bench *bench);
 enum outcome own_cache(struct bench *bench);

@@ -25,7 +25,7 @@ static enum outcome compare(struct bench *bench, const void *memory, size_t byte
     if (pattern_holds(memory, bytes, seed, &at)) {
         return OWN_GOOD;
     }
-    return own_end(bench, OWN_WRONG, "%s: byte %zu of %zu is not what was written", where, at, bytes);
+    return own_word(bench, OWN_WRONG, "%s: byte %zu of %zu is not what was written", where, at, bytes);
 }
 
 static void plant(struct bench *bench, void *memory, size_t bytes)
@@ -63,7 +63,7 @@ enum outcome own_arithmetic(struct bench *bench)
         }
     }
     if (memcmp(one, other, sizeof one) != 0) {
-        return own_end(bench, OWN_WRONG, "two ways to multiply give two products");
+        return own_word(bench, OWN_WRONG, "two ways to multiply give two products");
     }
     return OWN_GOOD;
 }
@@ -79,7 +79,7 @@ enum outcome own_patterns(struct bench *bench)
         bench->memory =
             mmap(NULL, bench->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (bench->size == 0 || bench->memory == MAP_FAILED) {
-            return own_end(bench, OWN_NO_ROOM, "no memory");
+            return own_word(bench, OWN_NO_ROOM, "no memory");
         }
         for (size_t at = 0; at < bench->size; at += WINDOW) {
             pattern_fill((char *)bench->memory + at, WINDOW, at);
@@ -104,7 +104,7 @@ enum outcome own_blocks(struct bench *bench)
         sizes[count] = 8 * (1 + (size_t)(random_next(&bench->random) % 4096));
         blocks[count] = malloc(sizes[count]);
         if (blocks[count] == NULL) {
-            outcome = own_end(bench, OWN_NO_ROOM, "malloc has nothing left");
+            outcome = own_word(bench, OWN_NO_ROOM, "malloc has nothing left");
             break;
         }
         pattern_fill(blocks[count], sizes[count], seed + count);
@@ -123,21 +123,21 @@ enum outcome own_pages(struct bench *bench)
     uint64_t seed = random_next(&bench->random);
     char *pages = mmap(NULL, PAGES_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pages == MAP_FAILED) {
-        return own_end(bench, OWN_NO_ROOM, "mmap has nothing left");
+        return own_word(bench, OWN_NO_ROOM, "mmap has nothing left");
     }
     pattern_fill(pages, PAGES_BYTES, seed);
     plant(bench, pages, PAGES_BYTES);
     void *moved = mremap(pages, PAGES_BYTES, 2 * PAGES_BYTES, MREMAP_MAYMOVE);
     enum outcome outcome = OWN_GOOD;
     if (moved == MAP_FAILED) {
-        outcome = own_end(bench, errno == ENOSYS ? OWN_LACKING : OWN_NO_ROOM, "mremap: %m");
+        outcome = own_word(bench, errno == ENOSYS ? OWN_LACKING : OWN_NO_ROOM, "mremap: %m");
     } else {
         pages = moved;
         mprotect(pages, 2 * PAGES_BYTES, PROT_READ);
         outcome = compare(bench, pages, PAGES_BYTES, seed, "pages that moved");
         for (size_t i = PAGES_BYTES; outcome == OWN_GOOD && i < 2 * PAGES_BYTES; i++) {
             if (pages[i] != 0) {
-                outcome = own_end(bench, OWN_WRONG, "a fresh page is not empty");
+                outcome = own_word(bench, OWN_WRONG, "a fresh page is not empty");
             }
         }
     }
@@ -154,7 +154,7 @@ enum outcome own_fork(struct bench *bench)
     uint64_t seed = random_next(&bench->random);
     pattern_fill(page, sizeof page, seed);
     if (pipe(ends) != 0) {
-        return own_end(bench, OWN_NO_ROOM, "no pipes");
+        return own_word(bench, OWN_NO_ROOM, "no pipes");
     }
     pid_t child = fork();
     if (child == 0) {
@@ -170,19 +170,19 @@ enum outcome own_fork(struct bench *bench)
     plant(bench, page, sizeof page);
     close(ends[1]);
     if (child < 0) {
-        return own_end(bench, OWN_NO_ROOM, "fork: %m");
+        return own_word(bench, OWN_NO_ROOM, "fork: %m");
     }
     waitpid(child, &status, 0);
     if (WIFSIGNALED(status)) {
-        return own_end(bench, OWN_NO_ROOM, "a child was killed by signal %d", WTERMSIG(status));
+        return own_word(bench, OWN_NO_ROOM, "a child was killed by signal %d", WTERMSIG(status));
     }
     for (size_t i = 0; i < sizeof page; i++) {
         if (((unsigned char *)page)[i] != 0x55) {
-            return own_end(bench, OWN_WRONG, "a page after fork is not what its owner wrote");
+            return own_word(bench, OWN_WRONG, "a page after fork is not what its owner wrote");
         }
     }
     if (WEXITSTATUS(status) != 0) {
-        return own_end(bench, OWN_WRONG, "a child sees what its parent wrote after fork");
+        return own_word(bench, OWN_WRONG, "a child sees what its parent wrote after fork");
     }
     return OWN_GOOD;
 }
@@ -191,11 +191,11 @@ static enum outcome write_file(struct bench *bench, const char *path, const char
 {
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0) {
-        return own_end(bench, OWN_NO_ROOM, "open: %m");
+        return own_word(bench, OWN_NO_ROOM, "open: %m");
     }
     ssize_t count = write(fd, bytes, FILE_BYTES);
     close(fd);
-    return count == FILE_BYTES ? OWN_GOOD : own_end(bench, OWN_NO_ROOM, "write: %m");
+    return count == FILE_BYTES ? OWN_GOOD : own_word(bench, OWN_NO_ROOM, "write: %m");
 }
 
 /* what was written by write is what is read through a mapping, and the other way round */
@@ -218,7 +218,7 @@ enum outcome own_cache(struct bench *bench)
         }
         munmap(mapped, FILE_BYTES);
     } else if (outcome == OWN_GOOD) {
-        outcome = own_end(bench, OWN_NO_ROOM, "mmap of a file: %m");
+        outcome = own_word(bench, OWN_NO_ROOM, "mmap of a file: %m");
     }
     if (fd >= 0) {
         close(fd);
@@ -241,12 +241,12 @@ enum outcome own_files(struct bench *bench)
         return outcome;
     }
     if (rename(first, second) != 0 || stat(second, &status) != 0 || stat(first, &status) == 0) {
-        return own_end(bench, OWN_WRONG, "a file is not where it was renamed to");
+        return own_word(bench, OWN_WRONG, "a file is not where it was renamed to");
     }
     memset(bytes, 0, sizeof bytes);
     int fd = open(second, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || read(fd, bytes, FILE_BYTES) != FILE_BYTES) {
-        outcome = own_end(bench, OWN_WRONG, "a file cannot be read again: %m");
+        outcome = own_word(bench, OWN_WRONG, "a file cannot be read again: %m");
     } else {
         plant(bench, bytes, FILE_BYTES);
         outcome = compare(bench, bytes, FILE_BYTES, seed, "a file that was renamed");
@@ -255,7 +255,7 @@ enum outcome own_files(struct bench *bench)
         close(fd);
     }
     if (unlink(second) != 0 || access(second, F_OK) == 0) {
-        return own_end(bench, OWN_WRONG, "a file is there after it was removed");
+        return own_word(bench, OWN_WRONG, "a file is there after it was removed");
     }
     return outcome;
 }

@@ -68,18 +68,18 @@ enum outcome own_ring(struct bench *bench)
 {
     uint64_t token = random_next(&bench->random);
     if (!bench->ready && !make_ring(bench)) {
-        return own_end(bench, OWN_NO_ROOM, "pipes or processes: %m");
+        return own_word(bench, OWN_NO_ROOM, "pipes or processes: %m");
     }
     bench->ready = true;
     for (int i = 0; i < ROUNDS; i++) {
         uint64_t expected = token + RING;
         if (write(bench->pipes[0], &token, sizeof token) != sizeof token ||
             read(bench->pipes[1], &token, sizeof token) != sizeof token) {
-            return own_end(bench, OWN_NO_ROOM, "a process of the ring is gone");
+            return own_word(bench, OWN_NO_ROOM, "a process of the ring is gone");
         }
         token ^= own_flip(bench);
         if (token != expected) {
-            return own_end(bench, OWN_WRONG, "what %d processes passed on came back changed", RING);
+            return own_word(bench, OWN_WRONG, "what %d processes passed on came back changed", RING);
         }
     }
     return OWN_GOOD;
@@ -90,14 +90,14 @@ enum outcome own_sleeps(struct bench *bench)
     struct timespec rest = {.tv_nsec = SLEEP_NS};
     uint64_t begin = now_ns();
     if (nanosleep(&rest, NULL) != 0) {
-        return own_end(bench, errno == ENOSYS ? OWN_LACKING : OWN_WRONG, "nanosleep: %m");
+        return own_word(bench, errno == ENOSYS ? OWN_LACKING : OWN_WRONG, "nanosleep: %m");
     }
     uint64_t end = now_ns() - (own_flip(bench) ? SLEEP_NS : 0);
     if (end < begin) {
-        return own_end(bench, OWN_WRONG, "the clock went backwards");
+        return own_word(bench, OWN_WRONG, "the clock went backwards");
     }
     if (end - begin < SLEEP_NS) {
-        return own_end(bench, OWN_WRONG, "a sleep of %d ns ended after %d ns", SLEEP_NS, (int)(end - begin));
+        return own_word(bench, OWN_WRONG, "a sleep of %d ns ended after %d ns", SLEEP_NS, (int)(end - begin));
     }
     return OWN_GOOD;
 }
@@ -113,16 +113,16 @@ enum outcome own_queue(struct bench *bench)
     sigprocmask(SIG_BLOCK, &wanted, NULL);
     for (int i = 0; i < SIGNALS; i++) {
         if (sigqueue(getpid(), SIGRTMIN, (union sigval){.sival_int = first + i}) != 0) {
-            return own_end(bench, errno == ENOSYS ? OWN_LACKING : OWN_NO_ROOM, "sigqueue: %m");
+            return own_word(bench, errno == ENOSYS ? OWN_LACKING : OWN_NO_ROOM, "sigqueue: %m");
         }
     }
     for (int i = 0; i < SIGNALS; i++) {
         siginfo_t info;
         if (sigtimedwait(&wanted, &info, &limit) != SIGRTMIN) {
-            return own_end(bench, OWN_WRONG, "%d of %d signals came", i, SIGNALS);
+            return own_word(bench, OWN_WRONG, "%d of %d signals came", i, SIGNALS);
         }
         if (info.si_value.sival_int != first + i + (own_flip(bench) ? 1 : 0)) {
-            return own_end(bench, OWN_WRONG, "signal %d of %d carries another's value", i, SIGNALS);
+            return own_word(bench, OWN_WRONG, "signal %d of %d carries another's value", i, SIGNALS);
         }
     }
     return OWN_GOOD;

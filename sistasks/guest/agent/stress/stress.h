@@ -57,7 +57,7 @@ struct job {
     void *context;
     uint64_t limit_ns;
     int status;
-    bool in_time;
+    bool ended, in_time;
     char rest[8192]; /* names of all that stress-ng has are one line */
     size_t length;
 };
@@ -82,8 +82,21 @@ void folder_close(struct stress *stress);
 bool tool_there(void);
 bool tool_load(struct stress *stress, char *problem, size_t size);
 
-/* own.c: ours, for guests without it */
-void own_load(struct stress *stress);
+/* own.c: ours, for guests without it; `beside`: only those that run beside stress-ng's. False: there are none. */
+#define OWN_WORKERS 4
+struct own;
+struct worker;
+struct own_run {
+    struct job job;
+    const struct own *chosen[OWN_WORKERS];
+    struct worker *workers;
+    unsigned count;
+};
+bool own_begin(struct stress *stress, struct own_run *run, bool beside);
+void own_end(struct stress *stress, struct own_run *run);
+
+/* own_swap.c: whatever own_begin has opened */
+void swap_close(void);
 
 /* exchange.c */
 bool exchange_load(struct stress *stress, char *problem, size_t size);
