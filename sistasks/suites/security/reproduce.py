@@ -79,7 +79,7 @@ def as_it_was(crash: StoredCrash, suite: Suite, recipe: Recipe, folder: Path) ->
             f"the settings are not those of run {crash.run_id}: {_difference(now, crash.environment)}",
             "give the variables that it had",
         )
-    arguments = tuple(crash.command_line.removeprefix(recipe.machine.base_command_line()).split())
+    arguments = _arguments(crash.command_line, recipe)
     settings = replace(recipe.settings, arguments=" ".join(arguments))
     kernel = replace(recipe.kernel, command_line="")
     made = replace(
@@ -104,6 +104,15 @@ def as_it_was(crash: StoredCrash, suite: Suite, recipe: Recipe, folder: Path) ->
             f"what was kept of run {crash.run_id} is not the kernel that crashed", "build that kernel again"
         )
     return made
+
+
+def _arguments(command_line: str, recipe: Recipe) -> tuple[str, ...]:
+    """A kernel's own arguments in a whole command line, which may be that of its first run, on the other clock."""
+    for clock in ("virtual", "wall"):  # what the first adds stands at the end
+        base = replace(recipe.machine, clock=clock).base_command_line()
+        if command_line == base or command_line.startswith(f"{base} "):
+            return tuple(command_line.removeprefix(base).split())
+    return tuple(command_line.split())
 
 
 def _difference(now: dict[str, object], then: EnvironmentRow) -> str:
