@@ -6,6 +6,7 @@ Interpreter"), not what their packages depend on: those would bring whole trees 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import posixpath
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from sistasks.errors import GuestBuildError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
+
+    from elftools.elf.elffile import ELFFile
 
 # symbolic links that lead to one another
 _LINKS_MAX: Final = 40
@@ -34,6 +37,32 @@ class Needs:
     loader: str = ""
 
 
+@contextlib.contextmanager
+def elf_file(data: bytes) -> Iterator[ELFFile]:
+    """An ELF file to be read, in which whatever is wrong with it is one error.
+
+    Raises:
+        GuestBuildError: it is none, is cut off, or damaged.
+    """
+    from elftools.common.exceptions import ELFError
+    from elftools.construct import ConstructError
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        yield ELFFile(io.BytesIO(data))
+    # pyelftools believes the offsets and types in a header; damaged ones fail wherever they are used
+    except (
+        ELFError,
+        ConstructError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise GuestBuildError(f"what it is linked with cannot be read: {error}", "build it again") from error
+
+
 def needs(data: bytes) -> Needs:
     """What a program or a library asks the loader for.
 
@@ -41,25 +70,20 @@ def needs(data: bytes) -> Needs:
         data: the file's bytes.
 
     Raises:
-        GuestBuildError: it is no ELF file, or is cut off.
+        GuestBuildError: it is no ELF file, is cut off, or damaged.
     """
-    from elftools.common.exceptions import ELFError
-    from elftools.construct import ConstructError
     from elftools.elf.dynamic import DynamicSegment
-    from elftools.elf.elffile import ELFFile
     from elftools.elf.segments import InterpSegment
 
     libraries: list[str] = []
     loader = ""
-    try:
-        for segment in ELFFile(io.BytesIO(data)).iter_segments():
+    with elf_file(data) as elf:
+        for segment in elf.iter_segments():
             if isinstance(segment, DynamicSegment):
                 # pyelftools gives a tag an attribute of the tag's own name
                 libraries += [vars(tag)["needed"] for tag in segment.iter_tags("DT_NEEDED")]
             elif isinstance(segment, InterpSegment):
                 loader = segment.get_interp_name()
-    except (ELFError, ConstructError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
-        raise GuestBuildError(f"what it is linked with cannot be read: {error}", "build it again") from error
     return Needs(tuple(libraries), loader)
 
 
@@ -122,45 +146,49 @@ def closure(
         if name.partition(".so")[0] in without:
             left_out.append(name)
             continue
-        place = next(_places(root, name), None)
-        if place is None:
+        place, path = next(_places(root, name), ("", None))
+        if path is None:
             missing.append(name)
             continue
-        data = resolve(root, place).read_bytes()
+        data = path.read_bytes()
         libraries[name] = Library(asked.loader.lstrip("/") if name == loader else place, data)
         waiting += needs(data).libraries
     return Found(libraries, tuple(missing), tuple(left_out))
 
 
-def _places(root: Path, name: str) -> Iterator[str]:
-    """Where a library of this name is in the tree, the nearest to the root first."""
+def _places(root: Path, name: str) -> Iterator[tuple[str, Path]]:
+    """Where a library of this name is in the tree, the nearest to the root first, and the file that is there."""
     for pattern in ("lib*", "lib*/*-linux-*", "usr/lib*", "usr/lib*/*-linux-*"):
         for folder in sorted(root.glob(pattern)):
-            if folder.is_dir() and resolve(root, place := f"{folder.relative_to(root)}/{name}").is_file():
-                yield place
+            place = f"{folder.relative_to(root)}/{name}"
+            if (path := find(root, place)) is not None:
+                yield place, path
 
 
-def resolve(root: Path, place: str) -> Path:
-    """The file that a path in a tree leads to, its links followed without leaving the tree.
+def find(root: Path, place: str) -> Path | None:
+    """The file that a path in a tree leads to, its links followed without leaving the tree; None: there is none.
 
     Args:
-        root: the tree's root.
+        root: the tree's root; a link that is absolute is meant from there.
         place: relative to it.
     """
-    left = [part for part in place.split("/") if part]
+    left = place.split("/")
     done: list[str] = []
-    for _ in range(_LINKS_MAX + len(left)):
-        if not left:
-            break
+    links = 0
+    while left:
         part = left.pop(0)
-        if part in {".", ".."}:
-            done = done[:-1] if part == ".." else done
-            continue
-        here = root.joinpath(*done, part)
-        if not here.is_symlink():
-            done.append(part)
-            continue
-        target = str(here.readlink())
-        done = [] if target.startswith("/") else done
-        left = [*(one for one in target.split("/") if one), *left]
-    return root.joinpath(*done, *left)
+        if part == "..":
+            done = done[:-1]
+        elif part not in {"", "."}:
+            here = root.joinpath(*done, part)
+            if not here.is_symlink():
+                done.append(part)
+                continue
+            links += 1
+            if links > _LINKS_MAX:
+                return None
+            target = str(here.readlink())
+            done = [] if target.startswith("/") else done
+            left = [*target.split("/"), *left]
+    path = root.joinpath(*done)
+    return path if path.is_file() else None

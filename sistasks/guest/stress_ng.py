@@ -233,8 +233,8 @@ class _Basket:
         Raises:
             GuestBuildError: the package has none.
         """
-        path = libraries.resolve(self._root, f"usr/bin/{PACKAGE}")
-        if not path.is_file():
+        path = libraries.find(self._root, f"usr/bin/{PACKAGE}")
+        if path is None:
             raise GuestBuildError(f"the package {PACKAGE} holds no program", _INSTEAD)
         return path.read_bytes()
 

@@ -7,12 +7,12 @@ versions that it asks for are in its dynamic symbols and version needs (Linux St
 
 from __future__ import annotations
 
-import io
 import re
 from typing import TYPE_CHECKING, Final
 
 from sistasks.errors import GuestBuildError
 from sistasks.guest import build
+from sistasks.guest.libraries import elf_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -54,29 +54,28 @@ def asked_of(program: bytes, left_out: Sequence[str], libraries: Iterable[bytes]
 
 
 def _symbols(data: bytes, *, defined: bool) -> list[tuple[str, str, str]]:
-    """(name, library, version) of what a file defines, or of what it must find; nothing where it does not say."""
-    from elftools.elf.elffile import ELFFile
+    """(name, library, version) of what a file defines, or of what it must find; no library where it names none."""
     from elftools.elf.gnuversions import GNUVerNeedSection, GNUVerSymSection
     from elftools.elf.sections import SymbolTableSection
 
-    elf = ELFFile(io.BytesIO(data))
-    symbols = elf.get_section_by_name(".dynsym")
-    if not isinstance(symbols, SymbolTableSection):
-        raise GuestBuildError("a program or a library has no dynamic symbols", "build it again")
-    versions = elf.get_section_by_name(".gnu.version")
-    needs = elf.get_section_by_name(".gnu.version_r")
     owners: dict[int, tuple[str, str]] = {}
-    if isinstance(needs, GNUVerNeedSection):
-        for need, parts in needs.iter_versions():
-            owners |= {part["vna_other"]: (need.name, part.name) for part in parts}
     found = []
-    for number, symbol in enumerate(symbols.iter_symbols()):
-        here = symbol["st_shndx"] != "SHN_UNDEF"
-        # what is weak may be missing
-        if here != defined or not symbol.name or (not defined and symbol["st_info"]["bind"] != "STB_GLOBAL"):
-            continue
-        index = versions.get_symbol(number)["ndx"] if isinstance(versions, GNUVerSymSection) else 0
-        found.append((symbol.name, *owners.get(index, ("", ""))))
+    with elf_file(data) as elf:
+        symbols = elf.get_section_by_name(".dynsym")
+        if not isinstance(symbols, SymbolTableSection):
+            raise GuestBuildError("a program or a library has no dynamic symbols", "build it again")
+        versions = elf.get_section_by_name(".gnu.version")
+        needs = elf.get_section_by_name(".gnu.version_r")
+        if isinstance(needs, GNUVerNeedSection):
+            for need, parts in needs.iter_versions():
+                owners |= {part["vna_other"]: (need.name, part.name) for part in parts}
+        for number, symbol in enumerate(symbols.iter_symbols()):
+            # what is weak may be missing
+            must = symbol["st_info"]["bind"] == "STB_GLOBAL"
+            if not symbol.name or (symbol["st_shndx"] != "SHN_UNDEF") != defined or not (defined or must):
+                continue
+            index = versions.get_symbol(number)["ndx"] if isinstance(versions, GNUVerSymSection) else 0
+            found.append((symbol.name, *owners.get(index, ("", ""))))
     return found
 
 
