@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
 
 from datasette.utils import tilde_encode
 from markupsafe import Markup
@@ -20,15 +21,19 @@ if TYPE_CHECKING:
 # a shape beside the word, the one that the charts have: colour is never the only sign
 _SHAPES: Final = {
     "better": "◆", "same": "●", "worse": "✕", "unsure": "□",
-    "ok": "✓", "pass": "✓", "failed": "✕", "fail": "✕", "error": "!", "skip": "-",
+    "ok": "✓", "pass": "✓", "failed": "✕", "fail": "✕", "error": "!", "skip": "-", "new": "▷",
+    "critical": "▲▲", "high": "▲", "medium": "△", "low": "▽", "info": "·",
 }  # fmt: skip
-_BADGES: Final = frozenset({"outcome", "status", "run_status"})
+_BADGES: Final = frozenset({"outcome", "status", "run_status", "severity", "verdict", "was", "now"})
 _RUNS: Final = frozenset({"run_id", "before_run_id"})
 _ROWS: Final = {"session_id": "sessions", "environment_id": "environments", "artifact_id": "artifacts"}
 # shares of one
 _SHARES: Final = frozenset({"deviation", "spread", "minimum_effect", "mde", "share_not_passed"})
 _CHANGES: Final = frozenset({"effect", "low", "high"})
 _MOMENTS: Final = frozenset({"started_at", "finished_at", "created_at", "at", "keep_until"})
+# sentences, which are a tower of words where they get no room
+_SENTENCES: Final = frozenset({"title", "evidence", "reason", "source"})
+_SENTENCE: Final = 1000
 # in the metric's unit where the row names it
 _MEASURED: Final = frozenset(
     {
@@ -62,6 +67,11 @@ def kernel_path(kernel_id: str) -> str:
 def metric_path(name: str) -> str:
     """Where a metric's page is."""
     return f"/-/metric/{encode(name)}"
+
+
+def rule_path(rule: str) -> str:
+    """Where the history of a rule of the security suite is."""
+    return f"/{DATABASE}/history_of_rule?{urlencode({'rule': rule})}"
 
 
 def artifact_path(number: int | str) -> str:
@@ -145,6 +155,9 @@ def _words(value: str, column: str) -> Markup | None:
         return Markup('<span class="sis-time" title="{}">{}</span>').format(value[:200], moment(value))
     if _DIGEST.fullmatch(value):
         return Markup('<code title="{}">{}</code>').format(value, short(value))
+    if column in _SENTENCES:
+        words = value if len(value) <= _SENTENCE else value[:_SENTENCE] + "…"
+        return Markup('<span class="sis-sentence">{}</span>').format(words)
     return None
 
 
@@ -156,6 +169,8 @@ def _linked(column: str, value: Any, label: object) -> Markup | None:
         return link(kernel_path(str(value)), f"{short(label)} {short(value)}" if named else value)
     if column == "metric":
         return link(metric_path(str(value)), value)
+    if column == "rule":
+        return link(rule_path(str(value)), value)
     if column in _ROWS:
         return link(row_path(_ROWS[column], value), value)
     return None

@@ -6,6 +6,7 @@ import json
 import statistics
 from typing import TYPE_CHECKING, Any, Final
 
+from sistasks.browse.findings import findings_of_run, verdict_counts
 from sistasks.browse.series import (
     INTERVALS,
     STATISTICS,
@@ -50,7 +51,7 @@ def start_page(connection: sqlite3.Connection) -> Row:
     counts = {
         # the names are ours
         table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608
-        for table in ("runs", "kernels", "environments", "sessions", "crashes")
+        for table in ("runs", "kernels", "environments", "sessions", "crashes", "findings")
     }
     return {"counts": counts, "runs": runs, "metrics": metric_list(connection)["metrics"]}
 
@@ -86,6 +87,7 @@ def run_page(connection: sqlite3.Connection, run_id: int) -> Row | None:
         "later": connection.execute(around.format("min", ">"), (run["suite"], run_id)).fetchone()[0],
         "verdicts": verdicts,
         "metrics": _metrics_of_run(connection, run, verdicts),
+        "findings": findings_of_run(connection, run_id),
         "tests": _tests_of_run(connection, run_id),
         "resources": _resources_of_run(connection, run_id),
         "crashes": rows(connection, "SELECT * FROM crashes WHERE run_id = ? ORDER BY id LIMIT 100", run_id),
@@ -209,7 +211,7 @@ def _run_list(connection: sqlite3.Connection, query: str, *parameters: object) -
         json.dumps(ids),
     ):
         tests.setdefault(row["run_id"], {})[row["status"]] = row["number"]
-    outcomes: dict[int, dict[str, int]] = {}
+    outcomes = verdict_counts(connection, ids)
     for verdict in newest_verdicts(connection, ids):
         counted = outcomes.setdefault(verdict["run_id"], {})
         counted[verdict["outcome"]] = counted.get(verdict["outcome"], 0) + 1

@@ -50,8 +50,8 @@ def prepare_jinja2_environment(env: Environment) -> None:
     )  # fmt: skip
     env.globals.update(
         run_path=cells.run_path, kernel_path=cells.kernel_path, metric_path=cells.metric_path, row_path=cells.row_path,
-        artifact_path=cells.artifact_path, artifact_name=name_of, key_link=cells.key_link, spark=pictures.spark,
-        database_name=DATABASE,
+        artifact_path=cells.artifact_path, rule_path=cells.rule_path, artifact_name=name_of, key_link=cells.key_link,
+        spark=pictures.spark, database_name=DATABASE,
     )  # fmt: skip
 
 
@@ -76,6 +76,7 @@ def menu_links(datasette: Datasette) -> list[dict[str, str]]:
             (f"/{DATABASE}/runs", "Runs"),
             (f"/{DATABASE}/kernels", "Kernels"),
             (f"/{DATABASE}/verdicts_now", "Latest verdicts"),
+            (f"/{DATABASE}/failing_findings", "Failing findings"),
             (f"/{DATABASE}#queries", "Queries"),
             (f"/{DATABASE}", "Tables"),
         )

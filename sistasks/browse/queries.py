@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from sistasks.history.findings import SEVERITIES
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
@@ -46,6 +48,10 @@ _DRIFT: Final = " ||\n    ".join(
     f"iif(old.{name} IS new.{name}, '', '{name}: ' || coalesce(nullif(substr(old.{name}, 1, {_SHOWN}), ''), 'none')"
     f" || ' → ' || coalesce(nullif(substr(new.{name}, 1, {_SHOWN}), ''), 'none') || '; ')"
     for name in _DRIFTING
+)
+# 0 is the worst; what is no severity has none
+_RANK: Final = " ".join(
+    ["CASE {}", *(f"WHEN '{name}' THEN {rank}" for rank, name in enumerate(SEVERITIES)), "END"]
 )
 
 QUERIES: Final = {
@@ -257,5 +263,67 @@ FROM run
 CROSS JOIN resources ON resources.run_id = run.id
 GROUP BY resources.node
 ORDER BY resources.node""",
+    ),
+    "failing_findings": Query(
+        title="Failing findings",
+        description="What fails in the newest run of each suite that looks for findings, the most severe first.",
+        parameters={
+            "severity": "this one and worse: critical, high, medium, low or info (default: info, which is all)",
+            "category": "config, image, runtime, fuzz, network or vulnerability (default: all)",
+        },
+        sql=f"""SELECT
+    severity, rule, title, evidence, verdict, node, reason, source, category, suite, run_id, kernel, release
+FROM latest_findings
+WHERE outcome = 'fail' AND :category IN ('', category)
+    AND {_RANK.format("severity")} <= {_RANK.format("coalesce(nullif(:severity, ''), 'info')")}
+ORDER BY {_RANK.format("severity")}, rule, node""",  # noqa: S608 - our own words
+    ),
+    "history_of_rule": Query(
+        title="History of a rule",
+        description="What a rule of the security suite came to, run by run, the newest first; node 0 is the kernel or "
+        "the cluster as a whole, or every node alike.",
+        parameters={
+            "rule": "its name (default: a failing one of the newest run, if any fails)",
+            "runs": "how many rows (default: 200)",
+        },
+        sql="""WITH asked AS (
+    SELECT coalesce(nullif(:rule, ''), (
+        SELECT rule FROM findings WHERE run_id = (SELECT max(run_id) FROM findings)
+        ORDER BY outcome <> 'fail', rule LIMIT 1
+    )) AS rule
+)
+SELECT
+    findings.rule, findings.run_id, runs.started_at, runs.suite, findings.node, findings.severity, findings.outcome,
+    (SELECT outcome FROM finding_verdicts WHERE run_id = findings.run_id AND rule = findings.rule
+        ORDER BY id DESC LIMIT 1) AS verdict,
+    findings.evidence, runs.kernel_id, kernels.name AS kernel, kernels.release, runs.environment_id
+FROM asked
+CROSS JOIN findings ON findings.rule = asked.rule
+JOIN runs ON runs.id = findings.run_id
+JOIN kernels ON kernels.id = runs.kernel_id
+ORDER BY findings.run_id DESC, findings.node
+LIMIT max(1, CAST(coalesce(nullif(:runs, ''), '200') AS INTEGER))""",
+    ),
+    "differing_findings": Query(
+        title="Findings that differ",
+        description="The newest verdict on each rule of the newest judged run of each suite, where the baseline was "
+        "otherwise, the worst first.",
+        parameters={"outcome": "worse, unsure, new or better (default: all)"},
+        sql=f"""WITH newest AS (
+    SELECT max(id) AS id FROM runs
+    WHERE EXISTS (SELECT 1 FROM finding_verdicts WHERE run_id = runs.id) GROUP BY suite
+)
+SELECT
+    finding_verdicts.rule, severity, outcome, was, now, reason, k, n, baseline, runs.suite, runs.id AS run_id,
+    runs.kernel_id, kernels.name AS kernel, kernels.release, created_at
+FROM newest
+JOIN runs ON runs.id = newest.id
+JOIN kernels ON kernels.id = runs.kernel_id
+JOIN finding_verdicts ON finding_verdicts.id IN (
+    SELECT max(id) FROM finding_verdicts WHERE run_id = runs.id GROUP BY rule
+)
+WHERE outcome <> 'same' AND :outcome IN ('', outcome)
+ORDER BY CASE outcome WHEN 'worse' THEN 0 WHEN 'unsure' THEN 1 WHEN 'new' THEN 2 ELSE 3 END,
+    {_RANK.format("severity")}, finding_verdicts.rule""",  # noqa: S608 - our own words
     ),
 }

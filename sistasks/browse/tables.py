@@ -217,11 +217,12 @@ TABLES: Final = {
         title="Crashes",
         description="Kernels that panicked, hung or went wrong otherwise, as their consoles tell.",
         columns=columns(
-            "id run_id node kind title report console_offset",
+            "id run_id node kind title report console_offset reproducer",
             kind="panic, oops, hang, …",
             title="one line that names it, the same for the same crash",
             report="the lines of the console",
             console_offset="where they begin in the console's log, in bytes",
+            reproducer="the episode of fuzzing that doit reproduce plays again; empty where it came in none",
         ),
         newest_first="id",
         sortable=("id", "run_id", "node"),

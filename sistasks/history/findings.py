@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SEVERITIES: Final = ("critical", "high", "medium", "low", "info")
+CATEGORIES: Final = {
+    "runtime": "At run time", "fuzz": "Fuzzing", "network": "From the network",
+    "vulnerability": "Known vulnerabilities", "image": "The kernel's image", "config": "The kernel's configuration",
+}  # fmt: skip
 # of findings: what needs a look first
 OUTCOMES: Final = ("fail", "error", "skip", "pass")
 OUTCOME_WORDS: Final = {"fail": "failed", "error": "could not be told", "skip": "skipped", "pass": "passed"}
@@ -111,6 +115,14 @@ def by_rule(found: Iterable[FindingRow]) -> list[RuleOutcome]:
         rules,
         key=lambda one: (place(OUTCOMES, one.outcome), place(SEVERITIES, one.first.severity), one.first.rule),
     )
+
+
+def by_category(rules: Iterable[RuleOutcome]) -> dict[str, list[RuleOutcome]]:
+    """Rules by category, in the order in which people read them; categories that nobody knows come last."""
+    found: dict[str, list[RuleOutcome]] = {name: [] for name in CATEGORIES}
+    for rule in rules:
+        found.setdefault(rule.first.category, []).append(rule)
+    return {name: these for name, these in found.items() if these}
 
 
 def verdicts_by_weight(found: Iterable[FindingVerdict]) -> list[FindingVerdict]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sistasks.charts import STYLE, Point, distribution_chart, dots_chart, history_chart, sparkline
 from sistasks.charts.svg import clean
 from sistasks.history.findings import (
+    CATEGORIES,
     OUTCOMES,
     SEVERITIES,
     rules_words,
@@ -15,7 +16,7 @@ from sistasks.history.findings import (
     verdict_words,
 )
 from sistasks.report.records import all_of
-from sistasks.report.words import CATEGORIES, SIGNS, percentage, plural, size
+from sistasks.report.words import SIGNS, percentage, plural, size
 from sistasks.resources import data_file
 from sistasks.units import percent, show
 

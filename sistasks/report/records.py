@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from sistasks.history.findings import by_rule, worth_a_look
-from sistasks.report.words import CATEGORIES
+from sistasks.history.findings import by_category, by_rule, worth_a_look
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -207,11 +206,8 @@ class RunReport:
 
     @property
     def rules_by_category(self) -> Mapping[str, Sequence[RuleOutcome]]:
-        """The same by category, in the order of the report; categories that it does not know come last."""
-        found: dict[str, list[RuleOutcome]] = {name: [] for name in CATEGORIES}
-        for rule in self.rules:
-            found.setdefault(rule.first.category, []).append(rule)
-        return {name: rules for name, rules in found.items() if rules}
+        """The same by category."""
+        return by_category(self.rules)
 
     @property
     def differing(self) -> Sequence[FindingVerdict]:

@@ -10,11 +10,6 @@ SIGNS: Final = {
     "better": "◆", "same": "●", "worse": "✕", "unsure": "□", "new": "▷",
     "critical": "▲▲", "high": "▲", "medium": "△", "low": "▽", "info": "·",
 }  # fmt: skip
-# of findings
-CATEGORIES: Final = {
-    "runtime": "At run time", "fuzz": "Fuzzing", "network": "From the network",
-    "vulnerability": "Known vulnerabilities", "image": "The kernel's image", "config": "The kernel's configuration",
-}  # fmt: skip
 _MIB: Final = 1 << 20
 
 
