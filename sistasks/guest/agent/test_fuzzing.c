@@ -31,6 +31,7 @@
 /* a call that no alarm wakes: so long nothing may go on before its process is ended, and so long it may take to end */
 #define STALL_NS 100000000u
 #define END_NS 5000000000u
+#define BOUNDARY_NS 100000000u
 /* processes of an episode: a call ends one now and then */
 #define LIVES 200u
 
@@ -43,6 +44,19 @@ static void tell(const char *words)
     }
     if (log >= 0) {
         close(log);
+    }
+}
+
+/* What the tests before this one found is not to be lost with a kernel that falls. How long the host takes to read it
+ * ends with the boundary that is waited for.
+ */
+static void send_what_is_held(const struct plan *plan)
+{
+    if (plan->aligned) {
+        channel_release();
+        channel_drain();
+        channel_hold();
+        sleep_to_boundary(BOUNDARY_NS);
     }
 }
 
@@ -206,6 +220,7 @@ const char *test_fuzzing(const struct plan *plan, char *problem, size_t size)
         snprintf(problem, size, "too little memory: %s", strerror(errno));
         return STATUS_ERROR;
     }
+    send_what_is_held(plan);
     plant_fault();
     loopback_up();
     fuzz_find_doors();
