@@ -25,7 +25,7 @@ _LINE: Final = re.compile(
     rb"^[^\n]{0,48}?sistasks: fuzzing: (?:(seed=\d{1,20} first=\d{1,10} episode=\d{1,10} calls=\d{1,8})|done)[ \r]*$",
     re.MULTILINE,
 )
-_WORDS: Final = re.compile(r"seed=(\d{1,20}) first=(\d{1,10}) episode=(\d{1,10}) calls=(\d{1,8})")
+_WORDS: Final = re.compile(r"seed=(\d{1,20}) first=(\d{1,10}) episode=(\d{1,10}) calls=(\d{1,8})", re.ASCII)
 # letters of a crash's first line by which it is found again where its offset says that it is
 _KNOWN_BY: Final = 60
 _SHOWN: Final = 5
