@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sistasks.protocols.findings import Seen
 from sistasks.suites.penetration.judge import Struck, Timed, answered, seen, times
@@ -13,7 +13,7 @@ from sistasks.suites.penetration.scenarios import ATTACKER, Cast, cast
 from sistasks.suites.penetration.told import KINDS, WORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from sistasks.machine.results import GuestResults
     from sistasks.suites.penetration.ground import Ground
@@ -25,13 +25,14 @@ _GAP_US: Final = 5000
 _REST_PROBES: Final = 40
 _REST_LIMIT: Final = 30.0
 # seconds in which a victim must answer each kind of probe again
-_BACK_LIMIT: Final = 10.0
+_BACK_LIMIT: Final = 20.0
 # and be as quick as before, where it answers
 _QUICK_LIMIT: Final = 5.0
 # fragments are given up after 1 s in these guests; a kernel looks less often
 _MEMORY_LIMIT: Final = 10.0
 _MEMORY_STEP: Final = 0.1
-_STRIKE_GRACE: Final = 60.0
+_A = TypeVar("_A")
+_B = TypeVar("_B")
 
 
 class Assault:
@@ -116,26 +117,22 @@ class Assault:
 
     async def _strike(self, scenario: Scenario, who: Cast) -> Struck:
         ground = self.ground
-        before = await ground.state(who.victim, "renew")
         delivered = await self._delivered(who.victim)
-        await self._probe(who)
+        before, _ = await _both(ground.state(who.victim, "renew"), self._probe(who))
         order = f"strike {scenario.name} {who.victim} {scenario.frames} {scenario.milliseconds}"
         await ground.command(order, [ATTACKER])
-        event = await ground.told(ATTACKER, "struck", f"does not end {scenario.rule}", _STRIKE_GRACE)
-        sent, refused, took = (int(event.fields[name]) for name in ("sent", "refused", "took_ns"))
-        end = ground.host_time(ATTACKER, event.at_ns)
-        watch = _Watch(
-            ground, who, Timed(before=self._rest[who.victim, who.prober], begin=end - took, end=end)
-        )
+        ended, at_ns = await ground.struck(ATTACKER, f"does not end {scenario.rule}")
+        end = ground.host_time(ATTACKER, at_ns)
+        rest = self._rest[who.victim, who.prober]
+        watch = _Watch(ground, who, Timed(before=rest, begin=end - ended.took_ns, end=end))
         renewed = await self._back(scenario, watch)
-        await ground.ask(who.prober, "hush", "hushed")
+        lingering = await self._memory(who.victim) if scenario.memory else 0
+        after, _ = await _both(ground.state(who.victim), ground.ask(who.prober, "hush", "hushed"))
         delivered = await self._delivered(who.victim) - delivered
         pings = sum(probe.kind == "p" for probe in ground.probes[who.prober])
-        lingering = await self._memory(who.victim) if scenario.memory else 0
         return Struck(
-            victim=who.victim, sent=sent, refused=refused, delivered=delivered, before=before,
-            pings=pings,
-            after=await ground.state(who.victim), timed=watch.timed(), renewed=renewed, lingering=lingering,
+            victim=who.victim, sent=ended.sent, refused=ended.refused, delivered=delivered, pings=pings,
+            before=before, after=after, timed=watch.timed(), renewed=renewed, lingering=lingering,
         )  # fmt: skip
 
     async def _delivered(self, victim: int) -> int:
@@ -182,6 +179,17 @@ class Assault:
         return state.fragments
 
 
+async def _both(first: Coroutine[Any, Any, _A], second: Coroutine[Any, Any, _B]) -> tuple[_A, _B]:
+    """Two things at once: each is a way over the switch and back."""
+    tasks = (asyncio.create_task(first), asyncio.create_task(second))
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
 @dataclass(slots=True)
 class _Watch:
     """What has been heard of the probes of one scenario, by the host's clock."""
@@ -194,7 +202,7 @@ class _Watch:
         """The strike, and the probes until now."""
         told = self.ground.probes[self.who.prober]
         moved = [replace(probe, sent=self.ground.host_time(self.who.prober, probe.sent)) for probe in told]
-        return replace(self.strike, probes=[probe for probe in moved if probe.sent >= self.strike.begin])
+        return replace(self.strike, probes=moved)
 
     def silent(self) -> list[str]:
         """Kinds of probes of which none that was sent after the strike has been answered."""

@@ -9,7 +9,7 @@ from sistasks.consensus.clocks import offset
 from sistasks.consensus.events import Unknown, decode_event
 from sistasks.errors import KernelFailure, NodeError
 from sistasks.guest.frames import Frame, FrameType
-from sistasks.suites.penetration.told import Probe, State, probes, state
+from sistasks.suites.penetration.told import Ended, Probe, State, ended, probes, state
 from sistasks.suites.talk import Talk
 
 if TYPE_CHECKING:
@@ -73,20 +73,19 @@ class Ground(Talk):
         """A node's last event of a kind."""
         return self._last.get((number, kind))
 
-    async def told(self, number: int, kind: str, what: str, limit: float = _ANSWER_LIMIT) -> Unknown:
+    async def told(self, number: int, kind: str, what: str) -> Unknown:
         """Wait for an event of a node, and take it.
 
         Args:
             number: of the node.
             kind: of the event.
             what: it did not do if none comes, as it goes on after its name.
-            limit: seconds.
 
         Raises:
             SistasksError: the node has failed, or is late.
         """
         key = (number, kind)
-        await self.wait(lambda: key in self._last or number not in self.alive, limit)
+        await self.wait(lambda: key in self._last or number not in self.alive, _ANSWER_LIMIT)
         if key in self._last:
             return self._last.pop(key)
         raise self.fallen() or await self.late(number, what)
@@ -114,6 +113,22 @@ class Ground(Talk):
         event = await self.ask(number, word, "counted")
         try:
             return state(event.fields)
+        except ValueError as error:
+            raise NodeError(f"node {number}: {error}") from None
+
+    async def struck(self, number: int, what: str) -> tuple[Ended, int]:
+        """Wait until a strike has ended: how, and when by the node's clock (ns).
+
+        Args:
+            number: of the attacker.
+            what: it did not do if it does not end, as it goes on after its name.
+
+        Raises:
+            SistasksError: the node has failed, or is late.
+        """
+        event = await self.told(number, "struck", what)
+        try:
+            return ended(event.fields), event.at_ns
         except ValueError as error:
             raise NodeError(f"node {number}: {error}") from None
 

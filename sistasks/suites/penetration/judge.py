@@ -26,7 +26,7 @@ class Timed:
     Attributes:
         before: sent in quiet.
         begin, end: of the strike.
-        probes: sent from its begin on.
+        probes: by whoever watches, before it, meanwhile and after.
     """
 
     before: Sequence[Probe]
@@ -42,7 +42,13 @@ class Timed:
     @property
     def meanwhile(self) -> list[Probe]:
         """Those that were sent during the strike."""
-        return [probe for probe in self.probes if probe.sent <= self.end]
+        return [probe for probe in self.probes if self.begin <= probe.sent <= self.end]
+
+    @property
+    def connections(self) -> list[Probe]:
+        """TCP's that were under way during the strike."""
+        over = [probe for probe in self.probes if probe.kind == "t" and probe.sent <= self.end]
+        return [probe for probe in over if not probe.took or probe.sent + probe.took >= self.begin]
 
     def recovery(self) -> int | None:
         """Ns from the strike's end until an answer came as soon as twice the median in quiet; None: it never did."""
@@ -119,8 +125,8 @@ def _wrong(scenario: Scenario, struck: Struck) -> list[str]:
         found.append(f"fragments still hold {struck.lingering} bytes")
     if scenario.silent and (replies := _grown(struck, "IcmpOutEchoReps") - struck.pings) > 0:
         found.append(f"{replies} echo requests to all were answered")
-    if scenario.open and not any(probe.took for probe in struck.timed.meanwhile if probe.kind == "t"):
-        found.append("no connection was taken meanwhile")
+    if scenario.open and not any(probe.took for probe in struck.timed.connections):
+        found.append("no connection that was asked for meanwhile was taken")
     if struck.renewed:
         found.append("no connection was taken afterwards until the port was opened anew")
     if scenario.flood and struck.timed.recovery() is None:

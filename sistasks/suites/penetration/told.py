@@ -55,6 +55,21 @@ class State:
     counters: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A strike that has ended.
+
+    Attributes:
+        sent: frames that went out.
+        refused: frames that the attacker's own kernel did not send.
+        took_ns: how long it took.
+    """
+
+    sent: int
+    refused: int
+    took_ns: int
+
+
 def probes(text: str) -> list[Probe]:
     """Read the probes of an event.
 
@@ -70,22 +85,38 @@ def probes(text: str) -> list[Probe]:
     return found
 
 
+def ended(fields: Mapping[str, str]) -> Ended:
+    """Read how a strike has ended.
+
+    Raises:
+        ValueError: the attacker does not know it, or something is missing or no number.
+    """
+    if fields.get("known") != "1":
+        raise ValueError("it does not know this attack")
+    return Ended(**_numbers(fields, ("sent", "refused", "took_ns")))
+
+
 def state(fields: Mapping[str, str]) -> State:
     """Read the state of a victim.
 
     Raises:
         ValueError: something of it is missing, or no number.
     """
-    numbers = {}
-    for name in ("taken", "neighbours", "poisoned", "addresses", "fragments", "available"):
-        value = fields.get(name, "")
-        if not _NUMBER.fullmatch(value):
-            raise ValueError(f"{name}={value[:80]!r} is no number")
-        numbers[name] = int(value)
     counters = {}
     for word in fields.get("counters", "").split():
         match = _COUNTER.fullmatch(word)
         if match is None:
             raise ValueError(f"{word[:80]!r} is no counter")
         counters[match[1]] = int(match[2])
-    return State(**numbers, counters=counters)
+    names = ("taken", "neighbours", "poisoned", "addresses", "fragments", "available")
+    return State(**_numbers(fields, names), counters=counters)
+
+
+def _numbers(fields: Mapping[str, str], names: tuple[str, ...]) -> dict[str, int]:
+    found = {}
+    for name in names:
+        value = fields.get(name, "")
+        if not _NUMBER.fullmatch(value):
+            raise ValueError(f"{name}={value[:80]!r} is no number")
+        found[name] = int(value)
+    return found

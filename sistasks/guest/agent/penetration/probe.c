@@ -12,7 +12,7 @@
 #include "penetration.h"
 
 #define PATIENCE_NS 2000000000u
-#define TCP_PATIENCE_NS 1000000000u /* what is lost on the way is sent again after as much (RFC 6298) */
+#define TCP_PATIENCE_NS 3000000000u /* what is lost on the way is sent again after 1 s (RFC 6298) */
 #define TELL_NS 50000000u
 #define TOLD_MAX 4096u
 #define UNDER_WAY 1024u
