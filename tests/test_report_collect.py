@@ -202,7 +202,7 @@ def test_a_history_from_before_verdicts_had_a_statistic(db: Path, monkeypatch: p
     with writing(db) as connection:
         columns = "run_id, metric, outcome, method, baseline, created_at"
         connection.execute(
-            f"INSERT INTO verdicts ({columns}) VALUES (?, ?, 'same', '', '', '')",  # noqa: S608
+            f"INSERT INTO verdicts ({columns}) VALUES (?, ?, 'same', '', '', '')",  # noqa: S608 - our own names
             (run_id, SWITCH),
         )
     records.make_older(db, 4, monkeypatch)

@@ -87,7 +87,7 @@ def make_hostile(db: Path) -> set[str]:
             for _, column, kind, *_ in connection.execute(f"PRAGMA table_info({table})").fetchall():
                 if kind == "TEXT" and column not in _KEPT:
                     try:
-                        query = f"UPDATE {table} SET {column} = coalesce({column}, '') || ?"  # noqa: S608
+                        query = f"UPDATE {table} SET {column} = coalesce({column}, '') || ?"  # noqa: S608 - our own names
                         connection.execute(query, (HOSTILE,))
                     except sqlite3.IntegrityError:
                         continue  # the schema has a list of what may stand there

@@ -50,7 +50,7 @@ def start_page(connection: sqlite3.Connection) -> Row:
     runs = _run_list(connection, f"{_RUN_LIST} ORDER BY runs.id DESC LIMIT ?", _LATEST_RUNS)
     counts = {
         # the names are ours
-        table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608
+        table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - our own names
         for table in ("runs", "kernels", "environments", "sessions", "crashes", "findings")
     }
     return {"counts": counts, "runs": runs, "metrics": metric_list(connection)["metrics"]}
@@ -191,12 +191,12 @@ def metric_page(
 
 def _named(connection: sqlite3.Connection, table: str, row_id: str) -> Row:
     # the table's name is one of ours, and a foreign key guarantees the row
-    return one(connection, f"SELECT * FROM {table} WHERE id = ?", row_id) or {}  # noqa: S608
+    return one(connection, f"SELECT * FROM {table} WHERE id = ?", row_id) or {}  # noqa: S608 - our own names
 
 
 def _newest_run(connection: sqlite3.Connection, metric: str) -> Row | None:
     newest = "SELECT max(run_id) FROM summaries WHERE metric = ?"
-    return one(connection, f"SELECT id, environment_id FROM runs WHERE id = ({newest})", metric)  # noqa: S608
+    return one(connection, f"SELECT id, environment_id FROM runs WHERE id = ({newest})", metric)  # noqa: S608 - our own names
 
 
 def _run_list(connection: sqlite3.Connection, query: str, *parameters: object) -> list[Row]:

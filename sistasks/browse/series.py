@@ -87,7 +87,7 @@ def values(
         raise ValueError(f"no statistic: {statistic!r}")
     # the column's name is one of ours
     query = f"""SELECT run_id, {statistic} FROM summaries
-        WHERE metric = ? AND run_id IN (SELECT value FROM json_each(?)) ORDER BY run_id, node"""  # noqa: S608
+        WHERE metric = ? AND run_id IN (SELECT value FROM json_each(?)) ORDER BY run_id, node"""  # noqa: S608 - our own names
     found: dict[int, list[float]] = {}
     for run_id, value in connection.execute(query, (metric, json.dumps(list(run_ids)))):
         found.setdefault(run_id, []).append(value)
@@ -103,7 +103,7 @@ def ends_of_metric(
         return {}
     # the column's name is one of ours
     query = f"""SELECT run_id, {column}_low, {column}_high FROM summaries NOT INDEXED
-        WHERE metric = ? AND run_id IN (SELECT value FROM json_each(?))"""  # noqa: S608
+        WHERE metric = ? AND run_id IN (SELECT value FROM json_each(?))"""  # noqa: S608 - our own names
     found: dict[int, tuple[list[float | None], list[float | None]]] = {}
     for run_id, low, high in connection.execute(query, (metric, json.dumps(list(run_ids)))):
         lows, highs = found.setdefault(run_id, ([], []))

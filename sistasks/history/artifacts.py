@@ -152,7 +152,7 @@ def precious_runs(connection: sqlite3.Connection) -> dict[int, str]:
         newest = (
             f"SELECT max(run_id) FROM {table} JOIN runs ON runs.id = run_id GROUP BY suite, environment_id"  # noqa: S608 - our own tables
         )
-        against = column(f"SELECT DISTINCT baseline FROM {table} WHERE run_id IN ({newest})")  # noqa: S608
+        against = column(f"SELECT DISTINCT baseline FROM {table} WHERE run_id IN ({newest})")  # noqa: S608 - our own names
         add(named_runs(against, known), "of a baseline")
     for end in ("run_id", "before_run_id"):
         add(column(f"SELECT {end} FROM change_points WHERE advisory = 0"), "at a change")  # noqa: S608 - two columns of ours

@@ -95,7 +95,7 @@ def _insert(connection: sqlite3.Connection, table: str, rows: Sequence[_Row], co
         columns = ", ".join(rows[0])
         values = ", ".join(f":{name}" for name in rows[0])
         # the names are those of our tables and records; the values are bound
-        sql = f"INSERT INTO {table} ({columns}) VALUES ({values}) {conflict}"  # noqa: S608
+        sql = f"INSERT INTO {table} ({columns}) VALUES ({values}) {conflict}"  # noqa: S608 - our own names
         connection.executemany(sql, rows)
 
 

@@ -194,7 +194,7 @@ class History:
         """(metric, statistic) -> (run, node) -> value, of every node of the runs."""
         marks = ",".join("?" * len(runs))
         found: dict[tuple[str, str], Boots] = {}
-        query = f"SELECT run_id, node, metric, p50, p95, p99 FROM summaries WHERE run_id IN ({marks})"  # noqa: S608
+        query = f"SELECT run_id, node, metric, p50, p95, p99 FROM summaries WHERE run_id IN ({marks})"  # noqa: S608 - question marks only
         for row in self._connection.execute(query, list(runs)):
             for statistic in STATISTICS:
                 boots = found.setdefault((row["metric"], statistic), {})

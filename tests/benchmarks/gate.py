@@ -152,7 +152,7 @@ def _add_candidate(db: Path) -> None:
             "p95_high, p99_low, p99_high"
         )
         connection.execute(
-            f"INSERT INTO summaries SELECT 100000, node, metric, {columns} FROM summaries WHERE run_id = ?",  # noqa: S608
+            f"INSERT INTO summaries SELECT 100000, node, metric, {columns} FROM summaries WHERE run_id = ?",  # noqa: S608 - our own names
             (last,),
         )
 

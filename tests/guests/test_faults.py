@@ -133,7 +133,7 @@ def test_the_clock_is_set_in_the_middle(
     assert again.returncode == 0, again.stdout + again.stderr
     assert "run 2 in" in again.stdout
     lasted = "(julianday(finished_at) - julianday(started_at)) * 86400"
-    assert rows(db, f"select id, status from runs where {lasted} between 0 and 600") == [(1, "ok"), (2, "ok")]  # noqa: S608
+    assert rows(db, f"select id, status from runs where {lasted} between 0 and 600") == [(1, "ok"), (2, "ok")]  # noqa: S608 - our own words
     ((apart,),) = rows(db, "select julianday(max(started_at)) - julianday(min(started_at)) from runs")
     assert abs(apart - abs(days)) < 1, "the clock was set"
     report = project.doit("report", f"db={db}")
