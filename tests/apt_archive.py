@@ -40,7 +40,9 @@ def package(archive: Path, name: str, version: str, files: Path | None = None, d
     if files:
         shutil.copytree(files, root, dirs_exist_ok=True, symlinks=True)
     file = archive / f"{name}_{version}_all.deb"
-    subprocess.run(["dpkg-deb", "--build", "--root-owner-group", root, file], check=True, capture_output=True)
+    subprocess.run(
+        ["dpkg-deb", "-Znone", "--build", "--root-owner-group", root, file], check=True, capture_output=True
+    )
     shutil.rmtree(root)
     data = file.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
