@@ -32,12 +32,14 @@ class _Judged:
 
     Attributes:
         findings: verdicts on what its rules came to.
+        failing_since: rule -> the run since which it fails, of those that got worse.
         accepted: a person took this very run as the new normal.
     """
 
     run: RunInfo
     verdicts: Sequence[Verdict]
     findings: Sequence[FindingVerdict]
+    failing_since: Mapping[str, int]
     changes: Mapping[tuple[str, str], Changes]
     accepted: bool
 
@@ -67,11 +69,15 @@ def gate(settings: Settings, terminal: Terminal) -> None:
             if run.status != "ok":
                 broken.append(run)
                 continue
+            findings = judge_findings(history, run)
             judged.append(
                 _Judged(
                     run=run,
                     verdicts=judge(history, run, settings, terminal),
-                    findings=judge_findings(history, run),
+                    findings=findings,
+                    failing_since={
+                        one.rule: history.failing_since(run, one.rule) for one in findings if one.regressed
+                    },
                     changes=find_changes(history, run, history.metrics(), seed=settings.seed),
                     accepted=history.accepted(run) == run.id,
                 )
@@ -261,7 +267,7 @@ def _conclude(
     ]
     found = [(one, verdict) for one in judged for verdict in one.findings if verdict.regressed]
     if worse or found:
-        words = [regression(one.run, verdict) for one, verdict in found]
+        words = [regression(one.run, verdict, one.failing_since.get(verdict.rule)) for one, verdict in found]
         words += [_regression(one, verdicts) for one, verdicts in worse]
         words[_NAMED:] = [f"{len(words) - _NAMED} more"] if len(words) > _NAMED else []
         numbers = sorted({one.run.id for one, _ in (*worse, *found)})

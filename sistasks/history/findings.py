@@ -36,7 +36,7 @@ class FindingVerdict:
         outcome: `worse`, `better`, `same`, `unsure` (one of the two runs did not find out) or `new` (it fails, and no
             run of the baseline has this rule).
         was, now: `pass`, `fail`, `skip` or `error`: the worst of any node; None where there is no such finding.
-        k, n: on how many of how many nodes it is as `now` says; None: it is of the kernel or the cluster as a whole.
+        k, n: on how many of how many nodes it is as `now` says, where they differ; None: all that looked agree.
         reason: what was seen and where, in words.
         baseline: the run that it was compared with, in words.
     """

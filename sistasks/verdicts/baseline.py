@@ -206,6 +206,18 @@ class History:
         found = {number: finding_rows(self._connection, number) for number in runs}
         return {number: rows for number, rows in found.items() if rows}
 
+    def failing_since(self, run: RunInfo, rule: str) -> int:
+        """The first run of those up to `run`, of its suite and in its environment, since which a rule has failed."""
+        query = """SELECT runs.id, max(outcome = 'fail') FROM findings JOIN runs ON runs.id = run_id
+            WHERE rule = ? AND suite = ? AND environment_id = ? AND runs.id < ? AND status = 'ok'
+            GROUP BY runs.id ORDER BY runs.id DESC"""
+        since = run.id
+        for number, failed in self._connection.execute(query, (rule, run.suite, run.environment_id, run.id)):
+            if not failed:
+                break
+            since = number
+        return since
+
     def metrics(self) -> dict[str, dict[str, Any]]:
         """Every metric's definition, by name."""
         return {row["name"]: dict(row) for row in self._connection.execute("SELECT * FROM metrics")}

@@ -58,7 +58,15 @@ def show_findings(run: RunInfo, verdicts: Sequence[FindingVerdict], terminal: Te
     terminal.result(f"{'findings' if differing else title}: {verdict_words(verdicts)}")
 
 
-def regression(run: RunInfo, verdict: FindingVerdict) -> str:
-    """One finding in words: `runtime.smep fails (high, on 2 of 2 nodes: cr4 lacks it, run 14)`."""
+def regression(run: RunInfo, verdict: FindingVerdict, since: int | None = None) -> str:
+    """One finding in words: `runtime.smep fails (high, on 3 of 4 nodes: cr4 lacks it; run 14, since run 8)`.
+
+    Args:
+        run: that was judged.
+        verdict: on one of its findings.
+        since: the run since which the rule has failed.
+    """
     seen = visible(verdict.reason, _EVIDENCE)
-    return f"{visible(verdict.rule)} fails ({verdict.severity}{f', {seen}' if seen else ''}; run {run.id})"
+    words = ", ".join(part for part in (verdict.severity, seen) if part)
+    when = f"run {run.id}" if since in {None, run.id} else f"run {run.id}, since run {since}"
+    return f"{visible(verdict.rule)} fails ({words}; {when})"

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 # outcomes by which something was found out
 _DECIDED: Final = frozenset({"pass", "fail"})
-# what each node of its own tells of; the others are of the kernel or of the cluster
-_OF_NODES: Final = frozenset({"runtime", "fuzz"})
 _LONGEST: Final = 400
 _PAST: Final = {
     "pass": "passed it",
@@ -57,21 +55,21 @@ def judge(
         having = [other for other in known if rule in by_run[other.id]]
         decided = (other for other in having if by_run[other.id][rule].outcome in _DECIDED)
         reference = next(decided, having[0] if having else known[0])
-        verdict = _judge_one(run, reference, by_run[reference.id].get(rule), now.get(rule))
+        verdict = _judge_one(reference, by_run[reference.id].get(rule), now.get(rule))
         if verdict is not None:
             found.append(verdict)
     return verdicts_by_weight(found)
 
 
 def _judge_one(
-    run: RunInfo, reference: RunInfo, before: RuleOutcome | None, now: RuleOutcome | None
+    reference: RunInfo, before: RuleOutcome | None, now: RuleOutcome | None
 ) -> FindingVerdict | None:
     present = now or before
     was, came_to = (None if one is None else one.outcome for one in (before, now))
     outcome = _compared(was, came_to)
     if present is None or outcome is None:
         return None
-    k, n = (None, None) if now is None else _nodes(run, now)
+    k, n = (len(now.nodes), len(now.told)) if now is not None and now.told else (None, None)
     return FindingVerdict(
         rule=present.first.rule,
         severity=present.first.severity,
@@ -97,15 +95,6 @@ def _compared(was: str | None, now: str | None) -> str | None:
     if now == "pass":
         return "new"
     return None if was is None else "same"
-
-
-def _nodes(run: RunInfo, found: RuleOutcome) -> tuple[int | None, int | None]:
-    """On how many nodes it is so, of how many; None where no node tells of it for itself."""
-    if found.told:
-        return len(found.nodes), len(found.told)
-    if found.first.category in _OF_NODES:
-        return run.nodes, run.nodes  # a row of node 0 is that of nodes that agree
-    return None, None
 
 
 def _reason(outcome: str, reference: RunInfo, was: str | None, now: RuleOutcome | None, where: str) -> str:
