@@ -71,6 +71,7 @@ class NodeReport:
     evidence: tuple[Evidence, ...] = ()
     at: str = ""
     retried: str = ""
+    profile: Path | None = None
 
     @property
     def reason(self) -> str:
@@ -139,6 +140,7 @@ class Cluster:
             console=self.logs / f"{name}.log",
             stderr=self.logs / f"{name}.qemu.log",
             firmware_log=self.logs / f"{name}.firmware.log" if self.machine.firmware else None,
+            profile=self.scratch / f"{name}.profile" if self.machine.plugin else None,
         )
 
         def on_frame(node: Node, frame: Frame) -> None:
@@ -279,5 +281,5 @@ class Cluster:
         return NodeReport(
             number=node.number, seed=node.plan.seed, results=node.results, error=error, started=started,
             ready=ready, finished=time.monotonic(), console=node.files.console, tail=node.console_tail(),
-            crashes=node.crashes, evidence=(*node.evidence, *node.traces), at=at,
+            crashes=node.crashes, evidence=(*node.evidence, *node.traces), at=at, profile=node.files.profile,
         )  # fmt: skip

@@ -33,9 +33,10 @@ _MARK_LIMIT: Final = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFiles(EmulatorFiles):
-    """Where one node's files are; plan is the page that the agent reads."""
+    """Where one node's files are; plan is the page that the agent reads, profile gets the counts of a plugin."""
 
     plan: Path
+    profile: Path | None = None
 
 
 class Node(Emulator):
@@ -153,6 +154,10 @@ class Node(Emulator):
             mode = "rb" if self.role is Role.CLONE else "wb"
             self._state_fd = self._stack.enter_context(self.state.open(mode)).fileno()
             descriptors.append(self._state_fd)
+        profile = -1
+        if self.machine.plugin is not None and self.files.profile is not None:
+            profile = self._stack.enter_context(self.files.profile.open("wb")).fileno()
+            descriptors.append(profile)
         spec = NodeSpec(
             machine=self.machine,
             role=self.role,
@@ -163,6 +168,7 @@ class Node(Emulator):
             results=results,
             network=network,
             ram=self.ram,
+            profile=profile,
         )
         self._spawn(spec, descriptors, self.number)
 

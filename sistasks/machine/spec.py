@@ -58,6 +58,7 @@ class Machine:
         seed: of the random numbers that QEMU gives its guest: where firmware or kernel ask for a seed, for one.
         display: it has a screen, which nobody sees but a picture is taken of when it fails.
         confinement: what QEMU may not do; it changes nothing in the machine.
+        plugin: counts what nodes execute, where they have a file for it; it changes nothing in the machine.
     """
 
     arch: Arch
@@ -78,6 +79,7 @@ class Machine:
     seed: int = 1
     display: bool = False
     confinement: Confinement = Confinement()
+    plugin: Path | None = None
 
     @property
     def boot(self) -> str:
@@ -114,6 +116,7 @@ class NodeSpec:
             byte, and a socket full of single bytes would make the guest wait for the host. Without an agent there are
             no results, and the console is a connected socket, for a pipe has one way only.
         firmware: descriptor of a pipe where firmware that has a device for it writes its debug output; -1: nowhere.
+        profile: descriptor of a file that the machine's plugin writes its counts to; -1: nothing is counted.
     """
 
     machine: Machine
@@ -127,6 +130,7 @@ class NodeSpec:
     mac: str = "52:54:77:00:00:00"
     ram: Path | None = None
     firmware: int = -1
+    profile: int = -1
 
 
 def _comma(name: str) -> str:
@@ -257,6 +261,8 @@ def command_line(spec: NodeSpec, files: Files | None = None) -> list[str]:
     ]  # fmt: skip
     if machine.confinement.sandbox:
         command += ["-sandbox", machine.confinement.sandbox]
+    if machine.plugin is not None and spec.profile >= 0:
+        command += ["-plugin", f"file={_comma(files.read(machine.plugin))},fd={spec.profile}"]
     if machine.clock == "virtual":
         command += ["-icount", "shift=0,sleep=off"]
     command += [

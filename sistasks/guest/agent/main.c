@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "hardening/hardening.h"
+#include "profile.h"
 #include "sis.h"
 #include "watchdog.h"
 
@@ -129,6 +130,7 @@ static void run_test(const struct plan *plan, const char *name, uint32_t number)
         test++;
     }
     channel_text(FRAME_BEGIN, "test=%s\n", name);
+    PROFILE_MARK(PROFILE_TEST, 0);
     plan_mark(number);
     trace_clear();
     watch(name);
@@ -138,7 +140,9 @@ static void run_test(const struct plan *plan, const char *name, uint32_t number)
     trace_run(true);
     uint64_t start = now_ns();
     if (test->name == NULL && program_known(name)) {
+        PROFILE_MARK(PROFILE_BEGIN, PROFILE_PROGRAM);
         status = test_program(plan, name, problem, sizeof problem);
+        PROFILE_MARK(PROFILE_END, PROFILE_PROGRAM);
     } else if (test->name == NULL) {
         snprintf(problem, sizeof problem, "this agent has no test of that name");
     } else {
@@ -225,6 +229,7 @@ int main(int count, char **arguments)
         }
     }
     watchdog_disarm();
+    PROFILE_MARK(PROFILE_DONE, 0);
     channel_text(FRAME_DONE, "problem=\nsamples=%" PRIu64 "\n", channel_sample_count());
     channel_release();
     while (plan.hold) {

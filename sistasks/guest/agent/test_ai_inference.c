@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "inference_digests.h"
+#include "profile.h"
 #include "sis.h"
 
 #define IN 64
@@ -80,6 +81,9 @@ const char *test_ai_inference(const struct plan *plan, char *problem, size_t siz
     uint32_t wrong = 0;
     for (uint32_t i = 0; i < WARM_UP + plan->iterations; i++) {
         unsigned which = (unsigned)(random_next(&random) >> 32) % INFERENCE_INPUTS;
+        if (i == WARM_UP) {
+            PROFILE_MARK(PROFILE_BEGIN, PROFILE_INFERENCE);
+        }
         uint64_t start = now_ns();
         infer(inputs[which], out);
         uint64_t end = now_ns();
@@ -88,6 +92,7 @@ const char *test_ai_inference(const struct plan *plan, char *problem, size_t siz
             samples[i - WARM_UP] = (int64_t)(end - start);
         }
     }
+    PROFILE_MARK(PROFILE_END, PROFILE_INFERENCE);
     const char *status = STATUS_PASS;
     if (wrong > 0) {
         snprintf(problem, size, "%" PRIu32 " of %" PRIu32 " outputs are wrong", wrong, WARM_UP + plan->iterations);

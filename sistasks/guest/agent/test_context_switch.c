@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "pingpong.h"
+#include "profile.h"
 #include "sis.h"
 
 #define WARM_UP 64
@@ -16,12 +17,16 @@ const char *test_context_switch(const struct plan *plan, char *problem, size_t s
     }
     bool whole = true;
     for (uint32_t i = 0; whole && i < WARM_UP + plan->iterations; i++) {
+        if (i == WARM_UP) {
+            PROFILE_MARK(PROFILE_BEGIN, PROFILE_CONTEXT_SWITCH);
+        }
         int64_t sample = ping_pong_once(&pair, -1);
         whole = sample != PING_PONG_GONE;
         if (i >= WARM_UP) {
             samples[i - WARM_UP] = sample;
         }
     }
+    PROFILE_MARK(PROFILE_END, PROFILE_CONTEXT_SWITCH);
     bool pinned = pair.pinned;
     ping_pong_close(&pair);
     if (whole) {

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "profile.h"
 #include "sis.h"
 
 #define WARM_UP 64
@@ -51,6 +52,9 @@ static int64_t fragmentation(void)
 static bool measure_pages(int64_t *samples, uint32_t count, size_t page)
 {
     for (uint32_t i = 0; i < WARM_UP + count; i++) {
+        if (i == WARM_UP) {
+            PROFILE_MARK(PROFILE_BEGIN, PROFILE_MEMORY_PAGES);
+        }
         uint64_t start = now_ns();
         volatile char *at = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (at == MAP_FAILED) {
@@ -62,6 +66,7 @@ static bool measure_pages(int64_t *samples, uint32_t count, size_t page)
             samples[i - WARM_UP] = (int64_t)(now_ns() - start);
         }
     }
+    PROFILE_MARK(PROFILE_END, PROFILE_MEMORY_PAGES);
     return true;
 }
 
@@ -70,6 +75,9 @@ static bool measure_small(int64_t *samples, uint32_t count, struct random_state 
     void *alive[ALIVE] = {NULL};
     bool whole = true;
     for (uint32_t i = 0; whole && i < ALIVE + count; i++) {
+        if (i == ALIVE) {
+            PROFILE_MARK(PROFILE_BEGIN, PROFILE_MEMORY_SMALL);
+        }
         uint64_t draw = random_next(random);
         size_t bytes = 16 + (size_t)(draw % 2033);
         void **slot = &alive[(draw >> 32) % ALIVE];
@@ -84,6 +92,7 @@ static bool measure_small(int64_t *samples, uint32_t count, struct random_state 
             samples[i - ALIVE] = (int64_t)(now_ns() - start);
         }
     }
+    PROFILE_MARK(PROFILE_END, PROFILE_MEMORY_SMALL);
     for (int i = 0; i < ALIVE; i++) {
         free(alive[i]);
     }

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "profile.h"
 #include "sis.h"
 
 #define BATCH 32
@@ -68,6 +69,7 @@ const char *test_throughput(const struct plan *plan, char *problem, size_t size)
     }
     uint32_t done = 0;
     bool whole = true;
+    PROFILE_MARK(PROFILE_BEGIN, PROFILE_THROUGHPUT);
     for (int part = 0; part < SUSTAINED; part++) {
         uint32_t first = done;
         uint32_t until = (uint32_t)((uint64_t)plan->iterations * (unsigned)(part + 1) / SUSTAINED);
@@ -82,6 +84,7 @@ const char *test_throughput(const struct plan *plan, char *problem, size_t size)
         }
         sustained[part] = per_second((uint64_t)(until - first) * BATCH, now_ns() - start);
     }
+    PROFILE_MARK(PROFILE_END, PROFILE_THROUGHPUT);
     close(files.zero);
     close(files.null);
     close(files.pipe_in);
