@@ -52,6 +52,11 @@ class Layout:
         return self.output / "templates"
 
     @property
+    def profiles(self) -> Path:
+        """The plugin that counts instructions, and the agent with its names."""
+        return self.build / "profile"
+
+    @property
     def artifacts(self) -> Path:
         """The store of what is kept as evidence."""
         return self.output / "artifacts"

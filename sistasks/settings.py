@@ -122,6 +122,9 @@ class Settings:
         "", TEXT, "security: a file of vulnerabilities and the releases that fix them", shown="none"
     )
     crash: int = _variable(0, whole(1, 2**53), "reproduce: the crash to play again", shown="none")
+    profile: bool = _variable(
+        False, YES_NO, "count what each function executes in each test; the samples stay what they are"
+    )
     force: bool = _variable(False, YES_NO, "distributed: more traitors than can be borne")
     dumps: str = _variable(
         "auto",

@@ -14,7 +14,6 @@ from sistasks.layout import Layout, kernel_key
 from sistasks.suites import recipe
 
 if TYPE_CHECKING:
-
     from sistasks.kernels import Kernel
     from sistasks.settings import Settings
     from sistasks.terminal import Terminal

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from sistasks.history.profiles import ProfileRecord
+
 
 def utc_text(moment: dt.datetime) -> str:
     """A moment as the history writes it: `2026-01-31T23:59:59.000000Z`, of fixed width, so that text sorts as time.
@@ -340,6 +342,7 @@ class RunRecord:
     resources: tuple[ResourceRow, ...] = ()
     artifacts: tuple[ArtifactRow, ...] = ()
     findings: tuple[FindingRow, ...] = ()
+    profiles: tuple[ProfileRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

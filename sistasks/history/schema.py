@@ -313,6 +313,27 @@ _FINDINGS: Final = (
 # what plays a crash again: the seed and the episode of the fuzzing that it came in
 _REPRODUCERS: Final = ("ALTER TABLE crashes ADD COLUMN reproducer TEXT NOT NULL DEFAULT ''",)
 
+# what each function executed in a phase of a test (history/profiles.py)
+_PROFILES: Final = (
+    "CREATE TABLE functions (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT",
+    """CREATE TABLE profiles (
+        run_id INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        node INTEGER NOT NULL,
+        test TEXT NOT NULL,
+        phase TEXT NOT NULL,
+        metrics TEXT NOT NULL,
+        instructions INTEGER NOT NULL,
+        calls INTEGER NOT NULL,
+        blocks INTEGER NOT NULL,
+        loads INTEGER NOT NULL,
+        stores INTEGER NOT NULL,
+        functions INTEGER NOT NULL,
+        encoding TEXT NOT NULL,
+        data BLOB NOT NULL,
+        PRIMARY KEY (run_id, node, test, phase)
+    ) STRICT""",
+)
+
 # name -> statements, in the order in which they are applied
 MIGRATIONS: Final = {
     "0001_runs": _RUNS,
@@ -327,6 +348,7 @@ MIGRATIONS: Final = {
     "0010_findings": _FINDINGS,
     "0011_reproducers": _REPRODUCERS,
     "0012_judged_findings": JUDGED_FINDINGS,
+    "0013_profiles": _PROFILES,
 }
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sistasks.errors import HistoryError
 from sistasks.history.connection import TIMEOUT, writing
+from sistasks.history.profiles import insert as insert_profiles
 from sistasks.history.records import utc_text
 from sistasks.history.samples import encode
 
@@ -87,6 +88,7 @@ def write_run(
         (run_id,) = connection.execute("SELECT last_insert_rowid()").fetchone()
         for table, rows in parts.items():
             _insert(connection, table, [{"run_id": run_id, **row} for row in rows])
+        insert_profiles(connection, int(run_id), run.profiles)
     return int(run_id)
 
 

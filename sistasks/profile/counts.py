@@ -42,7 +42,10 @@ class Phase:
 def phases() -> dict[int, Phase]:
     """The phases of the agent (guest/agent/profile.h), by number."""
     found = _PHASE.findall(_HEADER.read_text(encoding="utf-8"))
-    return {int(number): Phase(int(number), name.lower(), tuple(metrics.split())) for number, name, metrics in found}
+    return {
+        int(number): Phase(int(number), name.lower(), tuple(metrics.split()))
+        for number, name, metrics in found
+    }
 
 
 @dataclass(frozen=True, slots=True)

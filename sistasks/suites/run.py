@@ -20,7 +20,7 @@ from sistasks.machine import template as templates
 from sistasks.machine.examination import Examination
 from sistasks.scratch import scratch_folder
 from sistasks.session import SESSION_ID, now, session_logs
-from sistasks.suites import registry
+from sistasks.suites import profiling, registry
 from sistasks.suites.console.run import run_console
 from sistasks.suites.execution import Execution
 from sistasks.suites.kept import again_as_a_whole, crash_rows, keep, never_up, symbols_of
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sistasks.cluster.nodes import NodeReport
+    from sistasks.history.profiles import ProfileRecord
     from sistasks.machine.template import Template
     from sistasks.settings import Settings
     from sistasks.suites.metrics import Metric
@@ -108,6 +109,8 @@ def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> list[i
     made = recipes(suite, settings)
     for recipe in made:
         recipe.verify()
+    if settings.profile:
+        made = [profiling.with_plugin(suite, recipe) for recipe in made]
     numbers = []
     for recipe in made:
         inputs = recipe.inputs_sha256(suite)
@@ -127,11 +130,11 @@ def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
         monitor = ResourceMonitor(settings.monitor, rows_of_each(recipe.node_count(suite)))
         examination = Examination(scratch / "evidence", settings.dumps)
         here = Execution(recipe, terminal, scratch, monitor, examination)
-        reports, measured, suite, known = _execute(suite, here)
+        reports, measured, suite, known, counted = _execute(suite, here)
         if measured.status == "error" and again_as_a_whole(suite, reports):
             terminal.say(f"{suite.name}: again on fresh nodes, for {measured.message}")
             first = {report.number: report for report in reports}
-            reports, measured, suite, known = _execute(asked, here.second(), first)
+            reports, measured, suite, known, counted = _execute(asked, here.second(), first)
         # what it was made of is what was asked, whatever the kernel then had to say
         run = replace(
             run_record(suite, recipe, measured, started),
@@ -140,6 +143,7 @@ def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
             crashes=crash_rows(reports, symbols_of(recipe, reports)),
             artifacts=keep(here, reports),
             findings=assess.rows(reports, vulnerabilities.rules(settings.advisories)),
+            profiles=counted,
         )
     metrics = metric_rows(suite, known)
     run_id = write_run(settings.db, this_session(), run, metrics)
@@ -154,8 +158,10 @@ def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
 
 def _execute(
     suite: Suite, run: Execution, first: Mapping[int, NodeReport] = MappingProxyType({})
-) -> tuple[list[NodeReport], Measured, Suite, Mapping[str, Metric]]:
+) -> tuple[list[NodeReport], Measured, Suite, Mapping[str, Metric], tuple[ProfileRecord, ...]]:
     """One execution: how each node ended, what that comes to, and the suite with what the kernel turned out to have.
+
+    At last what its functions executed, where that was asked.
 
     Args:
         suite: what is run.
@@ -167,7 +173,7 @@ def _execute(
     began = time.monotonic()
     try:
         if recipe.kernel.talks:
-            return run_console(suite, run, known, first)
+            return (*run_console(suite, run, known, first), ())
         reports = [report.behind(first) for report in _run_nodes(suite, run)]
     except (KernelFailure, NodeError) as failure:
         # nodes that did not even come up: a run like any other, for which the cluster answers
@@ -182,14 +188,17 @@ def _execute(
             ),
             suite,
             known,
+            (),
         )  # fmt: skip
+    counted = profiling.profiles(suite, run, reports) if recipe.machine.plugin is not None else ()
     known = take_printed(suite, [report.results for report in reports], known)
+    known |= profiling.take(suite, recipe, reports, counted)
     suite = replace(suite, own_metrics=own_metrics(suite, reports, known))
     judge = measure if suite.whole is None else measure_cluster
     measured = judge(
         suite, reports, enforce=recipe.enforces_targets, confidence=settings.confidence, metrics=known
     )
-    return reports, measured, suite, known
+    return reports, measured, suite, known, counted
 
 
 def _keep_kernel(recipe: Recipe) -> None:

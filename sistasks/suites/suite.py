@@ -110,6 +110,7 @@ PERFORMANCE: Final = Suite(
         "ai_inference": ("ai_inference.latency",),
         "throughput": ("throughput.rate", "throughput.sustained"),
     },
+    asked=("profile",),
 )
 
 BOOT: Final = Suite(

@@ -1,0 +1,137 @@
+"""Profiles: what each function executed in a test of a node, in the history.
+
+The names of functions are a table of their own, for they are the same in all runs. A profile is their numbers and five
+columns of counts, little-endian 64-bit integers one column after the other, transposed and compressed as samples are
+(history/samples.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sistasks.errors import HistoryError
+from sistasks.history.connection import reading
+from sistasks.history.samples import decode, encode
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
+
+    Counts = npt.NDArray[np.int64]
+
+COLUMNS: Final = ("instructions", "calls", "blocks", "loads", "stores")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Functions:
+    """Counts of functions; all columns have one value for each name, int64.
+
+    Attributes:
+        names: of functions; those outside the kernel begin with `user:`, those of modules end with ` [module]`.
+        instructions: that were executed in it, those of functions that it calls apart.
+        calls: how often it was entered at its beginning.
+        blocks: sequences of instructions without a branch that were executed.
+        loads: from memory.
+        stores: to memory.
+    """
+
+    names: tuple[str, ...]
+    instructions: Counts
+    calls: Counts
+    blocks: Counts
+    loads: Counts
+    stores: Counts
+
+    def total(self, column: str) -> int:
+        """The sum of a column."""
+        return int(getattr(self, column).sum())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ProfileRecord:
+    """One phase of one test on one node.
+
+    Attributes:
+        node: the node's number.
+        test: of its plan.
+        phase: what of the test, in a word.
+        metrics: that are measured in it.
+        functions: what was executed.
+    """
+
+    node: int
+    test: str
+    phase: str
+    metrics: tuple[str, ...]
+    functions: Functions
+
+
+def insert(connection: sqlite3.Connection, run_id: int, profiles: tuple[ProfileRecord, ...]) -> None:
+    """Write the profiles of a run, within its transaction."""
+    import numpy as np
+
+    names = sorted({name for profile in profiles for name in profile.functions.names})
+    connection.executemany(
+        "INSERT INTO functions (name) VALUES (?) ON CONFLICT (name) DO NOTHING", [(name,) for name in names]
+    )
+    known = dict(connection.execute("SELECT name, id FROM functions"))
+    for profile in profiles:
+        found = profile.functions
+        columns = [np.array([known[name] for name in found.names], dtype=np.int64)]
+        columns += [getattr(found, column) for column in COLUMNS]
+        encoding, data = encode(np.concatenate(columns).astype(np.int64))
+        connection.execute(
+            "INSERT INTO profiles (run_id, node, test, phase, metrics, instructions, calls, blocks, loads, stores,"
+            " functions, encoding, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                run_id, profile.node, profile.test, profile.phase, " ".join(profile.metrics),
+                *(found.total(column) for column in COLUMNS), len(found.names), encoding, data,
+            ),
+        )  # fmt: skip
+
+
+def decode_functions(connection: sqlite3.Connection, encoding: str, data: bytes, count: int) -> Functions:
+    """Functions of a row of `profiles`.
+
+    Raises:
+        HistoryError: the bytes are damaged, or a function is missing.
+    """
+    import numpy as np
+
+    whole = decode(encoding, data, count * (1 + len(COLUMNS)))
+    ids, *columns = np.asarray(whole, dtype=np.int64).reshape(1 + len(COLUMNS), -1)
+    known = dict(connection.execute("SELECT id, name FROM functions"))
+    try:
+        names = tuple(known[number] for number in ids.tolist())
+    except KeyError as missing:
+        raise HistoryError(
+            f"a profile names function {missing}, which the history has not", "restore a copy of the history"
+        ) from missing
+    return Functions(names, **dict(zip(COLUMNS, columns, strict=True)))
+
+
+def profiles_of(db: Path, run_id: int) -> list[ProfileRecord]:
+    """The profiles of a run, by node, test and phase; none if it was not profiled.
+
+    Raises:
+        HistoryError: the history cannot be read.
+    """
+    with reading(db) as connection:
+        if connection is None:
+            return []
+        rows = connection.execute(
+            "SELECT node, test, phase, metrics, functions, encoding, data FROM profiles WHERE run_id = ?"
+            " ORDER BY node, test, phase",
+            (run_id,),
+        ).fetchall()
+        return [
+            ProfileRecord(
+                node=node, test=test, phase=phase, metrics=tuple(metrics.split()),
+                functions=decode_functions(connection, encoding, data, count),
+            )
+            for node, test, phase, metrics, count, encoding, data in rows
+        ]  # fmt: skip

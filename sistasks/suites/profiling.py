@@ -1,0 +1,157 @@
+"""A suite's run with its profile: the plugin before, the functions after."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from sistasks.errors import UsageError
+from sistasks.evidence.symbols import Symbols, from_vmlinux
+from sistasks.guest.build import compile_agent, flags, sources
+from sistasks.history.profiles import ProfileRecord
+from sistasks.layout import Layout
+from sistasks.machine import symbols
+from sistasks.machine import template as templates
+from sistasks.profile import counts, plugin
+from sistasks.profile.functions import by_function
+from sistasks.session import SESSION_ID
+from sistasks.suites.metrics import Metric
+from sistasks.tools import find_compiler
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from sistasks.cluster.nodes import NodeReport
+    from sistasks.suites.execution import Execution
+    from sistasks.suites.recipe import Recipe
+    from sistasks.suites.suite import Suite
+
+_STRIP: Final = "-Wl,-s"
+# what is told of each phase as metrics of its test, in thousandths for each sample
+_TOLD: Final = {
+    "instructions": "instructions",
+    "blocks": "sequences of instructions without a branch",
+    "loads": "loads from memory",
+    "stores": "stores to memory",
+}
+
+
+def can_be(suite: Suite, recipe: Recipe) -> str:
+    """Why a suite's run cannot be profiled; empty where it can."""
+    if recipe.guest is None:
+        return "the kernel has no agent that marks what is to be counted"
+    if suite.network or suite.act is not None or recipe.machine.clock != "virtual":
+        return "counting needs the virtual clock"
+    if not recipe.clones(suite):
+        return "counting needs clones of a template"
+    return ""
+
+
+def with_plugin(suite: Suite, recipe: Recipe) -> Recipe:
+    """The recipe whose machine counts instructions.
+
+    Raises:
+        UsageError: this suite's run cannot be profiled.
+        GuestBuildError, ToolMissing: the plugin cannot be built.
+    """
+    from sistasks.kinds import host_arch
+    from sistasks.machine.arch import ARCHES
+
+    why = can_be(suite, recipe)
+    if why:
+        raise UsageError(f"profile=yes cannot be with the suite {suite.name} here: {why}", "profile=no")
+    folder = Layout(recipe.settings.output).profiles
+    compiler = find_compiler(ARCHES[host_arch()])
+    version = tuple(map(int, re.findall(r"\d+", recipe.found.qemu_version)[:2]))
+    built = plugin.build(compiler, version, folder)
+    return replace(recipe, machine=replace(recipe.machine, plugin=built))
+
+
+def profiles(suite: Suite, run: Execution, reports: Sequence[NodeReport]) -> tuple[ProfileRecord, ...]:
+    """What the nodes' functions executed.
+
+    Raises:
+        NodeError, KernelFailure: no clone tells the kernel's symbols.
+    """
+    recipe = run.recipe
+    template = templates.load(Layout(recipe.settings.output).templates, recipe.template_key())
+    if template is None:
+        return ()
+    kernel = asyncio.run(
+        symbols.table(template, replace(recipe.machine, plugin=None), scratch=run.scratch, session=SESSION_ID)
+    )
+    agent = _agent(recipe)
+    programs = {program.name: program for program in suite.programs}
+    of_programs = {
+        name: _of_file(program.file(recipe.machine.arch.name)) for name, program in programs.items()
+    }
+    known = counts.phases()
+    tests = tuple(suite.tests)
+    found = []
+    for report in reports:
+        if report.error is not None or report.profile is None:
+            continue
+        for part in counts.read(report.profile.read_bytes()):
+            test = tests[part.test - 1]
+            phase = known[part.phase]
+            found.append(
+                ProfileRecord(
+                    node=report.number, test=test, phase=phase.name,
+                    metrics=phase.metrics or suite.tests[test],
+                    functions=by_function(part, kernel, of_programs.get(test, agent)),
+                )
+            )  # fmt: skip
+    return tuple(found)
+
+
+def take(
+    suite: Suite, recipe: Recipe, reports: Sequence[NodeReport], found: Sequence[ProfileRecord]
+) -> dict[str, Metric]:
+    """Put what was counted among the samples of each node, one of each phase in thousandths for each sample.
+
+    Returns:
+        What these metrics are.
+    """
+    by_node = {report.number: report.results.samples for report in reports}
+    samples = recipe.settings.iterations if suite.iterations is None else suite.iterations
+    metrics = {}
+    for profile in found:
+        for column, words in _TOLD.items():
+            name = f"{profile.test}.{profile.phase}/{column}"
+            metrics[name] = Metric(
+                name=name, unit="thousandths", better="lower", description=f"{words} for each sample, counted"
+            )
+            by_node[profile.node][name] = [1000 * profile.functions.total(column) // samples]
+    return metrics
+
+
+def _of_file(path: Path) -> Symbols | None:
+    with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
+        return from_vmlinux(file)
+    return None
+
+
+def _agent(recipe: Recipe) -> Symbols | None:
+    """The agent's functions: of the same program with its names, which the guest has not."""
+    sha256 = hashlib.sha256()
+    for source in sources():
+        sha256.update(source.read_bytes())
+    told_to = tuple(flag for flag in flags(recipe.machine.arch.name) if flag != _STRIP)
+    sha256.update(repr((recipe.found.compiler, told_to)).encode())
+    folder = Layout(recipe.settings.output).profiles
+    target = folder / f"agent-{sha256.hexdigest()[:16]}"
+    if not target.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        new = folder / f".agent-{os.getpid()}"
+        try:
+            compile_agent(recipe.found.compiler, new, told_to)
+            new.replace(target)
+        finally:
+            new.unlink(missing_ok=True)
+    return _of_file(target)
