@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from sistasks.verdicts.baseline import History, RunInfo
     from sistasks.verdicts.records import Verdict
 
+# change of what a test executes that is worth a table of functions, as a share
+_LEAST = 0.001
 _PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
 
 
@@ -59,6 +61,8 @@ def compare(settings: Settings, terminal: Terminal) -> None:
             terminal.table(verdict_table(head, verdicts, terminal.width))
             for reason in sorted({verdict.reason for verdict in verdicts if verdict.outcome == "unsure"}):
                 terminal.say(f"unsure: {visible(reason, 300)}")
+            if settings.profile:
+                _show_profiles(settings.db, (base, head), terminal)
             if settings.metric in {verdict.metric for verdict in verdicts}:
                 terminal.table(_percentiles(settings.db, history, base, head, settings.metric))
                 detailed = True
@@ -69,6 +73,30 @@ def compare(settings: Settings, terminal: Terminal) -> None:
         )
     if settings.metric and not detailed:
         raise UsageError(f"metric={settings.metric} was not measured there", "the names stand in the table")
+
+
+def _show_profiles(db: Path, runs: tuple[RunInfo, RunInfo], terminal: Terminal) -> None:
+    """Which functions the two runs differ in, where both were profiled."""
+    from sistasks.history.profiles import profiles_of
+    from sistasks.profile.differences import differences
+    from sistasks.profile.table import difference_table
+
+    found = (profiles_of(db, runs[0].id), profiles_of(db, runs[1].id))
+    for run, profiles in zip(runs, found, strict=True):
+        if not profiles:
+            terminal.say(f"run {run.id} has no profile: doit {run.suite} profile=yes counts", always=True)
+    base, head = runs
+    changed = [
+        one
+        for one in differences(found[0], found[1], (base.iterations, head.iterations))
+        if one.functions and abs(one.head - one.base) >= _LEAST * one.base
+    ]
+    for one in changed:
+        terminal.table(difference_table(one, terminal.width))
+    if all(found) and not changed:
+        terminal.say(
+            f"in no test do runs {base.id} and {head.id} execute {_LEAST:.1%} more or less", always=True
+        )
 
 
 def _fits(base: RunInfo, head: RunInfo) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sistasks.errors import HistoryError
-from sistasks.history.connection import reading
+from sistasks.history.connection import reading, writing
 from sistasks.history.samples import decode, encode
 
 if TYPE_CHECKING:
@@ -92,6 +92,16 @@ def insert(connection: sqlite3.Connection, run_id: int, profiles: tuple[ProfileR
                 *(found.total(column) for column in COLUMNS), len(found.names), encoding, data,
             ),
         )  # fmt: skip
+
+
+def add(db: Path, run_id: int, profiles: tuple[ProfileRecord, ...]) -> None:
+    """Write profiles of a run that the history has already.
+
+    Raises:
+        HistoryError: the history cannot be written, or has other profiles of the same nodes.
+    """
+    with writing(db) as connection:
+        insert(connection, run_id, profiles)
 
 
 def decode_functions(connection: sqlite3.Connection, encoding: str, data: bytes, count: int) -> Functions:

@@ -10,7 +10,9 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from sistasks.cluster.nodes import Cluster
 from sistasks.errors import UsageError
+from sistasks.evidence.monitor import ResourceMonitor
 from sistasks.evidence.symbols import Symbols, from_vmlinux
 from sistasks.guest.build import compile_agent, flags, sources
 from sistasks.history.profiles import ProfileRecord
@@ -19,7 +21,10 @@ from sistasks.machine import symbols
 from sistasks.machine import template as templates
 from sistasks.profile import counts, plugin
 from sistasks.profile.functions import by_function
+from sistasks.scratch import scratch_folder
 from sistasks.session import SESSION_ID
+from sistasks.suites.acted import plans
+from sistasks.suites.execution import Execution
 from sistasks.suites.metrics import Metric
 from sistasks.tools import find_compiler
 
@@ -28,9 +33,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sistasks.cluster.nodes import NodeReport
-    from sistasks.suites.execution import Execution
     from sistasks.suites.recipe import Recipe
     from sistasks.suites.suite import Suite
+    from sistasks.terminal import Terminal
 
 _STRIP: Final = "-Wl,-s"
 # what is told of each phase as metrics of its test, in thousandths for each sample
@@ -108,6 +113,35 @@ def profiles(suite: Suite, run: Execution, reports: Sequence[NodeReport]) -> tup
                 )
             )  # fmt: skip
     return tuple(found)
+
+
+def play(
+    suite: Suite, recipe: Recipe, node: int, terminal: Terminal
+) -> tuple[NodeReport, tuple[ProfileRecord, ...]]:
+    """Run one node of a suite as it was run in a run of that recipe, and count what it executes.
+
+    Raises:
+        NodeError: the host or we failed it.
+        KernelFailure: its kernel failed, or does not get ready.
+        UsageError, GuestBuildError, ToolMissing: as `with_plugin`.
+    """
+    from sistasks.suites.run import ensure_template
+
+    recipe = with_plugin(suite, recipe)
+    layout = Layout(recipe.settings.output)
+    with scratch_folder(layout.scratch / SESSION_ID) as scratch:
+        run = Execution(recipe, terminal, scratch, ResourceMonitor(0.0, 1), None, place="profile")
+        template = ensure_template(recipe, terminal)
+        cluster = Cluster(
+            machine=recipe.machine, template=template, logs=run.logs(), scratch=scratch, session=SESSION_ID, slots=1,
+            timeout=recipe.timeout,
+        )  # fmt: skip
+        (plan,) = [plan for plan in plans(suite, recipe) if plan.node == node]
+        with terminal.nodes(1) as lines:
+            (report,) = asyncio.run(cluster.run([plan], lines))
+        if report.error is not None:
+            raise report.error
+        return report, profiles(suite, run, [report])
 
 
 def take(

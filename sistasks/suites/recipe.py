@@ -22,6 +22,7 @@ from sistasks.suites.suite import STRESS
 
 if TYPE_CHECKING:
     from sistasks.machine.arch import Arch
+    from sistasks.evidence.kernels import KeptKernel
     from sistasks.protocols.profile import ConsoleProfile
     from sistasks.settings import Settings
     from sistasks.suites.suite import Suite
@@ -194,6 +195,32 @@ class Recipe:
         """
         guest = Guest.from_json(build_records.stressors_record(self.settings).read_text())
         return replace(self, guest=guest, machine=replace(self.machine, initramfs=guest.initramfs))
+
+    def with_kernel(self, kept: KeptKernel, folder: Path) -> Recipe:
+        """The same with a kernel that was kept, and the guest that it was measured with.
+
+        Args:
+            kept: the kernel.
+            folder: of the kept kernels' files.
+        """
+        image, initramfs = folder / kept.image, folder / kept.initramfs
+        kernel = replace(
+            self.kernel, image=image, sha256=kept.image, command_line=" ".join(kept.arguments), symbols=None
+        )
+        guest = self.guest and replace(
+            self.guest, initramfs=initramfs, sha256=kept.initramfs, bare_sha256=kept.guest,
+            results_line=kept.results_line,
+        )  # fmt: skip
+        machine = replace(
+            self.machine,
+            kernel=image,
+            initramfs=initramfs,
+            arguments=kept.arguments,
+            results_line=kept.results_line,
+        )
+        return replace(
+            self, settings=replace(self.settings, arguments=""), kernel=kernel, guest=guest, machine=machine
+        )
 
     def node_count(self, suite: Suite) -> int:
         """Nodes that the suite measures on."""

@@ -1,0 +1,61 @@
+"""Differences of profiles as tables for the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sistasks.textlines import shorten
+from sistasks.units import percent
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from sistasks.profile.differences import PhaseDifference
+
+SHOWN: Final = 10
+"""Functions of one phase that a terminal shows."""
+_WIDE: Final = 100
+
+
+def amount(value: float, sign: str = "") -> str:
+    """Instructions or calls for each sample: `5.60 k`, `+12.3`."""
+    for factor, word in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if abs(value) >= factor:
+            return f"{value / factor:{sign}.3g}{word}"
+    return f"{value:{sign}.3g}"
+
+
+def difference_table(difference: PhaseDifference, width: int, shown: int = SHOWN) -> Table:
+    """The functions whose instructions changed most, and what is left of the change in the others."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    change = difference.head - difference.base
+    share = change / difference.base if difference.base else None
+    what = ", ".join(difference.metrics) or difference.test
+    title = (
+        f"{what}: {amount(difference.base)} -> {amount(difference.head)} instructions a sample"
+        f" ({percent(share, '')}), by function"
+    )
+    table = Table(
+        title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
+    wide = width >= _WIDE
+    table.add_column("function", overflow="fold")
+    for name in ("baseline", "now", "change", "share", *(("calls", "calls now") if wide else ())):
+        table.add_column(name, justify="right", no_wrap=True)
+    rows = difference.functions
+    for row in rows[:shown]:
+        calls = (amount(row.calls_base), amount(row.calls_head)) if wide else ()
+        table.add_row(
+            Text(shorten(row.function, 60)), amount(row.base), amount(row.head), amount(row.change, "+"),
+            f"{row.share:.1%}", *calls,
+        )  # fmt: skip
+    if len(rows) > shown:
+        others = rows[shown:]
+        table.add_row(
+            Text(f"{len(others)} others", style="dim"), "", "", amount(sum(row.change for row in others), "+"),
+            f"{sum(row.share for row in others):.1%}", *(("", "") if wide else ()),
+        )  # fmt: skip
+    return table

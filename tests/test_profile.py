@@ -1,0 +1,190 @@
+"""What the plugin wrote becomes functions, is kept exactly, and two of it are told apart."""
+
+from __future__ import annotations
+
+import re
+import struct
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from history_records import METRICS as ROWS
+from history_records import run, session
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sistasks.evidence.symbols import Symbols, from_text
+from sistasks.history import profiles
+from sistasks.history.profiles import COLUMNS, Functions, ProfileRecord
+from sistasks.history.store import write_run
+from sistasks.profile import counts, plugin
+from sistasks.profile.differences import differences
+from sistasks.profile.functions import by_function
+from sistasks.suites.metrics import METRICS
+
+U64 = st.integers(0, 2**64 - 1)
+BLOCKS = st.lists(st.tuples(U64, U64, U64, U64, U64), max_size=5)
+
+
+def _file(parts: list[tuple[int, int, list[tuple[int, ...]]]]) -> bytes:
+    data = b""
+    for test, phase, blocks in parts:
+        data += struct.pack("=8sIIQ", b"SISPROF1", test, phase, len(blocks))
+        data += b"".join(struct.pack("=5Q", *block) for block in blocks)
+    return data + b"SISPROF0"
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 255), BLOCKS), max_size=4))
+def test_what_was_written_is_read(parts: list[tuple[int, int, list[tuple[int, ...]]]]) -> None:
+    found = [(part.test, part.phase, part.blocks.tolist()) for part in counts.read(_file(parts))]
+    assert found == parts
+
+
+@given(st.data())
+def test_a_file_that_is_cut_or_damaged_is_refused(data: st.DataObject) -> None:
+    whole = _file([(1, 2, [(1, 2, 3, 4, 5)]), (2, 3, [])])
+    cut = data.draw(st.integers(0, len(whole) - 1))
+    with pytest.raises(ValueError, match="it "):
+        counts.read(whole[:cut])
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_refused_or_read(data: bytes) -> None:
+    try:
+        counts.read(data)
+    except ValueError as error:
+        assert str(error).startswith("it ")  # noqa: PT017 - both ends are right
+
+
+def test_phases_are_those_of_the_agent_and_of_metrics_that_are() -> None:
+    found = counts.phases()
+    assert {phase.name for phase in found.values()} >= {"program", "context_switch", "inference"}
+    for phase in found.values():
+        assert set(phase.metrics) <= METRICS.keys()
+        # each is begun and ended somewhere
+        sources = [path.read_text() for path in counts._HEADER.parent.rglob("*.c")]
+        for what in ("BEGIN", "END"):
+            mark = re.compile(rf"PROFILE_MARK\(PROFILE_{what}, PROFILE_{phase.name.upper()}\)")
+            assert any(mark.search(source) for source in sources), (what, phase)
+
+
+KERNEL = from_text(
+    "ffffffff81000000 T start\nffffffff81000100 t middle\nffffffffa0000000 t of_module\t[mod]\n"
+    "ffffffffa0000100 t last\t[mod]\n"
+)
+USER = Symbols((0x400000, 0x400100, 0x400200), ("main", "work", "_fini"))
+
+
+def _part(*blocks: tuple[int, int, int, int, int]) -> counts.Part:
+    return counts.read(_file([(1, 2, list(blocks))]))[0]
+
+
+def test_blocks_belong_to_the_function_that_they_begin_in() -> None:
+    found = by_function(
+        _part(
+            (0xFFFFFFFF81000000, 3, 10, 1, 2),  # the beginning of start: ten calls
+            (0xFFFFFFFF81000040, 5, 2, 0, 0),
+            (0xFFFFFFFFA0000010, 7, 1, 0, 1),
+            (0x400100, 2, 4, 0, 0),
+            (0x400005, 1, 1, 0, 0),
+            (0x7FFC00000000, 6, 1, 0, 0),  # in no function of the program
+        ),
+        KERNEL,
+        USER,
+    )
+    rows = {
+        name: tuple(int(getattr(found, column)[i]) for column in COLUMNS)
+        for i, name in enumerate(found.names)
+    }
+    assert rows == {
+        "start": (40, 10, 12, 10 * 0 + 1, 2),
+        "of_module [mod]": (7, 0, 1, 0, 1),
+        "user:work": (8, 4, 4, 0, 0),
+        "user:main": (1, 0, 1, 0, 0),
+        "user:?": (6, 0, 1, 0, 0),
+    }
+
+
+def test_without_symbols_nothing_is_named_and_nothing_is_lost() -> None:
+    found = by_function(
+        _part((0xFFFFFFFF81000000, 3, 10, 1, 2), (0x400000, 1, 1, 0, 0)), Symbols((), ()), None
+    )
+    assert found.total("instructions") == 31
+    assert set(found.names) <= {"?", "user:?"}
+
+
+COUNT = st.integers(0, 2**62)
+NAMES = st.lists(st.from_regex(r"[a-z_]{1,20}", fullmatch=True), unique=True, min_size=1, max_size=20)
+
+
+def _functions(names: list[str], values: dict[str, list[int]] | None = None) -> Functions:
+    values = values or {}
+    return Functions(
+        tuple(names),
+        **{column: np.array(values.get(column, [0] * len(names)), dtype=np.int64) for column in COLUMNS},
+    )
+
+
+@given(st.data())
+def test_functions_come_back_from_the_history_as_they_were(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    names = data.draw(NAMES)
+    size = st.lists(COUNT, min_size=len(names), max_size=len(names))
+    values = {column: data.draw(size) for column in COLUMNS}
+    for column in ("instructions", "calls", "blocks", "loads", "stores"):
+        values[column] = [value // len(names) for value in values[column]]  # a sum fits 64 bits
+    record = ProfileRecord(
+        node=1, test="context_switch", phase="context_switch", metrics=("context_switch.latency",),
+        functions=_functions(names, values),
+    )  # fmt: skip
+    db = tmp_path_factory.mktemp("history") / "results.db"
+    run_id = write_run(db, session(), run(profiles=(record,)), ROWS)
+    (found,) = profiles.profiles_of(db, run_id)
+    assert (found.node, found.test, found.phase, found.metrics) == (
+        1, "context_switch", "context_switch", ("context_switch.latency",),
+    )  # fmt: skip
+    assert found.functions.names == tuple(names)
+    for column in COLUMNS:
+        assert getattr(found.functions, column).tolist() == values[column]
+
+
+def _profile(node: int, **instructions: int) -> ProfileRecord:
+    names = list(instructions)
+    return ProfileRecord(
+        node=node, test="t", phase="p", metrics=("t.m",),
+        functions=_functions(names, {"instructions": list(instructions.values()), "calls": [1] * len(names)}),
+    )  # fmt: skip
+
+
+def test_functions_that_changed_are_ranked_with_their_share_of_the_change() -> None:
+    base = [_profile(1, same=100, slower=100, gone=10), _profile(2, same=100, slower=100, gone=10)]
+    head = [_profile(1, same=100, slower=190, new=20), _profile(2, same=100, slower=190, new=20)]
+    (one,) = differences(base, head, (10, 10))
+    assert (one.base, one.head, one.metrics) == (21.0, 31.0, ("t.m",))
+    assert [(row.function, row.base, row.head, row.share) for row in one.functions] == [
+        ("slower", 10.0, 19.0, 0.9),
+        ("new", 0.0, 2.0, 0.2),
+        ("gone", 1.0, 0.0, -0.1),
+    ]
+
+
+def test_only_nodes_that_both_have_are_compared_and_each_by_its_samples() -> None:
+    (one,) = differences([_profile(1, f=100), _profile(2, f=900)], [_profile(1, f=200)], (10, 20))
+    assert (one.base, one.head, one.functions) == (10.0, 10.0, ())
+
+
+@pytest.mark.parametrize(
+    ("version", "api"), [((7, 2), 1), ((8, 2), 1), ((9, 0), 2), ((9, 1), 3), ((10, 0), 3), ((11, 1), 3)]
+)
+def test_each_interface_compiles(version: tuple[int, int], api: int, tmp_path: Path) -> None:
+    assert plugin.interface(version) == api
+    built = plugin.build(("gcc",), version, tmp_path)
+    assert built.is_file()
+    before = built.stat().st_mtime_ns
+    assert plugin.build(("gcc",), version, tmp_path).stat().st_mtime_ns == before
+    wanted = subprocess.run(
+        ["nm", "--dynamic", "--undefined-only", built], capture_output=True, text=True, check=True
+    ).stdout
+    assert ("qemu_plugin_scoreboard_new" in wanted) == (api > 1)
