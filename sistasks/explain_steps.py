@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sistasks.settings import Settings
     from sistasks.suites.recipe import Recipe
     from sistasks.terminal import Terminal
-    from sistasks.verdicts.baseline import History, RunInfo
+    from sistasks.verdicts.baseline import RunInfo
 
 # the node that is counted where a run was not: one is enough, for the others do the same with other seeds
 _NODE: Final = 1
@@ -37,7 +37,7 @@ class Explanation:
 
 
 def explain(
-    history: History, head: RunInfo, runs: Sequence[RunInfo], settings: Settings, terminal: Terminal
+    head: RunInfo, runs: Sequence[RunInfo], settings: Settings, terminal: Terminal
 ) -> Explanation | str:
     """Count what a run and the newest of its baseline that can be counted execute.
 
@@ -45,7 +45,6 @@ def explain(
     and it is only believed where it does. Its profile is then the run's, and kept with it.
 
     Args:
-        history: where the runs are.
         head: the run that got worse.
         runs: its baseline, the newest first.
         settings: as the run was measured.
@@ -62,7 +61,7 @@ def explain(
     for base in runs:
         before = profiles_of(settings.db, base.id)
         try:
-            recipes = _recipes(history, (base, head), settings)
+            recipes = _recipes((base, head), settings)
             if isinstance(recipes, str):
                 why = recipes
                 continue
@@ -75,9 +74,7 @@ def explain(
     return why
 
 
-def _recipes(
-    history: History, runs: tuple[RunInfo, RunInfo], settings: Settings
-) -> tuple[Recipe, Recipe] | str:
+def _recipes(runs: tuple[RunInfo, RunInfo], settings: Settings) -> tuple[Recipe, Recipe] | str:
     """What both runs were made of, or why one of them cannot be made again."""
     from sistasks.evidence import kernels
     from sistasks.history.records import identity
