@@ -21,8 +21,8 @@ from sistasks.suites import identities
 from sistasks.suites.suite import STRESS
 
 if TYPE_CHECKING:
-    from sistasks.machine.arch import Arch
     from sistasks.evidence.kernels import KeptKernel
+    from sistasks.machine.arch import Arch
     from sistasks.protocols.profile import ConsoleProfile
     from sistasks.settings import Settings
     from sistasks.suites.suite import Suite
