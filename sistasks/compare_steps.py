@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from sistasks.verdicts.baseline import History, RunInfo
     from sistasks.verdicts.records import Verdict
 
-# change of what a test executes that is worth a table of functions, as a share
-_LEAST = 0.001
 _PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
 
 
@@ -79,23 +77,17 @@ def _show_profiles(db: Path, runs: tuple[RunInfo, RunInfo], terminal: Terminal) 
     """Which functions the two runs differ in, where both were profiled."""
     from sistasks.history.profiles import profiles_of
     from sistasks.profile.differences import differences
-    from sistasks.profile.table import difference_table
+    from sistasks.profile.table import LEAST, show_changed
 
     found = (profiles_of(db, runs[0].id), profiles_of(db, runs[1].id))
     for run, profiles in zip(runs, found, strict=True):
         if not profiles:
             terminal.say(f"run {run.id} has no profile: doit {run.suite} profile=yes counts", always=True)
     base, head = runs
-    changed = [
-        one
-        for one in differences(found[0], found[1], (base.iterations, head.iterations))
-        if one.functions and abs(one.head - one.base) >= _LEAST * one.base
-    ]
-    for one in changed:
-        terminal.table(difference_table(one, terminal.width))
-    if all(found) and not changed:
+    phases = differences(found[0], found[1], (base.iterations, head.iterations))
+    if all(found) and not show_changed(phases, None, terminal):
         terminal.say(
-            f"in no test do runs {base.id} and {head.id} execute {_LEAST:.1%} more or less", always=True
+            f"in no test do runs {base.id} and {head.id} execute {LEAST:.1%} more or less", always=True
         )
 
 

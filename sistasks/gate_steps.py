@@ -31,12 +31,14 @@ class _Judged:
     """One run, the verdicts on it, and since when its metrics are what they are.
 
     Attributes:
+        baseline: the runs that it is judged against, the newest first.
         findings: verdicts on what its rules came to.
         failing_since: rule -> the run since which it fails, of those that got worse.
         accepted: a person took this very run as the new normal.
     """
 
     run: RunInfo
+    baseline: Sequence[RunInfo]
     verdicts: Sequence[Verdict]
     findings: Sequence[FindingVerdict]
     failing_since: Mapping[str, int]
@@ -73,6 +75,7 @@ def gate(settings: Settings, terminal: Terminal) -> None:
             judged.append(
                 _Judged(
                     run=run,
+                    baseline=history.baseline_runs(run),
                     verdicts=judge(history, run, settings, terminal),
                     findings=findings,
                     failing_since={
@@ -90,6 +93,7 @@ def gate(settings: Settings, terminal: Terminal) -> None:
         if one.changes:
             write_changes(settings.db, one.run.environment_id, one.changes)
         _show(one, terminal)
+        _explain(one, settings, terminal)
     _export(settings, terminal)
     _conclude(judged, broken, settings, terminal)
 
@@ -210,6 +214,22 @@ def _show(judged: _Judged, terminal: Terminal) -> None:
         _show_verdicts(judged, terminal)
     if judged.findings:
         show_findings(run, judged.findings, terminal)
+
+
+def _explain(judged: _Judged, settings: Settings, terminal: Terminal) -> None:
+    """Say which functions a regression is in, where it can be counted."""
+    from sistasks.explain_steps import explain
+    from sistasks.profile.table import show_changed
+
+    worse = {verdict.metric for verdict in judged.verdicts if verdict.regressed}
+    unwanted = "profile" in settings.given and not settings.profile
+    if not worse or unwanted or judged.run.clock != "virtual" or judged.accepted:
+        return
+    found = explain(judged.run, judged.baseline, settings, terminal)
+    if isinstance(found, str):
+        terminal.say(f"{judged.run.suite}: no functions are named: {found}")
+    else:
+        show_changed(found.phases, worse, terminal)
 
 
 def _show_verdicts(judged: _Judged, terminal: Terminal) -> None:

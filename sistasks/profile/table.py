@@ -8,13 +8,44 @@ from sistasks.textlines import shorten
 from sistasks.units import percent
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
+
     from rich.table import Table
 
     from sistasks.profile.differences import PhaseDifference
+    from sistasks.terminal import Terminal
 
 SHOWN: Final = 10
 """Functions of one phase that a terminal shows."""
+LEAST: Final = 0.001
+"""Change of what a test executes that is worth a table, as a share."""
 _WIDE: Final = 100
+
+
+def show_changed(
+    phases: Sequence[PhaseDifference], metrics: AbstractSet[str] | None, terminal: Terminal
+) -> bool:
+    """Show the functions of the phases that execute more or less.
+
+    Args:
+        phases: of two runs.
+        metrics: only what is measured for one of them; None: all phases.
+        terminal: where.
+
+    Returns:
+        Whether there was anything to show.
+    """
+    changed = [
+        one
+        for one in phases
+        if one.functions
+        and abs(one.head - one.base) >= LEAST * one.base
+        and (metrics is None or not metrics.isdisjoint(one.metrics))
+    ]
+    for one in changed:
+        terminal.table(difference_table(one, terminal.width))
+    return bool(changed)
 
 
 def amount(value: float, sign: str = "") -> str:
