@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import struct
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from history_records import METRICS as ROWS
 from history_records import run, session
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sistasks.evidence.symbols import Symbols, from_text
@@ -22,6 +22,9 @@ from sistasks.profile import counts, plugin
 from sistasks.profile.differences import differences
 from sistasks.profile.functions import by_function
 from sistasks.suites.metrics import METRICS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 U64 = st.integers(0, 2**64 - 1)
 BLOCKS = st.lists(st.tuples(U64, U64, U64, U64, U64), max_size=5)
@@ -126,6 +129,7 @@ def _functions(names: list[str], values: dict[str, list[int]] | None = None) -> 
     )
 
 
+@settings(max_examples=10, deadline=None)  # each one is a history of its own
 @given(st.data())
 def test_functions_come_back_from_the_history_as_they_were(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
