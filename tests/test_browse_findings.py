@@ -118,6 +118,8 @@ def test_a_run_without_findings_has_none(tmp_path: Path) -> None:
 def test_cells_of_findings() -> None:
     assert 'href="/results/history_of_rule?rule=a.b+c%26d"' in str(cells.cell({}, "a.b c&d", "rule"))
     assert ">▲▲ critical<" in str(cells.cell({}, "critical", "severity"))
+    assert "▲▲" not in str(cells.cell({"outcome": "pass"}, "critical", "severity"))
+    assert "▲▲" in str(cells.cell({"outcome": "fail"}, "critical", "severity"))
     assert ">▷ new<" in str(cells.cell({}, "new", "verdict"))
     shown = str(cells.cell({}, "<b>" + "x" * 5000, "evidence"))
     assert shown.startswith('<span class="sis-sentence">&lt;b&gt;x')

@@ -25,6 +25,7 @@ _SHAPES: Final = {
     "critical": "▲▲", "high": "▲", "medium": "△", "low": "▽", "info": "·",
 }  # fmt: skip
 _BADGES: Final = frozenset({"outcome", "status", "run_status", "severity", "verdict", "was", "now"})
+_CALM: Final = frozenset({"pass", "skip", "same", "better"})
 _RUNS: Final = frozenset({"run_id", "before_run_id"})
 _ROWS: Final = {"session_id": "sessions", "environment_id": "environments", "artifact_id": "artifacts"}
 # shares of one
@@ -142,6 +143,9 @@ def cell(row: Mapping[str, Any], value: Any, column: str) -> Markup | None:
         return None
     linked = _linked(column, value, label)
     if linked is None and isinstance(value, str):
+        # a rule that did not fail alarms nobody, however severe its failure would be
+        if column == "severity" and "outcome" in row.keys() and row["outcome"] in _CALM:  # noqa: SIM118 -- as below
+            return Markup('<span class="sis-calm">{}</span>').format(value)
         return _words(value, column)
     if linked is None and isinstance(value, int | float):
         return _figure(row, value, column)
