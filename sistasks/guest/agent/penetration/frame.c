@@ -13,7 +13,7 @@
 
 void add(struct frame *frame, const void *data, size_t size)
 {
-    if (frame->size + size <= FRAME_ROOM) {
+    if (size > 0 && frame->size + size <= FRAME_ROOM) {
         memcpy(frame->bytes + frame->size, data, size);
         frame->size += size;
     }
