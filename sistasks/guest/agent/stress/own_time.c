@@ -92,7 +92,7 @@ enum outcome own_sleeps(struct bench *bench)
     if (nanosleep(&rest, NULL) != 0) {
         return own_word(bench, errno == ENOSYS ? OWN_LACKING : OWN_WRONG, "nanosleep: %m");
     }
-    uint64_t end = now_ns() - (own_flip(bench) ? SLEEP_NS : 0);
+    uint64_t end = own_flip(bench) ? begin : now_ns();
     if (end < begin) {
         return own_word(bench, OWN_WRONG, "the clock went backwards");
     }

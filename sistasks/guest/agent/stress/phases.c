@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -272,14 +271,10 @@ void stress_send(struct stress *stress)
 
 void stress_close(struct stress *stress)
 {
-    if (stress->probe.partner > 0) {
-        if (stress->hung) { /* it may never take its end: nobody waits for it */
-            kill(stress->probe.partner, SIGKILL);
-        } else {
-            ping_pong_close(&stress->probe);
-        }
+    processes_kill(0); /* the probe's other process, too: whoever was left has its pipes, and it would see no end */
+    if (stress->probe.partner > 0 && !stress->hung) { /* one that hangs may never take its end: nobody waits for it */
+        ping_pong_close(&stress->probe);
     }
-    processes_kill(0);
     for (pid_t one; (one = waitpid(-1, NULL, WNOHANG)) > 0 || (one < 0 && errno == EINTR);) {
     }
     if (stress->rest != NULL) {
