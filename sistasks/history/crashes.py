@@ -60,3 +60,14 @@ def crash(db: Path, number: int) -> StoredCrash | None:
             run_id=row[6], suite=row[7], kernel_id=row[8], kernel_name=row[10], command_line=row[11],
             environment=EnvironmentRow(**dict(environment)),
         )  # fmt: skip
+
+
+def playable(db: Path, run_id: int) -> tuple[int, ...]:
+    """Numbers of the crashes of a run that can be played again, one of each title, in order.
+
+    Raises:
+        HistoryError: the history cannot be read.
+    """
+    query = "SELECT min(id) FROM crashes WHERE run_id = ? AND reproducer != '' GROUP BY title ORDER BY 1"
+    with reading(db) as connection:
+        return () if connection is None else tuple(row[0] for row in connection.execute(query, (run_id,)))
