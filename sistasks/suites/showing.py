@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sistasks.evidence.score import assess
 from sistasks.evidence.usage import summarise
 from sistasks.history.clusters import cluster_sizes
+from sistasks.history.crashes import playable
 from sistasks.layout import Layout
 from sistasks.suites.distributed.scaling import scaling_table
 from sistasks.suites.finding_table import show_findings
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from sistasks.suites.recipe import Recipe
     from sistasks.suites.suite import Suite
     from sistasks.terminal import Terminal
+
+
+# crashes that a person is told the numbers of
+_PLAYABLE: Final = 3
 
 
 def say_what(suite: Suite, recipe: Recipe, terminal: Terminal) -> None:
@@ -92,6 +97,9 @@ def _left(run: RunRecord, run_id: int, settings: Settings) -> Iterator[str]:
     for name, nodes in complaints.items():
         who = ", ".join(str(node) for node in sorted(set(nodes)))
         yield f"node{'s' * (len(set(nodes)) > 1)} {who}: {name}"
+    if any(crash.reproducer for crash in run.crashes):
+        for number in playable(settings.db, run_id)[:_PLAYABLE]:
+            yield f"doit reproduce crash={number} plays it again"
     for artifact in run.artifacts:
         if artifact.kind == "captures":
             yield f"the network was captured in {Layout(settings.output).artifacts / artifact.path}"
