@@ -125,7 +125,8 @@ def _wrong(scenario: Scenario, struck: Struck) -> list[str]:
         found.append(f"fragments still hold {struck.lingering} bytes")
     if scenario.silent and (replies := _grown(struck, "IcmpOutEchoReps") - struck.pings) > 0:
         found.append(f"{replies} echo requests to all were answered")
-    if scenario.open and not any(probe.took for probe in struck.timed.connections):
+    asked = struck.timed.connections
+    if scenario.open and asked and not any(probe.took for probe in asked):
         found.append("no connection that was asked for meanwhile was taken")
     if struck.renewed:
         found.append("no connection was taken afterwards until the port was opened anew")
