@@ -94,6 +94,11 @@ def has_cluster(settings: Settings, suite: str = "distributed") -> bool:
     return settings.nodes >= SUITES[suite].least_nodes
 
 
+def has_attackers(settings: Settings) -> bool:
+    """Whether nodes can strike at each other: there are enough, and our agent is in them."""
+    return has_cluster(settings, "penetration") and _profile(settings) is None
+
+
 def check_cluster(settings: Settings, terminal: Terminal) -> None:  # noqa: ARG001 - a step's signature
     """Refuse what no cluster can be, before anything is fetched or built for it.
 

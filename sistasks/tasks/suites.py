@@ -79,7 +79,7 @@ def task_security(settings: Settings) -> dict[str, Any]:
     """See how the kernel is protected: configuration, image, hardening by trying, fuzzing; penetration, too."""
     task = _suite(settings, "security", *(["firmware"] if steps.needs_firmware(settings) else []))
     task["task_dep"] = ["_advisories", *task["task_dep"]]
-    if suite_steps.has_cluster(settings, "penetration"):
+    if suite_steps.has_attackers(settings):
         task["task_dep"] = [*task["task_dep"], "penetration"]
     return task
 
