@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def task_gate() -> dict[str, Any]:
-    """Judge the latest run of each suite; fail on a confirmed regression."""
+    """Judge the latest run of each suite; fail on a confirmed regression or a worse finding."""
     return {"actions": [action(gate_steps.gate)], "io": NO_CAPTURE}
 
 
