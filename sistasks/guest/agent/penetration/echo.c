@@ -16,6 +16,7 @@
 #define CONNECTIONS (ECHO_SOCKETS - 2)
 #define BACKLOG 16
 #define REQUESTS_PER_TURN 32u
+#define TURNS_MAX 1000u
 #define TOLD_MAX 8192u
 #define GATEWAY 0xfefdu
 
@@ -116,7 +117,8 @@ static void die(void)
     }
 }
 
-static void answer_datagrams(void)
+/* so many at most; whether there may be more */
+static bool answer_datagrams(void)
 {
     for (unsigned i = 0; i < REQUESTS_PER_TURN; i++) {
         char text[128];
@@ -124,7 +126,7 @@ static void answer_datagrams(void)
         socklen_t length = sizeof from;
         ssize_t size = recvfrom(datagrams, text, sizeof text, 0, (struct sockaddr *)&from, &length);
         if (size < 0) {
-            return;
+            return false;
         }
         if (size >= 6 && memcmp(text, ASKING, 6) == 0) {
             memcpy(text, ANSWERING, 6);
@@ -135,6 +137,7 @@ static void answer_datagrams(void)
             die();
         }
     }
+    return true;
 }
 
 static void answer_connection(unsigned which)
@@ -161,7 +164,7 @@ static void take_connection(void)
 void echo_turn(const struct pollfd *sockets, unsigned count)
 {
     if (sockets[0].revents != 0) {
-        answer_datagrams();
+        (void)answer_datagrams();
     }
     for (unsigned i = 2; i < count; i++) {
         if (sockets[i].revents != 0 && sockets[i].fd == connections[i - 2]) {
@@ -262,6 +265,9 @@ static bool poisoned(void)
 void echo_tell(void)
 {
     static char told[TOLD_MAX + 1];
+    /* what has come before the host's word counts */
+    for (unsigned turn = 0; turn < TURNS_MAX && answer_datagrams(); turn++) {
+    }
     size_t at = counters_ipv6(told, counters_in_pairs(told, counters_in_pairs(told, 0, "/proc/net/snmp"), "/proc/net/netstat"));
     told[at] = '\0';
     channel_text(FRAME_EVENT,
