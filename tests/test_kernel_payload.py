@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import lz4.block
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sistasks.errors import KernelImageError
@@ -102,6 +102,7 @@ def test_what_unpacks_to_too_much_is_refused(kind: str, monkeypatch: pytest.Monk
         payload.unpacked(bzimage(packed), "bzImage")
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(sorted(PACK)),
     st.sampled_from(["bzImage", "zboot", "zImage"]),

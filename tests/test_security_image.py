@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_kernel_image import arm64_image
 from test_kernel_payload import bzimage
@@ -226,6 +226,7 @@ class TestTheHeaderForEfi:
                 == ("skip", "the image has no header for EFI")
             )
 
+    @settings(deadline=None)
     @given(st.binary(min_size=1, max_size=30), st.integers(0, 0x200), st.integers(0, 0x2400))
     def test_whatever_comes_is_told_of(self, noise: bytes, at: int, cut: int) -> None:
         import tempfile
@@ -284,6 +285,7 @@ def test_headers_that_cannot_be_read_are_an_error(tmp_path: Path) -> None:
     assert told["w_xor_x"][0] == "skip"
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=16), st.integers(0, 1000), st.integers(0, 1000))
 def test_any_elf_is_read_or_refused(noise: bytes, at: int, cut: int) -> None:
     data = bytearray(elf({**KERNEL, **SYMBOLS}))

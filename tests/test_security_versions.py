@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -14,9 +15,6 @@ from sistasks.suites.security import versions, vulnerabilities
 from sistasks.suites.security.assess import rows
 from sistasks.suites.security.rules import all_rules
 from sistasks.suites.security.versions import Version, package_key, read
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DEBIAN = (
     b"\0Linux version 6.1.0-56-cloud-amd64 (debian-kernel@lists.debian.org) (gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0, "
@@ -77,7 +75,7 @@ PACKAGES = st.from_regex(r"[0-9][0-9a-z.+~]{0,8}(-[0-9a-z.+~]{1,6})?", fullmatch
 
 
 @pytest.mark.skipif(shutil.which("dpkg") is None, reason="no dpkg to compare with")
-@settings(max_examples=40)
+@settings(deadline=None)
 @given(PACKAGES, PACKAGES)
 def test_packages_are_ordered_as_dpkg_does(one: str, other: str) -> None:
     def dpkg(word: str) -> bool:
@@ -323,3 +321,27 @@ def test_a_rule_of_the_users_becomes_a_row(advisories: Path) -> None:
         ("vulnerability.example-2026-0003", "medium", "fail"),
     ]
     assert vulnerabilities.COMPARED in all_rules()
+
+
+def test_the_page_shows_a_file_that_is_understood(tmp_path: Path) -> None:
+    page = Path(__file__).resolve().parent.parent / "docs" / "security.md"
+    found = re.search(
+        r"<!-- example: advisories\.toml[^>]*-->\n```toml\n(.*?)```", page.read_text(), re.DOTALL
+    )
+    assert found is not None
+    path = tmp_path / "advisories.toml"
+    path.write_text(found[1])
+    (advisory,) = vulnerabilities.load(str(path))
+    table = page.read_text()[found.end() :]
+    said = {
+        release: word
+        for line in re.findall(r"^\| ([^|]*) \| `(\w+)`", table, re.MULTILINE)
+        for release, word in [(one.strip(), line[1]) for one in line[0].split(",")]
+    }
+    packages = {
+        release: release.removeprefix("Debian's ") for release in said if release.startswith("Debian's ")
+    }
+    assert len(said) >= 11
+    for release, outcome in said.items():
+        which = version("6.1.0-1-amd64", packages[release]) if release in packages else version(release)
+        assert vulnerabilities.judge(advisory, which).outcome == outcome, release
