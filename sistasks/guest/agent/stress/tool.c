@@ -73,10 +73,19 @@ static void read_plan(struct tool *tool)
     }
 }
 
-/* `stress-ng --stressors` writes the names of all that it was built with */
-static void known_line(void *context, const char *text)
+/* `stress-ng --stressors` writes the names of all that it was built with, on one line */
+static char names[sizeof ((struct job *)NULL)->rest];
+
+static void keep_names(void *context, const char *text)
 {
-    struct tool *tool = context;
+    (void)context;
+    size_t length = strlen(names);
+    snprintf(names + length, sizeof names - length, "%s ", text);
+}
+
+static void find_known(struct tool *tool)
+{
+    const char *text = names;
     while (*text != '\0') {
         size_t length = strcspn(text, " ");
         struct stressor *one = length > 0 ? find(tool, text, length) : NULL;
@@ -241,34 +250,42 @@ static bool judge(struct tool *tool, const struct job *job, char *problem, size_
     return true;
 }
 
+/* asked once: it is the same for all classes */
+static void ask_names(struct stress *stress)
+{
+    struct job job = {.line = keep_names, .limit_ns = stress->patience_ns};
+    if (names[0] != '\0') {
+        return;
+    }
+    if (job_start(&job, true) == 0) {
+        become((char *[]){TOOL, "--stressors", NULL});
+    }
+    job_follow(stress, &job);
+    stress->loaded_count = 0; /* that was not yet the load */
+}
+
 bool tool_load(struct stress *stress, char *problem, size_t size)
 {
     static struct tool tool;
     char report[64];
-    struct job names = {.line = known_line, .context = &tool, .limit_ns = stress->patience_ns};
-    struct job job = {.line = said, .context = &tool, .limit_ns = stress->load_ns + stress->patience_ns};
+    struct job job = {.line = said, .context = &tool, .limit_ns = stress->load_ns + stress->patience_ns, .in_time = true};
+    bool any = false;
     memset(&tool, 0, sizeof tool);
     tool.stress = stress;
-    read_plan(&tool);
     snprintf(report, sizeof report, "/tmp/%s.yaml", stress->test);
-    if (job_start(&names, true) == 0) {
-        become((char *[]){TOOL, "--stressors", NULL});
-    }
-    job_follow(stress, &names);
-    stress->loaded_count = 0; /* that was not yet the load */
-    unsigned known = 0;
+    read_plan(&tool);
+    ask_names(stress);
+    find_known(&tool);
     for (unsigned i = 0; i < tool.count; i++) {
-        known += tool.stressors[i].known;
+        any = any || tool.stressors[i].known;
     }
-    if (known > 0) {
+    if (any) {
         if (job_start(&job, true) == 0) {
             start(&tool, report);
         }
         job_follow(stress, &job);
         read_report(&tool, report);
         unlink(report);
-    } else {
-        job.in_time = true;
     }
     if (!judge(&tool, &job, problem, size)) {
         return false;
