@@ -90,18 +90,20 @@ def test_the_latest_findings_are_those_of_the_newest_run_that_has_some(db: Path)
         assert rows.fetchall() == [(newest, "config.new", "new"), (other, "network.a", None)]
 
 
-def test_evidence_of_a_finding_that_got_worse_and_of_its_baseline_is_precious(db: Path) -> None:
-    numbers = [
+@pytest.mark.parametrize("now", ["fail", "pass"])
+def test_evidence_of_what_findings_were_judged_by_is_precious(db: Path, now: str) -> None:
+    before, judged = (
         write(db, NEITHER, kernel, suite="security", findings=(report_history.finding("config.a", outcome),))
-        for kernel, outcome in (("old", "pass"), ("new", "fail"))
-    ]
-    assert told(db)[0] == 1
+        for kernel, outcome in (("old", "pass"), ("new", now))
+    )
+    assert told(db)[0] == (now == "fail")
     with closing(sqlite3.connect(db)) as connection, connection:
-        for number in numbers:
+        for number in (before, judged):
             connection.execute(
                 """INSERT INTO artifacts (run_id, node, kind, path, size, sha256, created_at)
                     VALUES (?, 1, 'logs', '', 0, '', '')""",
                 (number,),
             )
+    worse = dict.fromkeys((before, judged), "of an open regression")
     with closing(open_to_read(db)) as connection:
-        assert precious_runs(connection) == dict.fromkeys(numbers, "of an open regression")
+        assert precious_runs(connection) == (worse if now == "fail" else {before: "of a baseline"})
