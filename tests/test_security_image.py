@@ -78,7 +78,7 @@ def seen(
     modules: Path | None = None,
     symbols: Path | None = None,
 ) -> dict[str, tuple[str, str]]:
-    told = image.assess(kernel(folder, b"", arch, modules=modules, symbols=symbols), body, config)
+    told = image.assess(kernel(folder, b"", arch, modules=modules, symbols=symbols), b"", body, config)
     assert len({one.rule for one in told}) == len(told)
     return {one.rule.removeprefix("image."): (one.outcome, one.evidence) for one in told}
 
@@ -193,7 +193,7 @@ def test_each_rule_is_told_of_and_each_that_is_told_of_is_one(tmp_path: Path, ar
 class TestTheHeaderForEfi:
     def told(self, folder: Path, data: bytes) -> dict[str, tuple[str, str]]:
         made = kernel(folder, data, "arm64", "Image")
-        found = image.assess(made, b"", None)
+        found = image.assess(made, data, b"", None)
         return {one.rule.removeprefix("image."): (one.outcome, one.evidence) for one in found}
 
     def test_signed_or_not(self, tmp_path: Path) -> None:
@@ -229,14 +229,10 @@ class TestTheHeaderForEfi:
     @settings(deadline=None)
     @given(st.binary(min_size=1, max_size=30), st.integers(0, 0x200), st.integers(0, 0x2400))
     def test_whatever_comes_is_told_of(self, noise: bytes, at: int, cut: int) -> None:
-        import tempfile
-        from pathlib import Path
-
         data = bytearray(arm64_image(signature=777))
         data[at : at + len(noise)] = noise
-        with tempfile.TemporaryDirectory() as folder:
-            told = self.told(Path(folder), bytes(data[: max(1, len(data) - cut)]))
-        assert {"signed", "efi_nx", "efi_w_xor_x"} <= told.keys()
+        told = image._efi(bytes(data[: max(1, len(data) - cut)]))
+        assert {one.rule for one in told} == {"image.signed", "image.efi_nx", "image.efi_w_xor_x"}
 
 
 class TestModules:
@@ -325,7 +321,7 @@ class TestAll:
         made = kernel(tmp_path, b"")
         made.image.unlink()
         told = {one.rule: one.outcome for one in static.assess(self.recipe(made))["image"]}
-        assert told["image.readable"] == told["image.signed"] == "error"
+        assert (told["image.readable"], told["image.signed"]) == ("error", "skip")
 
     def test_names_from_the_image_reach_no_terminal(self, tmp_path: Path) -> None:
         body = elf({".t\x1b[31m": (WAX, b"x")})

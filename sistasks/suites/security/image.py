@@ -80,11 +80,14 @@ TRACES: Final = (
 )  # fmt: skip
 
 
-def assess(kernel: Kernel, body: bytes | KernelImageError, config: Mapping[str, str] | None) -> list[Seen]:
+def assess(
+    kernel: Kernel, packed: bytes, body: bytes | KernelImageError, config: Mapping[str, str] | None
+) -> list[Seen]:
     """What every rule of the image's architecture says.
 
     Args:
         kernel: whose image it is.
+        packed: the image's bytes.
         body: the unpacked kernel, or why there is none.
         config: what it was configured with; None: unknown.
     """
@@ -108,7 +111,7 @@ def assess(kernel: Kernel, body: bytes | KernelImageError, config: Mapping[str, 
         *(_traced(trace, elf, names, config, unseen if not inside else "") for trace in traces),
         *_elf(elf, unseen),
         *_kaslr(kernel, elf, inside, config),
-        *_efi(kernel.image),
+        *_efi(packed),
         _modules(kernel.modules),
     ]
 
@@ -177,16 +180,15 @@ def _kaslr(kernel: Kernel, elf: Elf | None, body: bytes, config: Mapping[str, st
     return [_configured(rule, ("RANDOMIZE_BASE",), config, f"the {kernel.format} does not show it")]
 
 
-def _efi(image: Path) -> list[Seen]:
+def _efi(packed: bytes) -> list[Seen]:
     rules = ("image.efi_w_xor_x", "image.efi_nx", "image.signed")
     try:
         import pefile
 
-        with pefile.PE(str(image), fast_load=True) as file:
-            return _pe(file)
+        return _pe(pefile.PE(data=packed, fast_load=True))
     except pefile.PEFormatError:
         return [Seen(rule, "skip", "the image has no header for EFI") for rule in rules]
-    except (OSError, ValueError, LookupError, AttributeError) as error:
+    except (ValueError, LookupError, AttributeError) as error:
         # pefile believes what a damaged header says
         return [Seen(rule, "error", f"its header for EFI cannot be read: {error}") for rule in rules]
 

@@ -47,7 +47,7 @@ def assess(recipe: Recipe) -> dict[str, list[Seen]]:
     values = config.values if isinstance(config, configuration.Configuration) else None
     seen = {
         CONFIGURATION: configuration.assess(config, kernel.arch, version),
-        IMAGE: image.assess(kernel, body, values),
+        IMAGE: image.assess(kernel, packed, body, values),
         VULNERABILITIES: vulnerabilities.assess(advisories, recipe.settings.advisories, version),
     }
     return {test: [_clean(item) for item in items] for test, items in seen.items()}
