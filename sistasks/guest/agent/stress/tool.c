@@ -19,6 +19,7 @@
 #define ARGUMENTS 128
 #define LINE 400
 #define SECOND_NS 1000000000u
+#define RATE_MOST 1e15 /* no kernel does more, and infinity is no number */
 /* its exit codes, from stress-ng.h and stress-ng(1) */
 #define EXIT_USAGE 1
 #define EXIT_STRESSOR_FAILED 2
@@ -201,7 +202,7 @@ static void read_report(struct tool *tool, const char *path)
     while (fgets(line, sizeof line, file) != NULL) {
         if (sscanf(line, " - stressor: %31s", name) == 1) {
             one = find(tool, name, strlen(name));
-        } else if (one != NULL && sscanf(line, " bogo-ops-per-second-real-time: %lf", &rate) == 1) {
+        } else if (one != NULL && sscanf(line, " bogo-ops-per-second-real-time: %lf", &rate) == 1 && rate < RATE_MOST) {
             one->found = true;
             one->rate = rate;
         }
