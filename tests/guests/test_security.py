@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -91,7 +92,7 @@ def outcomes(folder: Path, output: Path, *arguments: str) -> dict[str, str]:
     db = folder / f"{len(arguments)}.db"
     done = Project(folder).doit(
         "security", "nodes=1", "clone=no", "clock=wall", "accel=tcg", "episodes=1", "memory=128M", f"output={output}",
-        f"db={db}", f"arguments={' '.join(arguments)}",
+        f"db={db}", f"arguments={' '.join(arguments)}", limit=140,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert rows(db, "select distinct status from results where test in ('hardening', 'kaslr')") == [("pass",)]
@@ -112,3 +113,30 @@ def test_every_protection_that_is_turned_off_is_noticed(project: Project, tmp_pa
     assert {guarded[rule] for rule in KEPT} | {bare[rule] for rule in KEPT} == {"pass"}
     better = {rule for rule, outcome in guarded.items() if outcome != "pass" and bare[rule] == "pass"}
     assert better == set()
+
+
+def test_a_kernel_that_runs_no_agent_of_ours_is_looked_at_from_outside(
+    project: Project, tmp_path: Path
+) -> None:
+    built = json.loads((project.folder / "target/testing/build/kernel-debian-x86_64.json").read_text())
+    (tmp_path / "its.cpio").write_bytes(b"")
+    (tmp_path / "dodo.py").write_text("from sistasks.tasks import *\n")
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.sistasks.kernels.theirs]\nkind = "file"\ninitramfs = "its.cpio"\n'
+        f"image = {json.dumps(str(project.folder / built['image']))}\n"
+    )
+    done = Project(tmp_path).doit("security", "kernel=theirs", "nodes=2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    db = tmp_path / "results.db"
+    assert rows(db, "select suite, status from runs") == [("security", "ok")]
+    found = rows(db, "select node, test, status from results order by test")
+    assert [(node, test) for node, test, _ in found] == [
+        (0, "configuration"), (0, "image"), (0, "kaslr"), (0, "vulnerabilities")
+    ]  # fmt: skip
+    assert ("image", "pass") in {(test, status) for _, test, status in found}
+    assert rows(db, "select message from results where test = 'kaslr'") == [
+        ("this kernel does not run our agent",)
+    ]
+    assert rows(db, "select distinct category from findings where category not in ('config', 'image')") == [
+        ("vulnerability",)
+    ]
