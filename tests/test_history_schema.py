@@ -39,7 +39,7 @@ TABLES = {
     "load1, seconds, cpu_peak, rss_peak, wait_percent, memory_percent, memory_wait, io_wait, others_percent, "
     "steal_percent, net_percent, load5, load15, processors, busiest",
     "artifacts": "id, run_id, node, kind, path, size, sha256, created_at, compressed, keep_until, detail",
-    "crashes": "id, run_id, node, kind, title, report, console_offset",
+    "crashes": "id, run_id, node, kind, title, report, console_offset, reproducer",
     "verdicts": "id, run_id, metric, outcome, effect, p, q, n, k, mde, method, baseline, seed, confirmed, created_at, "
     "statistic, baseline_value, value, low, high, reason",
     "change_points": "id, metric, statistic, environment_id, run_id, before_run_id, effect, p, n, advisory, method, "
