@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sistasks.cluster.switching.ethernet import HOST_MAC, mac_of
 from sistasks.errors import UsageError
 from sistasks.guest.plan import PAGE_SIZE, REPLICAS_MAX
 from sistasks.settings import resolve
 from sistasks.suites.distributed.config import LARGE, LEAST, TESTS, Config, configure
-from sistasks.suites.distributed.orders import CONTROL_PORT, order
+from sistasks.suites.distributed.orders import CONTROL_PORT, datagram, order
 from sistasks.suites.distributed.partition import scenarios
 from sistasks.suites.talk import NETWORK
 
@@ -124,3 +126,13 @@ def test_an_order_is_a_whole_datagram(node: int, number: int, word: str) -> None
     assert int.from_bytes(head[16:20], "big") == NETWORK + node
     assert struct.unpack("!HHHH", udp[:8]) == (CONTROL_PORT, CONTROL_PORT, len(udp), 0)
     assert udp[8:] == f"SISCTL {number} {word}\n".encode()
+
+
+@given(st.binary(max_size=2000))
+def test_a_datagram_is_read_and_anything_else_is_none(frame: bytes) -> None:
+    whole = order(NETWORK, 1, 7, "start 5")
+    assert datagram(whole, CONTROL_PORT) == b"SISCTL 7 start 5\n"
+    assert datagram(whole, CONTROL_PORT + 1) == b""
+    assert datagram(whole[:40], CONTROL_PORT) == b""
+    assert len(datagram(frame, CONTROL_PORT)) <= len(frame)
+    assert len(datagram(whole[:38] + frame, CONTROL_PORT)) <= len(frame)

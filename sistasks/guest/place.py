@@ -12,13 +12,16 @@ class Place:
     Attributes:
         count: nodes on it.
         network: their IPv4 network in host order; node n has network + n.
+        relay: it strikes by way of the host, as on a kernel without packet sockets.
         hurt: the node dies of one packet that says so: a test's, which sees whether anybody notices.
     """
 
     count: int
     network: int
+    relay: bool = False
     hurt: bool = False
 
     def lines(self) -> str:
         """Its part of the plan's page."""
-        return f"count={self.count}\nnetwork={self.network}\n" + "penetration_hurt=1\n" * self.hurt
+        keys = "penetration_relay=1\n" * self.relay + "penetration_hurt=1\n" * self.hurt
+        return f"count={self.count}\nnetwork={self.network}\n{keys}"

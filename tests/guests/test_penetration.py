@@ -64,10 +64,15 @@ def here(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 def attack(
-    here: Execution, tried: Sequence[Scenario], *, hurt: Collection[int] = (), cut_in: str = ""
+    here: Execution,
+    tried: Sequence[Scenario],
+    *,
+    hurt: Collection[int] = (),
+    relay: bool = False,
+    cut_in: str = "",
 ) -> list[NodeReport]:
     """The reports of a penetration test; in the scenario `cut_in` the switch lets node 2 say nothing any more."""
-    test = Penetration(here, ensure_template(here.recipe, here.terminal), tried, hurt)
+    test = Penetration(here, ensure_template(here.recipe, here.terminal), tried, hurt, relay)
 
     async def cut(watching: Watching) -> None:
         await watching.testing.wait()
@@ -138,3 +143,12 @@ def test_a_victim_that_no_longer_answers_is_told_with_the_packet(
     assert isinstance(whole.error, KernelFailure)
     assert "node 2 does not answer any more after network.tcp_flags (UDP, ICMP, TCP)" in whole.error.problem
     assert whole.results.tests[0].status == "fail"
+
+
+def test_a_kernel_without_packet_sockets_attacks_by_way_of_the_host(here: Execution) -> None:
+    tried = [BORNE, next(one for one in scenarios() if one.name == "broadcast_storm")]
+    whole, *nodes = attack(here, tried, relay=True)
+    assert [report.error for report in (whole, *nodes)] == [None] * 3
+    assert outcomes(whole) == {"network.udp_checksum": "pass", "network.broadcast_storm": "pass"}
+    assert "UdpInCsumErrors +40" in whole.results.findings[0].evidence
+    assert "by way of the host" in whole.results.tests[0].message

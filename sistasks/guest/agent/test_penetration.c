@@ -118,8 +118,8 @@ const char *test_penetration(const struct plan *plan, char *problem, size_t size
         return STATUS_ERROR;
     }
     bool armed = strike_open(unarmed, sizeof unarmed);
-    channel_text(FRAME_EVENT, "event=placed\nat_ns=%" PRIu64 "\nipv6=%d\narmed=%d\nunarmed=%s\n", now_ns(), ipv6, armed,
-                 unarmed);
+    channel_text(FRAME_EVENT, "event=placed\nat_ns=%" PRIu64 "\nipv6=%d\narmed=%d\nunarmed=%s\nrelayed=%d\n", now_ns(),
+                 ipv6, armed, unarmed, strike_relayed());
     serve();
     strike_close();
     probe_close();

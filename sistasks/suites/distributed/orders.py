@@ -11,6 +11,9 @@ CONTROL_PORT: Final = 7701
 _HOST: Final = 0xFEFE
 _IPV4: Final = 0x0800
 _UDP: Final = 17
+# behind the headers of Ethernet and of IPv4 without options
+_UDP_AT: Final = 34
+_UDP_SIZE: Final = 8
 
 
 def order(network: int, node: int, number: int, word: str) -> bytes:
@@ -40,6 +43,19 @@ def order(network: int, node: int, number: int, word: str) -> bytes:
     )
     head = head[:10] + struct.pack("!H", _checksum(head)) + head[12:]
     return mac_of(node) + HOST_MAC + struct.pack("!H", _IPV4) + head + udp
+
+
+def datagram(frame: bytes, port: int) -> bytes:
+    """What a UDP datagram to the host carries; empty: it is none, or goes to another port.
+
+    Args:
+        frame: with its Ethernet header, as a node has sent it.
+        port: of the host.
+    """
+    if len(frame) < _UDP_AT + _UDP_SIZE or frame[12:15] != b"\x08\x00\x45" or frame[23] != _UDP:
+        return b""
+    to, size = struct.unpack_from("!HH", frame, _UDP_AT + 2)
+    return frame[_UDP_AT + _UDP_SIZE : _UDP_AT + size] if to == port else b""
 
 
 def _checksum(head: bytes) -> int:

@@ -48,6 +48,7 @@ class Assault:
         self.ground = ground
         self.count = count
         self.whole = whole
+        self._way = ""
         self._rest: dict[tuple[int, int], list[Probe]] = {}
 
     async def run(self, scenarios: Sequence[Scenario]) -> None:
@@ -66,6 +67,11 @@ class Assault:
             else:
                 await self._one(scenario, cast(place, self.count))
 
+    @property
+    def message(self) -> str:
+        """What was done, in words."""
+        return f"{sum(item.outcome != 'skip' for item in self.whole.findings)} scenarios borne{self._way}"
+
     async def _placed(self) -> tuple[str, bool]:
         """Wait until every node listens; why the attacker cannot strike (empty: it can), and whether all have IPv6."""
         unarmed, ipv6 = "", True
@@ -73,7 +79,9 @@ class Assault:
             placed = (await self.ground.told(number, "placed", "does not get ready for penetration")).fields
             ipv6 = ipv6 and placed.get("ipv6") == "1"
             if number == ATTACKER and placed.get("armed") != "1":
-                unarmed = placed.get("unarmed", "") or "the attacker has no packet sockets"
+                unarmed = placed.get("unarmed", "") or "the attacker cannot send frames"
+            if number == ATTACKER and placed.get("relayed") == "1":
+                self._way = ", by way of the host: the attacker's kernel has no packet sockets"
         return unarmed, ipv6
 
     async def _one(self, scenario: Scenario, who: Cast) -> None:
@@ -137,7 +145,7 @@ class Assault:
 
     async def _delivered(self, victim: int) -> int:
         edge = (await self.ground.switch.counters()).edges.get((ATTACKER, victim))
-        return edge.frames if edge is not None else 0
+        return (edge.frames if edge is not None else 0) + self.ground.relayed[victim]
 
     async def _back(self, scenario: Scenario, watch: _Watch) -> bool:
         """Wait until the victim answers again; whether it had to listen anew for that.

@@ -72,6 +72,7 @@ class Penetration:
         template: what nodes are cloned from; None boots each one.
         tried: the scenarios, in order.
         hurt: nodes that die of a packet which says so: a test's.
+        relay: strikes go by way of the host, as on kernels without packet sockets.
         ground: the nodes, once they are up.
     """
 
@@ -79,6 +80,7 @@ class Penetration:
     template: Template | None
     tried: Sequence[Scenario]
     hurt: Collection[int] = ()
+    relay: bool = False
     ground: Ground | None = None
 
     async def conduct(self, observer: Observer) -> list[NodeReport]:
@@ -98,6 +100,7 @@ class Penetration:
         whole = GuestResults(done=True)
         async with Switch() as switch:
             ground = self.ground = Ground(switch)
+            switch.on_frame = ground.relay
             logs = run.logs(_TEST)
             cluster = Cluster(
                 machine=recipe.machine, template=self.template, logs=logs, scratch=run.scratch,
@@ -132,7 +135,7 @@ class Penetration:
         return [
             Plan(
                 node=node, seed=settings.seed + node, tests=(_TEST,),
-                place=Place(count=settings.nodes, network=NETWORK, hurt=node in self.hurt),
+                place=Place(count=settings.nodes, network=NETWORK, relay=self.relay, hurt=node in self.hurt),
             )
             for node in range(1, settings.nodes + 1)
         ]  # fmt: skip
@@ -142,10 +145,11 @@ class Penetration:
         began = time.monotonic()
         status, message, error = "pass", "", None
         try:
-            await Assault(ground, len(ground.nodes), whole).run(self.tried)
+            assault = Assault(ground, len(ground.nodes), whole)
+            await assault.run(self.tried)
             await ground.command("stop")
             await ground.last_words()
-            message = f"{sum(item.outcome != 'skip' for item in whole.findings)} scenarios borne"
+            message = assault.message
         except SistasksError as failure:
             error = failure
             status = "fail" if isinstance(failure, KernelFailure) else "error"

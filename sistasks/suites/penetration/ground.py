@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from sistasks.cluster.switching.ethernet import HEADER, mac_of
 from sistasks.consensus.clocks import offset
 from sistasks.consensus.events import Unknown, decode_event
 from sistasks.errors import KernelFailure, NodeError
 from sistasks.guest.frames import Frame, FrameType
+from sistasks.suites.distributed.orders import datagram
+from sistasks.suites.penetration.scenarios import ATTACKER
 from sistasks.suites.penetration.told import Ended, Probe, State, ended, probes, state
 from sistasks.suites.talk import Talk
 
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
 # of one scenario and node: a probe each 5 ms is a few hundred
 _PROBES_MAX: Final = 50_000
 _ANSWER_LIMIT: Final = 60.0
+RELAY_PORT: Final = 7703
 
 
 class Ground(Talk):
@@ -31,6 +36,7 @@ class Ground(Talk):
     Attributes:
         scenario: the rule that is tried now; empty between two.
         probes: what each node has found out in this scenario.
+        relayed: node -> frames that it was brought by way of the host.
     """
 
     def __init__(self, switch: Switch) -> None:
@@ -38,6 +44,7 @@ class Ground(Talk):
         self.test = "penetration"
         self.scenario = ""
         self.probes: dict[int, list[Probe]] = {}
+        self.relayed: Counter[int] = Counter()
         self._last: dict[tuple[int, str], Unknown] = {}
         self._offsets: dict[int, int] = {}
 
@@ -64,6 +71,21 @@ class Ground(Talk):
         else:
             self._last[node.number, event.kind] = event
         self.news.set()
+
+    def relay(self, number: int, frame: bytes) -> None:
+        """Put a frame on the switch that the attacker has sent in a datagram (guest/agent/penetration/strike.c).
+
+        Args:
+            number: of the node that it came from.
+            frame: the one that the datagram came in.
+        """
+        inner = datagram(frame, RELAY_PORT)
+        if number != ATTACKER or len(inner) < HEADER:
+            return
+        others = [node for node in self.nodes if node != number]
+        to = others if inner[0] & 1 else [node for node in others if mac_of(node) == inner[:6]]
+        self.switch.inject(inner, to)
+        self.relayed.update(to)
 
     def host_time(self, number: int, at_ns: int) -> int:
         """A node's time by the host's clock, ns; what has been heard soonest tells how far they are apart."""

@@ -89,6 +89,7 @@ size_t add_evil(struct frame *frame, size_t ip_at);
 
 /* strike.c */
 bool strike_open(char *problem, size_t size);
+bool strike_relayed(void); /* by way of the host: the kernel has no packet sockets */
 void strike_close(void);
 void strike_begin(const char *name, unsigned victim, uint32_t frames, uint64_t ns);
 bool strike_on(void);

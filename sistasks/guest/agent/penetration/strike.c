@@ -1,4 +1,6 @@
-/* The attacker's hand: frames as they are built, through a packet socket into the node's own network card. */
+/* The attacker's hand: frames as they are built, through a packet socket into the node's own network card. A kernel without
+ * such sockets has UDP: the frames then go to the host in datagrams, which puts them on the switch as they are. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <net/if.h>
@@ -14,7 +16,12 @@
 /* frames in one turn of the loop, between two looks at all else */
 #define A_TURN 16u
 
+#define HOST_NODE 0xfefeu
+#define RELAY_PORT 7703
+#define RELAYED_MAX 1472u /* what one datagram holds */
+
 static int raw = -1;
+static bool relayed;
 static const struct attack *attack;
 static struct strike strike;
 static struct frame frame;
@@ -50,17 +57,40 @@ static void allow_large_frames(int fd)
     }
 }
 
-bool strike_open(char *problem, size_t size)
+static bool open_packets(void)
 {
     struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_ifindex = (int)if_nametoindex(place.interface)};
     raw = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (raw < 0 || bind(raw, (struct sockaddr *)&address, sizeof address) != 0) {
-        snprintf(problem, size, "this kernel has no packet sockets (CONFIG_PACKET): %m");
         strike_close();
         return false;
     }
     allow_large_frames(raw);
     return true;
+}
+
+static bool open_relay(void)
+{
+    struct sockaddr_in host = {.sin_family = AF_INET, .sin_port = htons(RELAY_PORT),
+                               .sin_addr.s_addr = htonl(node_address(HOST_NODE))};
+    raw = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return raw >= 0 && connect(raw, (struct sockaddr *)&host, sizeof host) == 0;
+}
+
+bool strike_open(char *problem, size_t size)
+{
+    relayed = plan_number("penetration_relay") != 0 || !open_packets();
+    if (relayed && !open_relay()) {
+        snprintf(problem, size, "neither packet sockets nor UDP: %m");
+        strike_close();
+        return false;
+    }
+    return true;
+}
+
+bool strike_relayed(void)
+{
+    return relayed;
 }
 
 void strike_close(void)
@@ -112,7 +142,9 @@ void strike_turn(void)
             return;
         }
         attack->build(&frame, &strike);
-        if (send(raw, frame.bytes, frame.size, MSG_DONTWAIT) >= 0) {
+        if (relayed && frame.size > RELAYED_MAX) {
+            refused++;
+        } else if (send(raw, frame.bytes, frame.size, MSG_DONTWAIT) >= 0) {
             sent++;
         } else if (errno == EAGAIN || errno == ENOBUFS) {
             return; /* its card does not keep up: the same frame again, or another of that kind */
