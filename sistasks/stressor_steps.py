@@ -14,16 +14,22 @@ from sistasks.layout import Layout, kernel_key
 if TYPE_CHECKING:
     from sistasks.guest.build import Guest
     from sistasks.guest.stress_ng import Packed
+    from sistasks.kernels import Kernel
     from sistasks.settings import Settings
     from sistasks.terminal import Terminal
+
+
+def _kernel(settings: Settings) -> Kernel:
+    from sistasks.kernels import Kernel
+
+    return Kernel.from_json(build_records.kernel_record(settings).read_text())
 
 
 def _guest(settings: Settings) -> Guest | None:
     """The guest as it is built; None for a kernel that talks, which has none."""
     from sistasks.guest.build import Guest
-    from sistasks.kernels import Kernel
 
-    if Kernel.from_json(build_records.kernel_record(settings).read_text()).talks:
+    if _kernel(settings).talks:
         return None
     return Guest.from_json(build_records.guest_record(settings).read_text())
 
@@ -44,6 +50,7 @@ def _own(settings: Settings) -> Path | None:
 def _inputs(settings: Settings, guest: Guest) -> dict[str, Any]:
     own = _own(settings)
     inputs: dict[str, Any] = {"guest": guest.sha256, "memory": settings.memory, "asked": settings.stress_ng}
+    inputs["modules"] = _kernel(settings).modules_sha256
     if own:
         inputs["file"] = [str(own), own.stat().st_mode, sha256_of(own)]
     elif settings.stress_ng == "auto":
@@ -82,14 +89,14 @@ def pack_stressors(settings: Settings, terminal: Terminal) -> None:
     Raises:
         SistasksError: the user's own cannot be packed, or the guest cannot be written.
     """
-    from sistasks.guest import programs
+    from sistasks.guest import programs, swap
 
     guest = _guest(settings)
     if guest is None:
         return
     packed = _packed(settings, terminal)
+    folder = Layout(settings.output).build / f"stressors-{kernel_key(settings)}"
     if packed.archive:
-        folder = Layout(settings.output).build / f"stressors-{kernel_key(settings)}"
         whole = programs.with_archive(guest, packed.archive.read_bytes(), folder)
         size = packed.archive.stat().st_size / (1 << 20)
         name = f"stress-ng {packed.version}".strip()
@@ -97,6 +104,7 @@ def pack_stressors(settings: Settings, terminal: Terminal) -> None:
     else:
         whole = guest
         terminal.say(f"stressors: the agent's own, without stress-ng: {packed.why}")
+    whole = swap.behind(whole, swap.archive(_kernel(settings).modules), folder)
     write_atomically(build_records.stress_ng_record(settings), packed.to_json())
     build_records.keep(build_records.stressors_record(settings), _inputs(settings, guest), whole.to_json())
 

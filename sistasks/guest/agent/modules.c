@@ -1,5 +1,6 @@
 /* Kernel modules that the host packed into the guest, in the order of /modules/list; those of /modules/network only
- * where there is a network: what a kernel has loaded changes what is measured on it. */
+ * where there is a network, and of other lists when a test needs them: what a kernel has loaded changes what is measured
+ * on it. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,7 +10,7 @@
 
 #include "sis.h"
 
-static void load(const char *list_path)
+void modules_load_list(const char *list_path)
 {
     char line[128];
     FILE *list = fopen(list_path, "re");
@@ -34,8 +35,8 @@ static void load(const char *list_path)
 void modules_load(void)
 {
     struct pci_device device;
-    load("/modules/list");
+    modules_load_list("/modules/list");
     if (pci_present(&device, 0x1af4, 0x1000) || pci_present(&device, 0x1af4, 0x1041)) {
-        load("/modules/network");
+        modules_load_list("/modules/network");
     }
 }

@@ -97,6 +97,7 @@ void symbols_send(void);
 
 /* modules.c */
 void modules_load(void);
+void modules_load_list(const char *list_path); /* where there is one */
 
 /* tests: each sends its samples itself and returns NULL, or says why it could not */
 struct test {

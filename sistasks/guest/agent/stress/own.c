@@ -75,6 +75,9 @@ static void tell(struct stress *stress, const struct own *own, const struct work
         stress->ran++;
         return;
     }
+    if (own->step == own_swap && vmstat("pswpout") == stress->swapped) {
+        stress_remark(stress, "nothing was swapped");
+    }
     if (worker->rounds > 0 && worker->end > worker->begin) {
         stress_rate(stress, own->name, (double)worker->rounds * SECOND_NS / (double)took);
     } else if (worker->outcome == OWN_GOOD) {

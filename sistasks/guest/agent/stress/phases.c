@@ -147,6 +147,7 @@ void stress_rest(struct stress *stress)
     memory_read(&memory);
     stress->before = stress->lowest = memory.available;
     stress->killed = vmstat("oom_kill");
+    stress->swapped = vmstat("pswpout");
 }
 
 bool stress_tick(struct stress *stress)

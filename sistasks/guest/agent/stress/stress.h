@@ -26,6 +26,7 @@ struct stress {
     bool hung;
     uint64_t total, before, lowest;    /* bytes of memory: all, available at rest, available at worst */
     uint64_t killed;                   /* by the kernel, for want of memory, before the load */
+    uint64_t swapped;                  /* pages, before it */
     double rate;                       /* operations a second, of all stressors */
     unsigned ran, lacking;             /* stressors that did something, and those that this kernel cannot have */
     bool by_force;                     /* the load was ended by a signal: what it has left behind is not the kernel's */
