@@ -48,7 +48,8 @@ def crashes_of(db: Path, run_id: int) -> tuple[CrashRow, ...]:
     Raises:
         HistoryError: the history cannot be read.
     """
-    query = "SELECT node, kind, title, report, console_offset, reproducer FROM crashes WHERE run_id = ? ORDER BY node, id"
+    columns = "node, kind, title, report, console_offset, reproducer"
+    query = f"SELECT {columns} FROM crashes WHERE run_id = ? ORDER BY node, id"  # noqa: S608 - our own columns
     with reading(db) as connection:
         if connection is None:
             return ()
