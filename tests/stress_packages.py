@@ -33,12 +33,12 @@ class Archive:
     def owned(self, value: int) -> Path:
         return library(self._work / "libOwn_thing.so.1", f"int own(void) {{ return {value}; }}")
 
-    def fill(self, version: str = "1", *, program: bytes = b"", without: str = "", value: int = 0) -> None:
-        """The archive with this version of everything."""
+    def fill(self, *, program: bytes = b"", without: str = "", mended: int = 0) -> None:
+        """The archive with version 1 of everything; of the program's own library, if it is mended, another one."""
         loader = Path(needs(self.program).loader).name
         files = {
             "stress-ng": {"usr/bin/stress-ng": program or self.program},
-            "libownthing1debian": {f"{FOLDER}/libOwn_thing.so.1.2": self.owned(value).read_bytes()},
+            "libownthing1debian": {f"{FOLDER}/libOwn_thing.so.1.2": self.owned(mended).read_bytes()},
             "libc6": {
                 f"{FOLDER}/{name}": system_library(name).read_bytes() for name in ("libc.so.6", loader)
             },
@@ -53,6 +53,7 @@ class Archive:
         for name, contents in files.items():
             if name == without:
                 continue
+            version = f"1.{mended}" if name == "libownthing1debian" and mended else "1"
             root = self._work / f"{name}-{version}"
             shutil.rmtree(root, ignore_errors=True)
             for place, data in contents.items():
