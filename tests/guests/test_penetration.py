@@ -105,8 +105,9 @@ def test_kernels_bear_every_scenario(project: Project, tmp_path: Path) -> None:
     found = {rule: (outcome, evidence) for rule, outcome, evidence in seen}
     assert set(found) == {scenario.rule for scenario in scenarios()}
     assert {outcome for outcome, _ in found.values()} == {"pass", "fail"}
-    # what Linux does by its defaults: ARP and routers are believed
-    assert found["network.arp_poison"][0] == found["network.router_advertisement"][0] == "fail"
+    # what Linux does by its defaults: ARP, routers and the broadcast address as a sender are believed
+    for rule in ("arp_poison", "router_advertisement", "ip_addresses"):
+        assert found[f"network.{rule}"][0] == "fail", found[f"network.{rule}"]
     for rule in ("ip_checksum", "ip_version", "teardrop", "udp_length", "udp_checksum", "land", "smurf"):
         assert found[f"network.{rule}"][0] == "pass", found[f"network.{rule}"]
     # they did arrive: the victim's own kernel has counted each one

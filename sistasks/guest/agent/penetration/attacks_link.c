@@ -83,7 +83,7 @@ static void vlan_tags(struct frame *frame, struct strike *strike)
     unsigned tags = 1 + strike->number % 12;
     begin_frame(frame, strike->victim, strike->number % 2 ? TYPE_VLAN : TYPE_SERVICE_VLAN);
     for (unsigned tag = 1; tag <= tags; tag++) {
-        add_u16(frame, 1 + below(strike, 0xfffe)); /* never VLAN 0, which is none */
+        add_u16(frame, below(strike, 0x10000) | 1); /* never VLAN 0, which is none */
         if (strike->number % 5 == 4 && tag == tags) {
             return; /* and nothing behind */
         }

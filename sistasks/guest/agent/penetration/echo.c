@@ -13,14 +13,15 @@
 
 #include "penetration.h"
 
-#define CONNECTIONS (ECHO_SOCKETS - 2)
+#define CONNECTIONS (ECHO_SOCKETS - FIRST)
+#define FIRST 3u /* sockets before those of connections */
 #define BACKLOG 16
 #define REQUESTS_PER_TURN 32u
 #define TURNS_MAX 1000u
 #define TOLD_MAX 8192u
 #define GATEWAY 0xfefdu
 
-static int datagrams = -1, listening = -1, connections[CONNECTIONS];
+static int datagrams = -1, datagrams_ipv6 = -1, listening = -1, connections[CONNECTIONS];
 static unsigned oldest;
 static uint64_t taken; /* packets with EVIL that came this far */
 
@@ -36,6 +37,21 @@ static int open_one(int type)
     int fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd >= 0) {
         (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
+    }
+    if (fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) != 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+/* where what comes over IPv6 and should not would come out; without IPv6 there is none */
+static int open_ipv6(void)
+{
+    struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons(ECHO_PORT)};
+    int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0) {
+        (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){1}, sizeof(int));
     }
     if (fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) != 0) {
         close(fd);
@@ -83,6 +99,7 @@ bool echo_open(void)
         connections[i] = -1;
     }
     datagrams = open_one(SOCK_DGRAM);
+    datagrams_ipv6 = open_ipv6();
     echo_renew();
     if (datagrams >= 0) {
         know_gateway();
@@ -97,14 +114,18 @@ void echo_close(void)
     }
     close(datagrams);
     close(listening);
+    if (datagrams_ipv6 >= 0) {
+        close(datagrams_ipv6);
+    }
 }
 
 unsigned echo_sockets(struct pollfd *sockets)
 {
     sockets[0] = (struct pollfd){.fd = datagrams, .events = POLLIN};
     sockets[1] = (struct pollfd){.fd = listening, .events = POLLIN};
+    sockets[2] = (struct pollfd){.fd = datagrams_ipv6, .events = POLLIN};
     for (unsigned i = 0; i < CONNECTIONS; i++) {
-        sockets[2 + i] = (struct pollfd){.fd = connections[i], .events = POLLIN};
+        sockets[FIRST + i] = (struct pollfd){.fd = connections[i], .events = POLLIN};
     }
     return ECHO_SOCKETS;
 }
@@ -118,19 +139,19 @@ static void die(void)
 }
 
 /* so many at most; whether there may be more */
-static bool answer_datagrams(void)
+static bool answer_datagrams(int fd)
 {
     for (unsigned i = 0; i < REQUESTS_PER_TURN; i++) {
         char text[128];
-        struct sockaddr_in from;
+        struct sockaddr_storage from;
         socklen_t length = sizeof from;
-        ssize_t size = recvfrom(datagrams, text, sizeof text, 0, (struct sockaddr *)&from, &length);
+        ssize_t size = recvfrom(fd, text, sizeof text, 0, (struct sockaddr *)&from, &length);
         if (size < 0) {
             return false;
         }
         if (size >= 6 && memcmp(text, ASKING, 6) == 0) {
             memcpy(text, ANSWERING, 6);
-            (void)sendto(datagrams, text, (size_t)size, 0, (struct sockaddr *)&from, length);
+            (void)sendto(fd, text, (size_t)size, 0, (struct sockaddr *)&from, length);
         } else if (size >= 7 && memcmp(text, EVIL, 7) == 0) {
             taken++;
         } else if (size >= 7 && memcmp(text, HURT, 7) == 0 && plan_number("penetration_hurt") != 0) {
@@ -164,11 +185,14 @@ static void take_connection(void)
 void echo_turn(const struct pollfd *sockets, unsigned count)
 {
     if (sockets[0].revents != 0) {
-        (void)answer_datagrams();
+        (void)answer_datagrams(datagrams);
     }
-    for (unsigned i = 2; i < count; i++) {
-        if (sockets[i].revents != 0 && sockets[i].fd == connections[i - 2]) {
-            answer_connection(i - 2);
+    if (sockets[2].revents != 0) {
+        (void)answer_datagrams(datagrams_ipv6);
+    }
+    for (unsigned i = FIRST; i < count; i++) {
+        if (sockets[i].revents != 0 && sockets[i].fd == connections[i - FIRST]) {
+            answer_connection(i - FIRST);
         }
     }
     if (sockets[1].revents != 0) {
@@ -266,7 +290,9 @@ void echo_tell(void)
 {
     static char told[TOLD_MAX + 1];
     /* what has come before the host's word counts */
-    for (unsigned turn = 0; turn < TURNS_MAX && answer_datagrams(); turn++) {
+    for (unsigned turn = 0; turn < TURNS_MAX && answer_datagrams(datagrams); turn++) {
+    }
+    for (unsigned turn = 0; turn < TURNS_MAX && answer_datagrams(datagrams_ipv6); turn++) {
     }
     size_t at = counters_ipv6(told, counters_in_pairs(told, counters_in_pairs(told, 0, "/proc/net/snmp"), "/proc/net/netstat"));
     told[at] = '\0';

@@ -96,7 +96,7 @@ bool strike_on(void);
 void strike_turn(void); /* some frames; tells the host when the strike has ended */
 
 /* echo.c: what a victim offers, and what it tells of itself */
-#define ECHO_SOCKETS 10
+#define ECHO_SOCKETS 11u
 bool echo_open(void);
 void echo_close(void);
 void echo_renew(void); /* listen anew: half-open connections are forgotten */
