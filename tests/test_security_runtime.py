@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
+from sistasks.cluster.nodes import NodeReport
 from sistasks.guest.build import AGENT
+from sistasks.machine.results import GuestResults
+from sistasks.protocols.findings import Seen
 from sistasks.suites.registry import AGENT_TESTS
-from sistasks.suites.security import kaslr
+from sistasks.suites.security import assess, kaslr
 from sistasks.suites.security.rules import all_rules, load
 from sistasks.suites.suite import SECURITY
 
@@ -33,3 +37,14 @@ def test_the_agent_has_the_tests_of_the_suite() -> None:
         assert f'{{"{test}", test_{test}}}' in main
         assert test in AGENT_TESTS, "a program of the user's must not have its name"
     assert kaslr.TEST in SECURITY.of_cluster
+
+
+def test_a_flaw_that_is_newer_than_the_rules_is_judged_like_the_others() -> None:
+    results = GuestResults(findings=[Seen("vulnerability.of_tomorrow", "fail", "Vulnerable")])
+    report = NodeReport(
+        number=1, seed=1, results=results, error=None, started=0.0, ready=0.0, finished=0.0, console=Path("log")
+    )  # fmt: skip
+    (row,) = assess.rows([report])
+    assert (row.rule, row.category, row.outcome, row.severity) == (
+        "vulnerability.of_tomorrow", "vulnerability", "fail", "medium",
+    )  # fmt: skip

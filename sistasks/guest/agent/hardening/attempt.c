@@ -13,7 +13,8 @@
 
 #include "hardening.h"
 
-#define PATIENCE_S 10
+/* a host that is busy with others makes a guest on the wall clock ten times as slow */
+#define PATIENCE_S 60
 #define EXIT_DONE 0
 #define EXIT_NOT_TRIED 3
 #define EXIT_NO_USERS 4

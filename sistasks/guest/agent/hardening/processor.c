@@ -209,9 +209,27 @@ static void check_vulnerabilities(void)
     finding("runtime.vulnerabilities", STATUS_PASS, "the kernel tells of %u vulnerabilities of processors", count);
 }
 
+/* what is no matter of this architecture: told, so that nobody takes it for forgotten */
+static void check_others(void)
+{
+#if !defined(__x86_64__) && !defined(__i386__)
+    static const char *const of_x86[] = {"runtime.nx", "runtime.smep", "runtime.smap", "runtime.umip"};
+    for (size_t i = 0; i < sizeof of_x86 / sizeof *of_x86; i++) {
+        finding(of_x86[i], STATUS_SKIP, "only x86 has it");
+    }
+#endif
+#if !defined(__aarch64__)
+    finding("runtime.pan", STATUS_SKIP, "only arm64 tells of it");
+#endif
+#if !defined(__x86_64__) && !defined(__i386__) && !defined(__aarch64__)
+    finding("runtime.page_table_isolation", STATUS_SKIP, "kernels of this architecture do not tell of it");
+#endif
+}
+
 void check_processor(void)
 {
     check_architecture();
+    check_others();
     check_boot_log();
     check_vulnerabilities();
 }
