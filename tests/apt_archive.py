@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
@@ -40,8 +41,12 @@ def package(archive: Path, name: str, version: str, files: Path | None = None, d
     if files:
         shutil.copytree(files, root, dirs_exist_ok=True, symlinks=True)
     file = archive / f"{name}_{version}_all.deb"
+    # the same files are the same package, whenever it is made
     subprocess.run(
-        ["dpkg-deb", "-Znone", "--build", "--root-owner-group", root, file], check=True, capture_output=True
+        ["dpkg-deb", "-Znone", "--build", "--root-owner-group", root, file],
+        env={**os.environ, "SOURCE_DATE_EPOCH": "0"},
+        check=True,
+        capture_output=True,
     )
     shutil.rmtree(root)
     data = file.read_bytes()
