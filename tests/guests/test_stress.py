@@ -55,6 +55,8 @@ def test_every_class_is_measured_on_every_node(stressed: Project) -> None:
     metrics = {name for (name,) in rows(db, "select distinct metric from summaries")}
     assert {f"stress_{name}.{metric}" for name in CLASSES for metric in METRICS} <= metrics
     assert {"stress_network.rate.udp", "stress_network.rate.tcp"} <= metrics
+    assert "stress_memory.rate.swap" in metrics, "the distribution's kernel has zram as a module"
+    assert not any("swap" in message for *_, message in found), found
     of_stressors = {f"stress_{name}.rate.{one}" for name, own in STRESSORS.items() for one in own}
     assert len(of_stressors & metrics) > len(of_stressors) / 2, "a slow host does not see a round of each"
     better = dict(rows(db, "select name, better from metrics"))
