@@ -4,23 +4,45 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from guest_project import DODO, SMALL, Project, nodes_of
 from hypothesis import settings
 
+from sistasks.kinds import host_cpus
 from sistasks.session import release_logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 # what a person waits for each time, and what a machine may look for overnight: HYPOTHESIS_PROFILE=thorough
 settings.register_profile("usual", max_examples=50)
 settings.register_profile("thorough", max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
+
+
+# beyond, their nodes would stand in each other's way
+PROCESSES = 4
+
+
+@pytest.hookimpl(tryfirst=True)  # before that of pytest-xdist, which reads what is decided here
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Folders of tests run in a process for each processor; tests named by their file in one, as with `-n 0`."""
+    if not config.pluginmanager.hasplugin("xdist") or hasattr(config, "workerinput"):
+        return
+    asked = config.option
+    folders = all(Path(name).is_dir() for name in config.args)
+    watched = asked.usepdb or asked.trace or asked.capture == "no" or asked.collectonly
+    processes = min(PROCESSES, host_cpus())
+    if asked.numprocesses is None and asked.dist == "no" and folders and not watched and processes > 1:
+        asked.numprocesses = processes
+    if asked.numprocesses and asked.dist == "no":
+        # tests of a file share what is costly to make; those that boot kernels come first, and nothing long is last
+        asked.dist = "loadfile"
+        asked.loadscopereorder = False
 
 
 def pytest_configure() -> None:
