@@ -155,7 +155,14 @@ class Settings:
         "", LINE, "compare: a run, a kernel or a session to compare with", shown="the one before"
     )
     head: str = _variable("", LINE, "compare: a run, a kernel or a session", shown="the latest")
-    metric: str = _variable("", LINE, "compare: show the percentiles of this metric, too", shown="none")
+    good: str = _variable("", LINE, "bisect: a commit where all was well", shown="none")
+    bad: str = _variable("", LINE, "bisect: a later commit where it is not", shown="none")
+    metric: str = _variable(
+        "",
+        LINE,
+        "bisect: the metric that got worse; compare: show the percentiles of this metric, too",
+        shown="none",
+    )
     run: int = _variable(
         0, whole(1, 2**53), "accept: the run that is the new normal; archive, artifacts: whose", shown="none"
     )

@@ -56,6 +56,30 @@ def crashes_of(db: Path, run_id: int) -> tuple[CrashRow, ...]:
         return tuple(CrashRow(**dict(row)) for row in connection.execute(query, (run_id,)))
 
 
+def crash_title(db: Path, crash: int) -> tuple[str, str] | None:
+    """(suite, title) of a crash by its number; None: there is none.
+
+    Raises:
+        HistoryError: the history cannot be read.
+    """
+    query = "SELECT suite, title FROM crashes JOIN runs ON runs.id = run_id WHERE crashes.id = ?"
+    with reading(db) as connection:
+        row = None if connection is None else connection.execute(query, (crash,)).fetchone()
+    return None if row is None else (row["suite"], row["title"])
+
+
+def run_of_commit(db: Path, suite: str, commit: str) -> int:
+    """The newest good run of a suite on a kernel of that commit, built of nothing else; 0: there is none.
+
+    Raises:
+        HistoryError: the history cannot be read.
+    """
+    query = """SELECT coalesce(max(runs.id), 0) FROM runs JOIN kernels ON kernels.id = kernel_id
+        WHERE suite = ? AND git_commit = ? AND NOT git_dirty AND status = 'ok'"""
+    with reading(db) as connection:
+        return 0 if connection is None else int(connection.execute(query, (suite, commit)).fetchone()[0])
+
+
 def note_test_case(db: Path, runs: Iterable[int], test_id: str, author: str) -> None:
     """Say for which test case runs were made.
 

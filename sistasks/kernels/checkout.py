@@ -73,15 +73,19 @@ def _by_git(tree: Path, known_file: str, apart: tuple[str, ...]) -> Checkout | N
     return Checkout(_digest(iter([commit, *lines])), commit, parents.split(" ")[0], dirty)
 
 
+def git_environment() -> dict[str, str]:
+    """The environment for git in a tree of the user's."""
+    environ = {name: value for name, value in os.environ.items() if name not in _OF_A_HOOK}
+    # a person's own git may be at work in the tree: do not take its lock to refresh the index
+    return environ | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+
+
 def _git(tree: Path, *words: str) -> bytes | None:
     """Standard output of git; None where it is not there or refuses."""
     from sistasks.programs import run
 
-    # a person's own git may be at work in the tree: do not take its lock to refresh the index
-    environ = {name: value for name, value in os.environ.items() if name not in _OF_A_HOOK}
-    environ |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     try:
-        done = run(["git", "-C", tree, *words], limit=_GIT_SECONDS, environ=environ)
+        done = run(["git", "-C", tree, *words], limit=_GIT_SECONDS, environ=git_environment())
     except OSError:
         return None
     return done.out if done.code == 0 else None

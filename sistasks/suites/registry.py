@@ -33,8 +33,8 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,47}")
 _TAKEN: Final = frozenset(
     {
         *SUITES, PROGRAMS.name, "test", "setup", "firmware", "kernel", "guest", "template", "gate", "accept", "compare",
-        "selfcheck", "reproduce", "report", "browse", "cleanup", "ktap", "list", "run", "help", "info", "clean",
-        "forget", "ignore", "auto", "dumpdb", "strace", "tabcompletion", "reset-dep",
+        "selfcheck", "bisect", "reproduce", "report", "browse", "cleanup", "ktap", "list", "run", "help", "info",
+        "clean", "forget", "ignore", "auto", "dumpdb", "strace", "tabcompletion", "reset-dep",
     }
 )  # fmt: skip
 _registered: dict[str, Suite] = {}

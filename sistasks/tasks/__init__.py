@@ -6,7 +6,7 @@ from sistasks.tasks import interrupts  # noqa: F401 - first: from here on an int
 from sistasks.tasks.build import task_firmware, task_guest, task_kernel, task_setup, task_template
 from sistasks.tasks.configuration import DOIT_CONFIG
 from sistasks.tasks.evidence import task_archive, task_artifacts
-from sistasks.tasks.history import task_accept, task_compare, task_gate, task_selfcheck
+from sistasks.tasks.history import task_accept, task_bisect, task_compare, task_gate, task_selfcheck
 from sistasks.tasks.reproduce import task__crash, task_reproduce
 from sistasks.tasks.show import task_browse, task_report
 from sistasks.tasks.suites import (
@@ -40,6 +40,7 @@ __all__ = [
     "task_accept",
     "task_archive",
     "task_artifacts",
+    "task_bisect",
     "task_boot",
     "task_browse",
     "task_cleanup",

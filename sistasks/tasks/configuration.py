@@ -13,12 +13,14 @@ from sistasks.errors import SistasksError
 from sistasks.layout import Layout
 from sistasks.tasks.reporter import Reporter
 
+# doit ignores variables that nobody asks for; only its own table tells which were given
+COMMAND_LINE: dict[str, str] = dict(getattr(doit_cmd, "_CMDLINE_VARS", None) or {})
+
 
 def _resolve() -> settings_module.Settings:
     """Refuse unknown names and bad values before any task exists (doit exits 3 on this exception)."""
     try:
-        # doit ignores variables that nobody asks for; only its own table tells which were given
-        settings = settings_module.resolve(getattr(doit_cmd, "_CMDLINE_VARS", None) or {})
+        settings = settings_module.resolve(COMMAND_LINE)
         steps.require_output(settings)
     except SistasksError as error:
         raise InvalidDodoFile(str(error)) from error

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Any
 
-from sistasks import compare_steps, gate_steps, selfcheck_steps
+from sistasks import bisect_steps, compare_steps, gate_steps, selfcheck_steps
 from sistasks.tasks.actions import action
 from sistasks.tasks.build import NO_CAPTURE
+from sistasks.tasks.configuration import COMMAND_LINE
 from sistasks.tasks.matrix import for_each_architecture
 
 if TYPE_CHECKING:
@@ -26,6 +28,12 @@ def task_accept() -> dict[str, Any]:
 def task_compare() -> dict[str, Any]:
     """Show two kernels, runs or sessions side by side: base=X head=Y."""
     return {"actions": [action(compare_steps.compare)], "io": NO_CAPTURE}
+
+
+def task_bisect() -> dict[str, Any]:
+    """Find the commit of a tree since which a metric is worse, or a crash comes: good=X bad=Y metric=M or crash=N."""
+    step = update_wrapper(partial(bisect_steps.bisect, command_line=COMMAND_LINE), bisect_steps.bisect)
+    return {"actions": [action(step)], "io": NO_CAPTURE}
 
 
 @for_each_architecture
