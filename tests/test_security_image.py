@@ -210,6 +210,8 @@ class TestTheHeaderForEfi:
         told = self.told(tmp_path, bytes(data))
         assert told["efi_w_xor_x"][0] == "pass"
         assert told["efi_nx"] == ("fail", "NX_COMPAT is not set")
+        struct.pack_into("<I", data, sections + 36, 0xC0000040)
+        assert self.told(tmp_path, bytes(data))["efi_w_xor_x"][0] == "pass"
         struct.pack_into("<I", data, sections + 36, 0xE0000020)
         struct.pack_into("<H", data, start + 24 + 70, 0x100)
         told = self.told(tmp_path, bytes(data))
