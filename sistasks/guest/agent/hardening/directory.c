@@ -80,8 +80,10 @@ void check_directory(void)
     } else {
         close(secret);
         attempt_must_fail("runtime.hard_link", second_name, AS_NOBODY, "giving root's file another name as a user");
-        check_trap("runtime.planted_link", plant_link, follow_link, "root following a user's link in a directory for all");
-        check_trap("runtime.planted_file", plant_file, write_planted, "root opening a user's file for its own in a directory for all");
+        check_trap("runtime.planted_link", plant_link, follow_link,
+                   "root following a user's link in a directory for all");
+        check_trap("runtime.planted_file", plant_file, write_planted,
+                   "root opening a user's file for its own in a directory for all");
     }
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         unlink(files[i]);

@@ -118,7 +118,8 @@ void check_doors(void)
     uint64_t last;
     check_users_doors();
     if (physical_range("Kernel code", &place, &last) || physical_range("Kernel rodata", &place, &last)) {
-        attempt_must_fail("runtime.root_writes_mem", write_memory, AS_ROOT, "writing the kernel's code through /dev/mem as root");
+        attempt_must_fail("runtime.root_writes_mem", write_memory, AS_ROOT,
+                          "writing the kernel's code through /dev/mem as root");
     } else {
         finding("runtime.root_writes_mem", STATUS_SKIP, "/proc/iomem does not tell where the kernel's code is");
     }
@@ -130,11 +131,13 @@ void check_doors(void)
     door = "/dev/port";
     attempt_must_fail("runtime.root_opens_port", open_door, AS_ROOT, "opening /dev/port as root");
 #if defined(__x86_64__) || defined(__i386__)
-    attempt_must_fail("runtime.root_writes_msr", write_register, AS_ROOT, "writing a register through /dev/cpu/0/msr as root");
+    attempt_must_fail("runtime.root_writes_msr", write_register, AS_ROOT,
+                      "writing a register through /dev/cpu/0/msr as root");
 #else
     (void)write_register;
     finding("runtime.root_writes_msr", STATUS_SKIP, "only x86 has such registers");
 #endif
-    attempt_must_fail("runtime.unsigned_modules", unsigned_module, AS_ROOT, "loading a module without a signature as root");
+    attempt_must_fail("runtime.unsigned_modules", unsigned_module, AS_ROOT,
+                      "loading a module without a signature as root");
     check_lockdown();
 }

@@ -36,7 +36,8 @@ static void check_core_pattern(void)
 {
     char text[256];
     if (!file_text(SYSCTL "kernel/core_pattern", text, sizeof text)) {
-        finding("runtime.core_pattern", STATUS_PASS, "no core dumps are written: kernel.core_pattern is empty or not there");
+        finding("runtime.core_pattern", STATUS_PASS,
+                "no core dumps are written: kernel.core_pattern is empty or not there");
         return;
     }
     bool chosen = text[0] == '/' || text[0] == '|';
@@ -48,7 +49,8 @@ static void check_shuffle(void)
 {
     char text[16];
     if (!file_text("/sys/module/page_alloc/parameters/shuffle", text, sizeof text)) {
-        finding("runtime.page_shuffle", STATUS_SKIP, "the kernel cannot shuffle its free pages (SHUFFLE_PAGE_ALLOCATOR)");
+        finding("runtime.page_shuffle", STATUS_SKIP,
+                "the kernel cannot shuffle its free pages (SHUFFLE_PAGE_ALLOCATOR)");
     } else {
         finding("runtime.page_shuffle", text[0] == 'Y' ? STATUS_PASS : STATUS_FAIL, "page_alloc.shuffle is %s", text);
     }
@@ -73,7 +75,8 @@ void check_knobs(void)
             finding(numbers[i].rule, STATUS_SKIP, "this kernel has no %s", name);
         } else {
             bool good = value >= numbers[i].least && value <= numbers[i].most;
-            finding(numbers[i].rule, good ? STATUS_PASS : STATUS_FAIL, "%s is %lld, asked for is %s", name, value, asked);
+            finding(numbers[i].rule, good ? STATUS_PASS : STATUS_FAIL, "%s is %lld, asked for is %s", name, value,
+                    asked);
         }
     }
     check_core_pattern();

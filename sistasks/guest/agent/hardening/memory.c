@@ -223,5 +223,6 @@ void check_memory(void)
     attempt_must_fail("runtime.writable_code", map_both, AS_NOBODY, "making memory both writable and executable");
     attempt_must_fail("runtime.map_null", map_null, AS_NOBODY, "mapping page 0");
     check_min_address();
-    attempt_must_fail("runtime.vsyscall", legacy_page, AS_NOBODY, "calling the code at a fixed address of every program");
+    attempt_must_fail("runtime.vsyscall", legacy_page, AS_NOBODY,
+                      "calling the code at a fixed address of every program");
 }

@@ -93,13 +93,15 @@ static void check_isolation(void)
 {
     char text[256];
     if (cpu_flag("pti")) {
-        finding("runtime.page_table_isolation", STATUS_PASS, "the kernel has page tables of its own (pti in /proc/cpuinfo)");
+        finding("runtime.page_table_isolation", STATUS_PASS,
+                "the kernel has page tables of its own (pti in /proc/cpuinfo)");
     } else if (!file_text(VULNERABILITIES "/meltdown", text, sizeof text)) {
         finding("runtime.page_table_isolation", STATUS_SKIP, "the kernel does not say whether this processor needs it");
     } else if (strncmp(text, "Not affected", 12) == 0) {
         finding("runtime.page_table_isolation", STATUS_SKIP, "this processor does not need it (meltdown: %s)", text);
     } else {
-        finding("runtime.page_table_isolation", STATUS_FAIL, "the kernel's pages are in the tables of programs (meltdown: %s)",
+        finding("runtime.page_table_isolation", STATUS_FAIL,
+                "the kernel's pages are in the tables of programs (meltdown: %s)",
                 text);
     }
 }
@@ -157,7 +159,8 @@ static void check_boot_log(void)
     if (boot_log_line("Checked W+X mappings", line, sizeof line)) {
         finding("runtime.no_writable_code", strstr(line, "passed") != NULL ? STATUS_PASS : STATUS_FAIL, "%s", line);
     } else {
-        finding("runtime.no_writable_code", STATUS_SKIP, "the kernel does not look for such pages when it boots (DEBUG_WX)");
+        finding("runtime.no_writable_code", STATUS_SKIP,
+                "the kernel does not look for such pages when it boots (DEBUG_WX)");
     }
     if (!boot_log_line("mem auto-init:", line, sizeof line)) {
         static const char *const rules[] = {"runtime.init_stack", "runtime.init_on_alloc", "runtime.init_on_free"};
