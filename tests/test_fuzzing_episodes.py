@@ -167,3 +167,19 @@ def test_what_cannot_be_played_again_is_refused(tmp_path: Path) -> None:
     )
     assert refused(crash=3) == "crash 3 cannot be played again: 'seed=1' is no reproducer"
     assert refused(crash=4) == "crash 4 is not in the history"
+
+
+def test_a_warning_counts_and_a_stall_of_a_busy_host_does_not(tmp_path: Path) -> None:
+    warned = report(tmp_path, console(began(FIRST), WARNING, began("done")), number=1)
+    assert [item.outcome for item in seen([warned])] == ["fail"]
+    stall = "rcu: INFO: rcu_sched self-detected stall on CPU"
+    stalled = report(tmp_path, console(began(FIRST), stall, began("done")), number=2)
+    assert [crash.kind for crash in stalled.crashes] == ["rcu_stall"]
+    assert [item.outcome for item in seen([stalled])] == ["pass"]
+    both = report(
+        tmp_path, console(began(FIRST), WARNING, "---[ end trace 0 ]---", began(SECOND)),
+        KernelFailure("node 4: the guest rebooted", kind="reboot"),
+    )  # fmt: skip
+    (found,) = seen([both])
+    assert "node 4, episode 1: WARNING" in found.evidence
+    assert found.evidence.endswith("; node 4, episode 2: the guest rebooted")

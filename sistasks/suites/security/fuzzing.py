@@ -12,7 +12,7 @@ from sistasks.protocols.findings import Seen
 from sistasks.textlines import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from sistasks.cluster.nodes import NodeReport
@@ -29,6 +29,8 @@ _WORDS: Final = re.compile(r"seed=(\d{1,20}) first=(\d{1,10}) episode=(\d{1,10})
 # letters of a crash's first line by which it is found again where its offset says that it is
 _KNOWN_BY: Final = 60
 _SHOWN: Final = 5
+# a host that is busy is enough for these
+_OF_TIME: Final = frozenset({"rcu_stall", "soft_lockup", "hard_lockup", "hung_task"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,28 +114,39 @@ def _valid(text: str) -> str:
         return ""
 
 
+def _ran(report: NodeReport) -> bool:
+    return any(test.name == TEST for test in report.results.tests)
+
+
+def _fallen(report: NodeReport) -> Iterator[str]:
+    """What came of a node's episodes, in words."""
+    error = report.error
+    if error is None and not report.crashes:
+        return
+    episodes = Episodes.of(report.console)
+    found = [
+        (crash.title, episodes.under_way(crash))
+        for crash in report.crashes
+        if error is not None or crash.kind not in _OF_TIME
+    ]
+    # an end of which the kernel has said nothing
+    if isinstance(error, KernelFailure) and error.kind and not any(crash.fatal for crash in report.crashes):
+        found.append((report.reason, episodes.under_way()))
+    for title, told in found:
+        if told:
+            yield f"node {report.number}, episode {Reproducer.parse(told).episode}: {title}"
+
+
 def seen(reports: Sequence[NodeReport]) -> list[Seen]:
     """What the episodes came to, as node 0's finding; nothing where no node played any.
 
-    A kernel that falls in an episode fails, and so does one that only complains: of the two a warning is the beginning.
+    A kernel that falls in an episode fails, and so does one that only complains, unless of time that it did not get.
 
     Args:
         reports: how the nodes ended.
     """
-    fallen = []
-    played = False
-    for report in reports:
-        played = played or any(item.name == TEST for item in report.results.tests) or report.at == TEST
-        episodes = Episodes.of(report.console) if report.crashes or report.error is not None else None
-        if episodes is None:
-            continue
-        words = [(crash.title, told) for crash in report.crashes if (told := episodes.under_way(crash))]
-        told = episodes.under_way() if isinstance(report.error, KernelFailure) and not words else ""
-        words += [(report.reason, told)] if told else []
-        fallen += [
-            f"node {report.number}, episode {Reproducer.parse(told).episode}: {title}"
-            for title, told in words
-        ]
+    fallen = [words for report in reports for words in _fallen(report)]
+    played = any(report.at == TEST or _ran(report) for report in reports)
     if fallen:
         more = f"; {len(fallen) - _SHOWN} more" if len(fallen) > _SHOWN else ""
         return [Seen(CRASH, "fail", "; ".join(fallen[:_SHOWN]) + more)]
