@@ -46,7 +46,6 @@ int main(int count, char **arguments)
 ASKED = {
     "version": ("--version",),
     "work": ("--cpu", "1", "--cpu-method", "int32", "--cpu-ops", "5", "--verify", "--metrics"),
-    # a thread that ends opens a library that no file asks for
     "threads": ("--pthread", "1", "--pthread-ops", "5", "--verify"),
 }
 
