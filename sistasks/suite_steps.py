@@ -63,6 +63,7 @@ def plan(settings: Settings, name: str = "") -> Plan:
     profile = _profile(settings)
     if profile is None:
         tested = ["performance", *(["distributed"] if has_cluster(settings) else [])]
+        tested += ["stress", "security", *(["penetration"] if has_cluster(settings, "penetration") else [])]
         tested += [*(["programs"] if "programs" in found else []), *own]
     else:  # it has no use for programs, and nobody acts on its nodes
         kinds = {test.of_cluster for test in profile.tests.values()}
@@ -139,4 +140,6 @@ def summary(settings: Settings, terminal: Terminal) -> None:
 
     if not has_cluster(settings) and _profile(settings) is None:
         terminal.say(f"distributed: skipped, nodes={settings.nodes} are too few to agree")
+    if not has_cluster(settings, "penetration") and _profile(settings) is None:
+        terminal.say(f"penetration: skipped, nodes={settings.nodes} has nobody to strike at")
     show_kept(settings, terminal, SESSION_ID)
