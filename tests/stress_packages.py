@@ -48,6 +48,7 @@ class Archive:
         depends = {
             "stress-ng": "libc6 (>= 2), libownthing1debian | nothing, libegl1, provided-only",
             "libc6": "libgcc-s1",
+            "libgcc-s1": "provided-only-too",
         }
         entries = []
         for name, contents in files.items():
