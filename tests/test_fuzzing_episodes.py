@@ -183,3 +183,9 @@ def test_a_warning_counts_and_a_stall_of_a_busy_host_does_not(tmp_path: Path) ->
     (found,) = seen([both])
     assert "node 4, episode 1: WARNING" in found.evidence
     assert found.evidence.endswith("; node 4, episode 2: the guest rebooted")
+
+
+def test_a_panic_is_told_once(tmp_path: Path) -> None:
+    fell = report(tmp_path, console(began(FIRST), PANIC), KernelFailure("node 4: it panicked", kind="panic"))
+    evidence = "node 4, episode 1: kernel panic: sysrq triggered crash"
+    assert seen([fell]) == [Seen("fuzz.crash", "fail", evidence)]
