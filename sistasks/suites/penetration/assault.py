@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sistasks.protocols.findings import Seen
@@ -200,19 +200,25 @@ async def _both(first: Coroutine[Any, Any, _A], second: Coroutine[Any, Any, _B])
 
 @dataclass(slots=True)
 class _Watch:
-    """What has been heard of the probes of one scenario, by the host's clock."""
+    """What has been heard of the probes of a scenario, by the host's clock; it is asked often: each is looked at once."""
 
     ground: Ground
     who: Cast
     strike: Timed
+    _moved: list[Probe] = field(default_factory=list)
+    _back: set[str] = field(default_factory=set)
 
     def timed(self) -> Timed:
         """The strike, and the probes until now."""
-        told = self.ground.probes[self.who.prober]
-        moved = [replace(probe, sent=self.ground.host_time(self.who.prober, probe.sent)) for probe in told]
+        told, moved = self.ground.probes[self.who.prober], self._moved
+        for probe in told[len(moved) :]:
+            one = replace(probe, sent=self.ground.host_time(self.who.prober, probe.sent))
+            moved.append(one)
+            if one.took and one.sent > self.strike.end:
+                self._back.add(one.kind)
         return replace(self.strike, probes=moved)
 
     def silent(self) -> list[str]:
         """Kinds of probes of which none that was sent after the strike has been answered."""
-        timed = self.timed()
-        return [kind for kind in KINDS if not timed.back(kind)]
+        self.timed()
+        return [kind for kind in KINDS if kind not in self._back]

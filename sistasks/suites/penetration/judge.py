@@ -61,10 +61,6 @@ class Timed:
         ]  # fmt: skip
         return min(back, default=None)
 
-    def back(self, kind: str) -> bool:
-        """Whether a probe of this kind that was sent after the strike has been answered."""
-        return any(probe.took and probe.kind == kind and probe.sent > self.end for probe in self.probes)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Struck:
