@@ -200,7 +200,7 @@ async def _both(first: Coroutine[Any, Any, _A], second: Coroutine[Any, Any, _B])
 
 @dataclass(slots=True)
 class _Watch:
-    """What has been heard of the probes of a scenario, by the host's clock; it is asked often: each is looked at once."""
+    """What has been heard of a scenario's probes, by the host's clock; asked often, so that each is looked at once."""
 
     ground: Ground
     who: Cast
