@@ -220,10 +220,15 @@ def _explain(judged: _Judged, settings: Settings, terminal: Terminal) -> None:
     """Say which functions a regression is in, where it can be counted."""
     from sistasks.explain_steps import explain
     from sistasks.profile.table import show_changed
+    from sistasks.suites.profiling import is_marked
+    from sistasks.suites.registry import suites
 
     worse = {verdict.metric for verdict in judged.verdicts if verdict.regressed}
     unwanted = "profile" in settings.given and not settings.profile
     if not worse or unwanted or judged.run.clock != "virtual" or judged.accepted:
+        return
+    suite = suites(settings).get(judged.run.suite)
+    if suite is not None and not is_marked(suite):
         return
     found = explain(judged.run, judged.baseline, settings, terminal)
     if isinstance(found, str):

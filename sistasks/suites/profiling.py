@@ -47,11 +47,17 @@ _TOLD: Final = {
 }
 
 
+def is_marked(suite: Suite) -> bool:
+    """Whether there is anything in a suite's tests that the agent marks for counting."""
+    marked = {metric for phase in counts.phases().values() for metric in phase.metrics}
+    return bool(suite.programs) or any(not marked.isdisjoint(metrics) for metrics in suite.tests.values())
+
+
 def can_be(suite: Suite, recipe: Recipe) -> str:
-    """Why a suite's run cannot be profiled; empty where it can."""
+    """Why a suite's run cannot be profiled, though its tests are marked; empty where it can."""
     if recipe.guest is None:
         return "the kernel has no agent that marks what is to be counted"
-    if suite.network or suite.act is not None or recipe.machine.clock != "virtual":
+    if suite.act is not None or recipe.machine.clock != "virtual":
         return "counting needs the virtual clock"
     if not recipe.clones(suite):
         return "counting needs clones of a template"

@@ -109,7 +109,7 @@ def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> list[i
     made = recipes(suite, settings)
     for recipe in made:
         recipe.verify()
-    if settings.profile:
+    if settings.profile and profiling.is_marked(suite):
         made = [profiling.with_plugin(suite, recipe) for recipe in made]
     numbers = []
     for recipe in made:
