@@ -59,10 +59,14 @@ def started(wrapper: Path) -> int:
 
 
 def suspect(db: Path) -> None:
-    """A suspicion that is none: what the second run measured of one metric is told doubled, and less does not count."""
+    """A suspicion that is none: what the second run measured of one metric is told a hundredfold.
+
+    Less than tenfold does not count, for on a busy host half of a few boots may be several times as slow as the others.
+    """
     with closing(sqlite3.connect(db)) as connection, connection:
-        connection.execute("update summaries set p50 = 1000 * run_id + node where metric = ?", (METRIC,))
-        connection.execute("update metrics set minimum_effect = 0.5")
+        told = "update summaries set p50 = iif(run_id = 2, 100000, 1000) + node where metric = ?"
+        connection.execute(told, (METRIC,))
+        connection.execute("update metrics set minimum_effect = 9")
 
 
 def test_boots_that_fail_are_made_up_for_and_too_many_decide_nothing(
@@ -81,7 +85,7 @@ def test_boots_that_fail_are_made_up_for_and_too_many_decide_nothing(
     borne = project.doit("gate", *known, f"arguments={arguments}", limit=280)
     assert borne.returncode == 0, borne.stdout + borne.stderr
     ((outcome, confirmed, reason),) = rows(db, newest)
-    assert (outcome, confirmed) == ("same", 0)
+    assert (outcome, confirmed) == ("same", 0), reason
     assert reason.startswith("flagged, not confirmed by 6 pairs of fresh boots: ")
     # the other one of a pair that fails may not have been started
     assert 2 * 6 + 2 <= started(wrapper) <= 2 * 6 + 4
@@ -90,7 +94,7 @@ def test_boots_that_fail_are_made_up_for_and_too_many_decide_nothing(
     many = project.doit("gate", *known, f"arguments={arguments}", limit=280)
     assert many.returncode == 0, many.stdout + many.stderr
     ((outcome, confirmed, reason),) = rows(db, newest)
-    assert (outcome, confirmed) == ("unsure", None)
+    assert (outcome, confirmed) == ("unsure", None), reason
     assert reason.startswith("flagged, but not confirmed: a fresh boot failed: node ")
     assert "QEMU ended" in reason
     assert reason in many.stdout.replace("\n", " ")
