@@ -113,17 +113,11 @@ static void consensus_test(char **words)
 		print(agree(node, nodes) ? "CONSENSUS_SUCCESS\n" : "CONSENSUS_FAILED\n");
 }
 
-static void hang(char **words)
-{
-	(void)words;
-	for (;;)
-		__asm__ volatile("");
-}
-
 static void garbage(char **words) { talk_garbage(equal(words[1], "metrics")); }
 static void crash_now(char **words) { (void)words, crash(); }
 static void restart_now(char **words) { (void)words, restart(), halt(); }
 static void off_now(char **words) { (void)words, power_off(), halt(); }
+static void hang(char **words) { (void)words, halt(); }
 static void help(char **words);
 
 static const struct command {
