@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import psutil
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DODO = "from sistasks.tasks import *\n"
 # small and quick: what is tested here is not a measurement
@@ -45,6 +44,11 @@ class Project:
             check=False,
             stdin=subprocess.DEVNULL,
         )
+
+    def take_kernels(self, other: Project) -> None:
+        """Have the kernels that another project has fetched: they are checked, and not fetched again."""
+        place = Path("target/testing/build/kernels")
+        shutil.copytree(other.folder / place, self.folder / place)
 
 
 def nodes_of(folder: Path) -> list[psutil.Process]:

@@ -46,21 +46,21 @@ def ready(request: pytest.FixtureRequest, apart: Project) -> tuple[Project, Arch
     return apart, arch
 
 
-def run(project: Project, arch: Arch, db: Path, clock: str) -> None:
-    """The performance suite on clones of a template that is made now."""
-    shutil.rmtree(project.folder / "target/testing/templates", ignore_errors=True)
+def run(project: Project, arch: Arch, db: Path, clock: str) -> str:
+    """The performance suite on clones; what was said."""
     words = ("performance", "nodes=2", f"arch={arch.name}", f"clock={clock}", f"db={db}", *SMALL)
     done = project.doit(*words, limit=200)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "template: frozen" in done.stdout
     assert "8 of 8 tests passed" in done.stdout
+    return done.stdout
 
 
 def test_virtual_runs_repeat_to_the_bit(ready: tuple[Project, Arch], tmp_path: Path) -> None:
     project, arch = ready
     dbs = [tmp_path / "first.db", tmp_path / "second.db"]
-    for db in dbs:
-        run(project, arch, db, "virtual")
+    run(project, arch, dbs[0], "virtual")
+    shutil.rmtree(project.folder / "target/testing/templates")
+    assert "template: frozen" in run(project, arch, dbs[1], "virtual")
     first, second = map(samples, dbs)
     assert len(first) == 2 * 7
     assert first == second
@@ -94,16 +94,24 @@ def test_stages_of_a_cold_boot(ready: tuple[Project, Arch], tmp_path: Path) -> N
 
 def test_each_in_turn_in_one_session(ready: tuple[Project, Arch], tmp_path: Path) -> None:
     project, arch = ready
-    if arch is not FOREIGN[0]:
+    # the one before it has all that it takes, and most of it is made already
+    other = FOREIGN[FOREIGN.index(arch) - 1]
+    settings = resolve({"arch": other.name}, environ={}, pyproject=Path("/nonexistent"))
+    if arch is not FOREIGN[1] or tools.missing(other, settings):
         pytest.skip("one pair is enough")
-    both = f"arch={host_arch()},{arch.name}"
-    words = (both, "nodes=2", "clock=virtual", f"db={tmp_path}/results.db", *SMALL)
+    words = (
+        f"arch={other.name},{arch.name}",
+        "nodes=2",
+        "clock=virtual",
+        f"db={tmp_path}/results.db",
+        *SMALL,
+    )
     done = project.doit("performance", *words, limit=200)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-2:] == [f"{host_arch()}: done", f"{arch.name}: done"]
+    assert done.stdout.splitlines()[-2:] == [f"{other.name}: done", f"{arch.name}: done"]
     query = "select arch, session_id from runs join environments on environments.id = environment_id order by runs.id"
     found = rows(tmp_path / "results.db", query)
-    assert [name for name, _ in found] == [host_arch(), arch.name]
+    assert [name for name, _ in found] == [other.name, arch.name]
     assert len({session for _, session in found}) == 1
     again = project.doit("performance", "gate", *words)
     assert again.returncode == 0, again.stdout + again.stderr

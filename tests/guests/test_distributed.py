@@ -114,7 +114,7 @@ def test_lost_frames_are_repeated(project: Project, tmp_path: Path) -> None:
 def test_a_node_that_dies_is_named_and_the_others_go_on(project: Project, tmp_path: Path) -> None:
     db = tmp_path / "results.db"
     command = project.command(
-        "distributed", "memory=128M", "nodes=4", "iterations=1000", f"db={db}", "verbose=yes"
+        "distributed", "memory=128M", "nodes=4", "iterations=400", f"db={db}", "verbose=yes"
     )
     with running(project, command) as going:
         for _ in range(2):  # the whole cluster is tried again once

@@ -89,12 +89,12 @@ def test_a_package_brings_a_suite(tmp_path: Path, small: tuple[str, ...]) -> Non
     assert "the suite steady of steady cannot be loaded: no such thing; mend or uninstall" in broken.stderr
 
 
-def test_a_record_of_an_architecture(tmp_path: Path) -> None:
+def test_a_record_of_an_architecture(project: Project, tmp_path: Path) -> None:
     if shutil.which("qemu-system-x86_64") is None:
         pytest.skip("the example is for x86_64")
     write(tmp_path, "board/")
-    done = Project(tmp_path).doit(
-        "performance", "nodes=1", "iterations=10", "memory=128M", "accel=tcg", "arch=x86_64"
-    )
+    board = Project(tmp_path)
+    board.take_kernels(project)
+    done = board.doit("performance", "nodes=1", "iterations=10", "memory=128M", "accel=tcg", "arch=x86_64")
     assert done.returncode == 0, done.stdout + done.stderr
     assert rows(tmp_path / "results.db", "select cpu_model from environments") == [("Nehalem",)]

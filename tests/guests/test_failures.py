@@ -334,9 +334,7 @@ def test_two_sessions_in_a_project_where_nothing_was_done(project: Project, tmp_
     fresh = Project(tmp_path / "fresh")
     fresh.folder.mkdir()
     (fresh.folder / "dodo.py").write_text(DODO)
-    shutil.copytree(
-        project.folder / "target/testing/build/kernels", fresh.folder / "target/testing/build/kernels"
-    )
+    fresh.take_kernels(project)
     commands = [fresh.command("performance", "nodes=1", f"seed={seed}", *SMALL) for seed in (1, 2)]
     with running(fresh, commands[0]) as one, running(fresh, commands[1]) as two:
         ends = [one.end(), two.end()]

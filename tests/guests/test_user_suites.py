@@ -179,9 +179,9 @@ def test_however_a_program_ends_it_is_told(user: User) -> None:
 
 def test_a_program_built_anew_does_not_touch_suites_without_programs(user: User) -> None:
     (user.folder / "pyproject.toml").write_text(TABLE.format(name="bench", what=""))
-    user.good("performance", "programs", "nodes=1")
+    user.good("performance", "programs", "nodes=1", "clock=wall")
     user.build("-static", "-g")
-    said = user.good("performance", "programs", "nodes=1")
+    said = user.good("performance", "programs", "nodes=1", "clock=wall")
     assert "performance: up to date" in said
     assert "programs: ok" in said
     assert user.rows("select suite from runs") == [("performance",), ("programs",), ("programs",)]
