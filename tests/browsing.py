@@ -110,8 +110,9 @@ def fill(db: Path, text: str, *, runs: int = 3) -> None:
     prepare(db)
     with closing(sqlite3.connect(db)) as connection, connection:
         connection.execute("PRAGMA foreign_keys = ON")
-        for table in ("kernels", "environments", "sessions", "metrics"):
+        for table in ("kernels", "environments", "sessions", "metrics", "functions"):
             _insert(connection, table, text)
+        _insert(connection, "functions", text, name=f"{text} more")
         for run in range(1, runs + 1):
             _insert(connection, "runs", text, id=run, nodes=2)
             for node in (1, 2):
@@ -130,6 +131,18 @@ def fill(db: Path, text: str, *, runs: int = 3) -> None:
                     data=data,
                 )
                 _insert(connection, "resources", text, run_id=run, node=node)
+                # of two functions: their numbers, instructions (the second has more in each run), and the other counts
+                encoding, data = encode([1, 2, 100, 100 * run, 1, run, 1, 1, 0, 0, 0, 0])
+                _insert(
+                    connection,
+                    "profiles",
+                    text,
+                    run_id=run,
+                    node=node,
+                    functions=2,
+                    encoding=encoding,
+                    data=data,
+                )
             for table in ("verdicts", "artifacts", "crashes", "annotations", "finding_verdicts"):
                 _insert(connection, table, text, run_id=run)
             _insert(connection, "findings", text, run_id=run, outcome="fail")
