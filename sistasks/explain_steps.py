@@ -10,8 +10,8 @@ from sistasks.errors import NodeError, SistasksError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sistasks.history.differences import PhaseDifference
     from sistasks.history.profiles import ProfileRecord
-    from sistasks.profile.differences import PhaseDifference
     from sistasks.settings import Settings
     from sistasks.suites.recipe import Recipe
     from sistasks.terminal import Terminal
@@ -53,8 +53,8 @@ def explain(
     Returns:
         The differences, or why there are none.
     """
+    from sistasks.history.differences import differences
     from sistasks.history.profiles import profiles_of
-    from sistasks.profile.differences import differences
 
     found: list[ProfileRecord] = profiles_of(settings.db, head.id)
     why = "no kernel of the baseline is kept, so that none can be counted"

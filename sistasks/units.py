@@ -37,3 +37,11 @@ def percent(share: float | None, gap: str = " ") -> str:
     if share is None:
         return "-"
     return f"{share * 100:+.{2 if abs(share) < 0.1 else 1}f}{gap}%"
+
+
+def amount(value: float, sign: str = "") -> str:
+    """Instructions or calls for each sample: `5.60 k`, `+12.3`."""
+    for factor, word in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if abs(value) >= factor:
+            return f"{value / factor:{sign}.3g}{word}"
+    return f"{value:{sign}.3g}"

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from sistasks.evidence.symbols import Symbols, from_text
 from sistasks.history import profiles
+from sistasks.history.differences import differences
 from sistasks.history.profiles import COLUMNS, Functions, ProfileRecord
 from sistasks.history.store import write_run
 from sistasks.profile import counts, plugin
-from sistasks.profile.differences import differences
 from sistasks.profile.functions import by_function
 from sistasks.suites.metrics import METRICS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sistasks.textlines import shorten
-from sistasks.units import percent
+from sistasks.units import amount, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from sistasks.profile.differences import PhaseDifference
+    from sistasks.history.differences import PhaseDifference
     from sistasks.terminal import Terminal
 
 SHOWN: Final = 10
@@ -46,14 +46,6 @@ def show_changed(
     for one in changed:
         terminal.table(difference_table(one, terminal.width))
     return bool(changed)
-
-
-def amount(value: float, sign: str = "") -> str:
-    """Instructions or calls for each sample: `5.60 k`, `+12.3`."""
-    for factor, word in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if abs(value) >= factor:
-            return f"{value / factor:{sign}.3g}{word}"
-    return f"{value:{sign}.3g}"
 
 
 def difference_table(difference: PhaseDifference, width: int, shown: int = SHOWN) -> Table:

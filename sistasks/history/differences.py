@@ -1,4 +1,4 @@
-"""Where two profiles differ: the functions that execute more or less, and how much of the whole that is."""
+"""Where two profiles of the history differ: functions that execute more or less, and how much of the whole that is."""
 
 from __future__ import annotations
 
