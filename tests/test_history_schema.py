@@ -46,7 +46,7 @@ TABLES = {
     "seed, created_at",
     "annotations": "id, run_id, kernel_id, metric, kind, text, author, created_at",
     "functions": "id, name",
-    "profiles": "run_id, node, test, phase, metrics, instructions, calls, blocks, loads, stores, functions, "
+    "profiles": "run_id, node, test, phase, metrics, instructions, calls, blocks, accesses, functions, "
     "encoding, data",
     "findings": "id, run_id, node, rule, category, severity, outcome, title, evidence, source, reason",
     "finding_verdicts": "id, run_id, rule, severity, outcome, was, now, k, n, reason, baseline, created_at",

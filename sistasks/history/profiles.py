@@ -1,6 +1,6 @@
 """Profiles: what each function executed in a test of a node, in the history.
 
-The names of functions are a table of their own, for they are the same in all runs. A profile is their numbers and five
+The names of functions are a table of their own, for they are the same in all runs. A profile is their numbers and four
 columns of counts, little-endian 64-bit integers one column after the other, transposed and compressed as samples are
 (history/samples.py).
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Counts = npt.NDArray[np.int64]
 
-COLUMNS: Final = ("instructions", "calls", "blocks", "loads", "stores")
+COLUMNS: Final = ("instructions", "calls", "blocks", "accesses")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,16 +35,14 @@ class Functions:
         instructions: that were executed in it, those of functions that it calls apart.
         calls: how often it was entered at its beginning.
         blocks: sequences of instructions without a branch that were executed.
-        loads: from memory.
-        stores: to memory.
+        accesses: loads from memory and stores to it.
     """
 
     names: tuple[str, ...]
     instructions: Counts
     calls: Counts
     blocks: Counts
-    loads: Counts
-    stores: Counts
+    accesses: Counts
 
     def total(self, column: str) -> int:
         """The sum of a column."""
@@ -85,8 +83,8 @@ def insert(connection: sqlite3.Connection, run_id: int, profiles: tuple[ProfileR
         columns += [getattr(found, column) for column in COLUMNS]
         encoding, data = encode(np.concatenate(columns).astype(np.int64))
         connection.execute(
-            "INSERT INTO profiles (run_id, node, test, phase, metrics, instructions, calls, blocks, loads, stores,"
-            " functions, encoding, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO profiles (run_id, node, test, phase, metrics, instructions, calls, blocks, accesses,"
+            " functions, encoding, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 run_id, profile.node, profile.test, profile.phase, " ".join(profile.metrics),
                 *(found.total(column) for column in COLUMNS), len(found.names), encoding, data,

@@ -18,7 +18,7 @@ _PHASE: Final = re.compile(r'PHASE\((\d+), (\w+), "([^"]*)"\)')
 _PART: Final = b"SISPROF1"
 _END: Final = b"SISPROF0"
 _HEAD: Final = struct.Struct("=8sIIQ")
-_COLUMNS: Final = ("address", "instructions", "executed", "loads", "stores")
+_COLUMNS: Final = ("address", "instructions", "executed", "accesses")
 # blocks of one phase; a guest's whole kernel has fewer
 _BLOCKS_MAX: Final = 1 << 24
 
@@ -55,7 +55,7 @@ class Part:
     Attributes:
         test: its number in the plan, from 1.
         phase: the phase's number.
-        blocks: a structured array: address, instructions (of the block), executed, loads, stores; all u64.
+        blocks: a structured array: address, instructions (of the block), executed, accesses; all u64.
     """
 
     test: int

@@ -47,8 +47,7 @@ def by_function(part: Part, kernel: Symbols, user: Symbols | None) -> Functions:
         "instructions": executed * blocks["instructions"].astype(np.int64),
         "calls": np.where(begins, executed, 0),
         "blocks": executed,
-        "loads": blocks["loads"].astype(np.int64),
-        "stores": blocks["stores"].astype(np.int64),
+        "accesses": blocks["accesses"].astype(np.int64),
     }
     sums: dict[str, npt.NDArray[np.int64]] = {}
     for column in COLUMNS:

@@ -42,8 +42,7 @@ _STRIP: Final = "-Wl,-s"
 _TOLD: Final = {
     "instructions": "instructions",
     "blocks": "sequences of instructions without a branch",
-    "loads": "loads from memory",
-    "stores": "stores to memory",
+    "accesses": "loads from memory and stores to it",
 }
 
 
