@@ -11,12 +11,11 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from sistasks.machine.confinement import Identity
@@ -88,14 +87,9 @@ def start(
         signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
     child: subprocess.Popen[bytes] | None = None
     try:
-        with _handlers_waiting():
-            child = subprocess.Popen(command, start_new_session=True, preexec_fn=ask, **options)  # noqa: PLW1509 - no locks
+        child = subprocess.Popen(command, start_new_session=True, preexec_fn=ask, **options)  # noqa: PLW1509 - no locks
     except subprocess.SubprocessError as error:  # all that the hook may fail with is the change of user
         raise PermissionError(errno.EPERM, "another user's rights cannot be taken") from error
-    except BaseException:
-        if child is not None:
-            _kill(child, 0.0)
-        raise
     finally:
         try:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)  # what has waited is raised here
@@ -104,25 +98,6 @@ def start(
                 _kill(child, 0.0)
             raise
     return child
-
-
-@contextlib.contextmanager
-def _handlers_waiting() -> Iterator[None]:
-    """Python's handlers of interrupts are called afterwards: one that another thread has taken runs in the main one."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    ours = {number: handler for number in _INTERRUPTS if callable(handler := signal.getsignal(number))}
-    for number in ours:
-        signal.signal(number, lambda number, _frame: came.append(number))
-    try:
-        yield
-    finally:
-        for number, handler in ours.items():
-            signal.signal(number, handler)
-        for number in dict.fromkeys(came):
-            signal.raise_signal(number)
 
 
 def _before_it_runs(
