@@ -44,10 +44,13 @@ if TYPE_CHECKING:
     from sistasks.suites.metrics import Metric
 
 
-def _variable(default: Any, kind: Kind, help_text: str, *, env: str = "", shown: str = "") -> Any:
+def _variable(
+    default: Any, kind: Kind, help_text: str, *, env: str = "", shown: str = "", name: str = ""
+) -> Any:
+    """A field that a person may set; `name` is what is typed where Python keeps that word for itself."""
     return field(
         default=default,
-        metadata={"kind": kind, "help": help_text, "env": env, "shown": shown},
+        metadata={"kind": kind, "help": help_text, "env": env, "shown": shown, "name": name},
     )
 
 
@@ -169,6 +172,9 @@ class Settings:
     note: str = _variable("", LINE, "accept: why", shown="none")
     count: int = _variable(5, whole(2, 100), "selfcheck: runs of the same kernel")
     verify: str = _variable("", TEXT, "archive: the bundle to verify instead", shown="none")
+    other: Path = _variable(
+        Path(), PATH, "merge: the history whose runs are brought into db", shown="none", name="from"
+    )
     keep_days: int = _variable(30, whole(0, 36500), "cleanup: days that an artifact is kept")
     keep_artifacts: int = _variable(1000, whole(0, 10**9), "cleanup: artifacts of each kind that are kept")
     keep_bytes: int = _variable(
@@ -189,12 +195,20 @@ class Settings:
     """`all` of them were asked for: those whose kernel cannot be had are passed over (not itself a variable)."""
 
 
-_FIELDS: Final = {item.name: item for item in dataclasses.fields(Settings) if item.metadata}
+# by what is typed
+_FIELDS: Final = {
+    item.metadata["name"] or item.name: item for item in dataclasses.fields(Settings) if item.metadata
+}
 
 
 def names() -> list[str]:
     """Every variable's name, in the order of the documentation."""
     return list(_FIELDS)
+
+
+def attribute(name: str) -> str:
+    """The field that a variable becomes: of the same name, where Python lets a field have it."""
+    return _FIELDS[name].name
 
 
 def variable_table() -> list[tuple[str, str, str, str, str]]:
@@ -286,7 +300,8 @@ def resolve(
     matrix, every = _matrix(values.get("arch", ""))
     if matrix:
         values["arch"] = matrix[0]
-    settings = Settings(**values, given=given, **tables, matrix=matrix, every_arch=every)
+    fields = {attribute(name): value for name, value in values.items()}
+    settings = Settings(**fields, given=given, **tables, matrix=matrix, every_arch=every)
     _refuse_conflicts(settings)
     return settings
 

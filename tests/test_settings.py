@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sistasks.errors import UsageError
 from sistasks.kinds import MIB, host_arch, host_cpus, host_memory, show_size
-from sistasks.settings import Settings, names, resolve, variable_table
+from sistasks.settings import Settings, attribute, names, resolve, variable_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -287,6 +287,12 @@ def test_no_pyproject_or_one_of_others_is_fine(tmp_path: Path) -> None:
     assert resolve({}, environ={}, pyproject=other) == resolve({}, environ={}, pyproject=NOWHERE)
 
 
+def test_a_variable_may_be_called_what_python_keeps_for_itself() -> None:
+    asked = from_command_line({"from": "~/other.db"})
+    assert (asked.other, asked.given) == (Path.home() / "other.db", {"from"})
+    assert refused(lambda: from_command_line({"other": "x"})).startswith("unknown variable 'other'")
+
+
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         from_command_line({}).nodes = 2  # type: ignore[misc]
@@ -298,13 +304,13 @@ def test_any_text_parses_or_is_refused_by_name_and_value(name: str, text: str) -
     variable = ENVIRONMENT.get(name, "")
     for values, environ, origin in (({name: text}, {}, ""), ({}, {variable: text}, f" from {variable}")):
         try:
-            value = getattr(resolve(values, environ=environ, pyproject=NOWHERE), name)
+            value = getattr(resolve(values, environ=environ, pyproject=NOWHERE), attribute(name))
         except UsageError as error:
             shown = text if text.isprintable() else repr(text)[1:-1]
             assert str(error).startswith(f"{name}={shown}{origin} cannot be; {name} is ")  # noqa: PT017
             assert str(error).isprintable()  # noqa: PT017
         else:
-            assert isinstance(value, type(getattr(from_command_line({}), name)))
+            assert isinstance(value, type(getattr(from_command_line({}), attribute(name))))
 
 
 @given(st.text())
