@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.history.connection import prepare
+from sistasks.history.profiles import COLUMNS
 from sistasks.history.samples import encode
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def fill(db: Path, text: str, *, runs: int = 3) -> None:
                 )
                 _insert(connection, "resources", text, run_id=run, node=node)
                 # of two functions: their numbers, instructions (the second has more in each run), and the other counts
-                encoding, data = encode([1, 2, 100, 100 * run, 1, run, 1, 1, 0, 0, 0, 0])
+                encoding, data = encode([1, 2, 100, 100 * run, 1, run, *[0] * 2 * (len(COLUMNS) - 2)])
                 _insert(
                     connection,
                     "profiles",

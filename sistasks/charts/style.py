@@ -43,6 +43,8 @@ STYLE: Final = f"""
 .sis-chart .w{{stroke:var(--sis-series);stroke-width:1;opacity:.55}}
 .sis-chart .m{{stroke:var(--sis-ink);stroke-width:1.25}}
 .sis-chart .b{{fill:var(--sis-series);opacity:.8}}
+.sis-chart .more{{fill:var(--sis-worse);opacity:.85}}
+.sis-chart .less{{fill:var(--sis-better);opacity:.85}}
 .sis-chart .d{{fill:var(--sis-series);stroke:none}}
 .sis-chart .o-same{{fill:var(--sis-series);stroke:none}}
 .sis-chart .o-better{{fill:var(--sis-better);stroke:none}}

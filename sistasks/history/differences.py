@@ -1,4 +1,4 @@
-"""Where two profiles of the history differ: functions that execute more or less, and how much of the whole that is."""
+"""What functions execute for each sample, alone and against another run, and how much of the whole that is."""
 
 from __future__ import annotations
 
@@ -56,6 +56,70 @@ class PhaseDifference:
     base: float
     head: float
     functions: tuple[Difference, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What one function executes.
+
+    Attributes:
+        function: its name.
+        instructions: for each sample.
+        calls: for each sample.
+        share: of the instructions of its phase.
+    """
+
+    function: str
+    instructions: float
+    calls: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseShares:
+    """One phase of a run.
+
+    Attributes:
+        test: its test.
+        phase: what of it.
+        metrics: that are measured in it.
+        nodes: that were counted, taken together.
+        instructions: for each sample, mean over nodes.
+        functions: those that executed any, the most first.
+    """
+
+    test: str
+    phase: str
+    metrics: tuple[str, ...]
+    nodes: int
+    instructions: float
+    functions: tuple[Share, ...]
+
+
+def shares(profiles: Sequence[ProfileRecord], samples: int) -> list[PhaseShares]:
+    """Rank the functions of a run, phase by phase.
+
+    Args:
+        profiles: of the run.
+        samples: of each test on each node.
+    """
+    found = []
+    for (test, phase), nodes in _by_phase(profiles).items():
+        sums = _sums([one.functions for one in nodes.values()], len(nodes) * samples)
+        total = sum(value for value, _ in sums.values())
+        rows = [
+            Share(function=name, instructions=value, calls=calls, share=value / total)
+            for name, (value, calls) in sums.items()
+            if value
+        ]
+        rows.sort(key=lambda row: (-row.instructions, row.function))
+        found.append(
+            PhaseShares(
+                test=test, phase=phase, metrics=next(iter(nodes.values())).metrics, nodes=len(nodes),
+                instructions=total, functions=tuple(rows),
+            )
+        )  # fmt: skip
+    return found
 
 
 def differences(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from sistasks.errors import HistoryError
 from sistasks.history.connection import reading, writing
+from sistasks.history.read import BASELINE_CONDITION
 from sistasks.history.samples import decode, encode
 
 if TYPE_CHECKING:
@@ -22,6 +23,21 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Counts = npt.NDArray[np.int64]
+
+# of two runs of other iterations, samples are not the same work
+_BASELINE: Final = f"""
+    SELECT runs.id FROM runs JOIN kernels ON kernels.id = kernel_id
+    WHERE suite = :suite AND environment_id = :environment_id AND iterations = :iterations AND runs.id < :id
+        AND EXISTS (SELECT 1 FROM profiles WHERE profiles.run_id = runs.id)
+        AND (runs.id IS :preferred OR (
+            status = 'ok' AND kernel_id <> :kernel_id AND {BASELINE_CONDITION}
+            AND runs.id >= coalesce((
+                SELECT max(accepted.id) FROM annotations CROSS JOIN runs AS accepted ON accepted.id = annotations.run_id
+                WHERE kind = 'accept' AND accepted.suite = :suite AND accepted.environment_id = :environment_id
+                    AND accepted.id <= :id
+            ), 0)
+        ))
+    ORDER BY runs.id IS :preferred DESC, runs.id DESC LIMIT 1"""  # noqa: S608 - our own condition
 
 COLUMNS: Final = ("instructions", "calls", "blocks", "accesses")
 
@@ -122,24 +138,59 @@ def decode_functions(connection: sqlite3.Connection, encoding: str, data: bytes,
     return Functions(names, **dict(zip(COLUMNS, columns, strict=True)))
 
 
+def profile_rows(connection: sqlite3.Connection, run_id: int) -> list[ProfileRecord]:
+    """The profiles of a run, by node, test and phase; none in a history from before there were any.
+
+    Raises:
+        HistoryError: one of them is damaged.
+    """
+    if not _known(connection):
+        return []
+    rows = connection.execute(
+        "SELECT node, test, phase, metrics, functions, encoding, data FROM profiles WHERE run_id = ?"
+        " ORDER BY node, test, phase",
+        (run_id,),
+    ).fetchall()
+    return [
+        ProfileRecord(
+            node=node, test=test, phase=phase, metrics=tuple(metrics.split()),
+            functions=decode_functions(connection, encoding, data, count),
+        )
+        for node, test, phase, metrics, count, encoding, data in rows
+    ]  # fmt: skip
+
+
+def profiled_baseline(
+    connection: sqlite3.Connection, run_id: int, preferred: int | None = None
+) -> int | None:
+    """The run whose profile tells what a run does otherwise than its baseline.
+
+    Args:
+        connection: to the history.
+        run_id: the run that was judged.
+        preferred: that it was judged against, if that is known; taken where it has a profile.
+
+    Returns:
+        Else the newest run of the baseline that has one, as the gate makes it; None where none has.
+    """
+    if not _known(connection):
+        return None
+    names = ("id", "suite", "environment_id", "iterations", "kernel_id")
+    run = connection.execute(f"SELECT {', '.join(names)} FROM runs WHERE id = ?", (run_id,)).fetchone()  # noqa: S608 - our own names
+    asked = dict(zip(names, run, strict=True)) if run is not None else {}
+    row = connection.execute(_BASELINE, {**asked, "preferred": preferred}).fetchone() if asked else None
+    return None if row is None else int(row[0])
+
+
+def _known(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'profiles'").fetchall())
+
+
 def profiles_of(db: Path, run_id: int) -> list[ProfileRecord]:
     """The profiles of a run, by node, test and phase; none if it was not profiled.
 
     Raises:
-        HistoryError: the history cannot be read.
+        HistoryError: the history cannot be read, or a profile is damaged.
     """
     with reading(db) as connection:
-        if connection is None:
-            return []
-        rows = connection.execute(
-            "SELECT node, test, phase, metrics, functions, encoding, data FROM profiles WHERE run_id = ?"
-            " ORDER BY node, test, phase",
-            (run_id,),
-        ).fetchall()
-        return [
-            ProfileRecord(
-                node=node, test=test, phase=phase, metrics=tuple(metrics.split()),
-                functions=decode_functions(connection, encoding, data, count),
-            )
-            for node, test, phase, metrics, count, encoding, data in rows
-        ]  # fmt: skip
+        return [] if connection is None else profile_rows(connection, run_id)

@@ -12,6 +12,7 @@ from sistasks.history.findings import finding_rows, finding_verdict_rows
 from sistasks.history.read import resource_rows, summary_rows
 from sistasks.history.records import MetricRow, ResultRow, StoredRun
 from sistasks.history.samples import decode
+from sistasks.report.profiles import profile_of
 from sistasks.report.records import MetricReport, PastRun, RunReport, VerdictRow, kernel_title
 
 if TYPE_CHECKING:
@@ -87,6 +88,9 @@ def _run(connection: sqlite3.Connection, row: dict[str, Any], ways: int) -> RunR
         summaries=summary_rows(connection, number),
         findings=finding_rows(connection, number),
     )
+    verdicts = tuple(
+        _newest(_rows(connection, "SELECT * FROM verdicts WHERE run_id = ? ORDER BY id", number)).values()
+    )
     session = _one(connection, "SELECT * FROM sessions WHERE id = ?", row["session_id"])
     return RunReport(
         run=run,
@@ -101,9 +105,7 @@ def _run(connection: sqlite3.Connection, row: dict[str, Any], ways: int) -> RunR
             )
         ),
         metrics=_metrics(connection, run),
-        verdicts=tuple(
-            _newest(_rows(connection, "SELECT * FROM verdicts WHERE run_id = ? ORDER BY id", number)).values()
-        ),
+        verdicts=verdicts,
         finding_verdicts=finding_verdict_rows(connection, number),
         crashes=tuple(
             _rows(
@@ -111,6 +113,7 @@ def _run(connection: sqlite3.Connection, row: dict[str, Any], ways: int) -> RunR
             )
         ),
         resources=resource_rows(connection, number),
+        profile=profile_of(connection, run, verdicts),
     )
 
 

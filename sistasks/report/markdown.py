@@ -56,6 +56,7 @@ def _run(run: RunReport) -> Iterable[str]:
         units = {metric.definition.name: metric.definition.unit for metric in run.metrics}
         for verdict in run.verdicts:
             yield _verdict(verdict, units.get(verdict.metric, ""))
+    yield from _functions(run)
     yield from _findings(run)
     yield from _resources(run)
     bad = [result for result in run.run.results if result.status in {"fail", "error"}]
@@ -67,6 +68,19 @@ def _run(run: RunReport) -> Iterable[str]:
             )
         if len(bad) > _MESSAGES:
             yield f"- and {len(bad) - _MESSAGES} more"
+
+
+def _functions(run: RunReport) -> Iterable[str]:
+    """A line for each metric that got worse: the functions that it got worse in."""
+    lines = [
+        f"- {SIGNS['worse']} {_plain(metric)} is worse in {_plain(one.first, 400)}, against run {one.base}"
+        for one in run.profile.explained
+        for metric, outcome in one.outcomes.items()
+        if outcome == "worse" and one.changed
+    ]
+    if lines:
+        yield ""
+        yield from lines
 
 
 def _findings(run: RunReport) -> Iterable[str]:

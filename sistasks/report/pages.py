@@ -5,7 +5,16 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Any, Final
 
-from sistasks.charts import STYLE, Point, distribution_chart, dots_chart, history_chart, sparkline
+from sistasks.charts import (
+    STYLE,
+    Point,
+    changed_chart,
+    distribution_chart,
+    dots_chart,
+    history_chart,
+    shares_chart,
+    sparkline,
+)
 from sistasks.charts.svg import clean
 from sistasks.history.findings import (
     CATEGORIES,
@@ -74,6 +83,8 @@ def _environment() -> Environment:
         dots=lambda metric: Markup(_dots(metric)),  # noqa: S704 - made by us, which escapes
         past=lambda metric, title: Markup(_past(metric, title)),  # noqa: S704 - made by us, which escapes
         spark=lambda metric: Markup(_spark(metric)),  # noqa: S704 - made by us, which escapes
+        changed=lambda difference: Markup(changed_chart(difference)),  # noqa: S704 - the charts escape
+        shares=lambda phase: Markup(shares_chart(phase)),  # noqa: S704 - the charts escape
         rules=rules_words, severities=severity_words, verdicts=verdict_words,
         course=lambda values: Markup(sparkline(values, better="lower")) if values else "",  # noqa: S704 - made by us, which escapes
     )  # fmt: skip

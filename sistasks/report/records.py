@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sistasks.history.findings import FindingVerdict, RuleOutcome
     from sistasks.history.records import MetricRow, ResourceRow, StoredRun, SummaryRow
     from sistasks.history.samples import Samples
+    from sistasks.report.profiles import Profile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +157,7 @@ class RunReport:
         finding_verdicts: the newest on each rule, what got worse first.
         crashes: rows of `crashes`.
         resources: what the nodes and the host (node 0) used, over time.
+        profile: what functions executed, and which of them verdicts come from.
     """
 
     run: StoredRun
@@ -170,6 +172,7 @@ class RunReport:
     finding_verdicts: tuple[FindingVerdict, ...]
     crashes: tuple[Mapping[str, Any], ...]
     resources: tuple[ResourceRow, ...]
+    profile: Profile
 
     @property
     def usage(self) -> Mapping[int, PerformanceMetrics]:
