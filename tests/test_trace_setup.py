@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from native import compile_harness, run_harness
 
-from sistasks.cluster.nodes import NodeReport
 from sistasks.layout import Layout
-from sistasks.machine.results import GuestResults
 from sistasks.settings import Settings
 from sistasks.suites.showing import say_notes
 from sistasks.terminal import Terminal
@@ -134,15 +132,9 @@ def test_a_kernel_without_tracefs_is_no_error(tmp_path: Path, tracefs: Path) -> 
 
 def test_what_guests_remark_is_said_once(tmp_path: Path) -> None:
     out = io.StringIO()
-    reports = [
-        NodeReport(
-            number=number, seed=1, results=GuestResults(notes=notes), error=None, started=0, ready=0, finished=0,
-            console=tmp_path / "log",
-        )
-        for number, notes in enumerate([["same"], ["same", "other"], []], start=1)
-    ]  # fmt: skip
+    notes = [(1, "same"), (2, "same"), (2, "other")]
     with Terminal(Settings(output=tmp_path), Layout(tmp_path), out) as terminal:
-        say_notes(reports, terminal)
+        say_notes(notes, terminal)
     assert [line.split(maxsplit=1)[1] for line in out.getvalue().splitlines()] == [
         "2 nodes: same",
         "node 2: other",

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 
     from sistasks.evidence.symbols import Symbols
     from sistasks.history.records import ArtifactRow
-    from sistasks.suites.execution import Execution
+    from sistasks.settings import Settings
     from sistasks.suites.recipe import Recipe
     from sistasks.suites.suite import Suite
+    from sistasks.terminal import Terminal
 
 # the same end has the same title, wherever it was
 _CHANCE: Final = re.compile(r" within [\d.]+ s|: processor \d.*", re.DOTALL)
@@ -107,20 +108,33 @@ def symbols_of(recipe: Recipe, reports: Sequence[NodeReport]) -> Symbols | None:
     return None
 
 
-def keep(run: Execution, reports: Sequence[NodeReport]) -> tuple[ArtifactRow, ...]:
-    """Put what nodes leave into the store; what cannot be kept is said, and the run goes on without."""
-    settings = run.recipe.settings
+def left_behind(recipe: Recipe, reports: Sequence[NodeReport]) -> tuple[Evidence, ...]:
+    """What nodes leave that is worth keeping, and of a run that is not content the kernel."""
+    failed = any(report.error is not None for report in reports)
+    return (
+        *(item for report in reports for item in (*_console(report), *report.evidence)),
+        *(_kernel(recipe) if failed else ()),
+    )
+
+
+def keep(
+    evidence: Sequence[Evidence], settings: Settings, scratch: Path, terminal: Terminal
+) -> tuple[ArtifactRow, ...]:
+    """Put evidence into the store; what cannot be kept is said, and the run goes on without.
+
+    Args:
+        evidence: the files.
+        settings: whose store it is.
+        scratch: files in this folder need not stay there.
+        terminal: where to say so.
+    """
     store = Store(Layout(settings.output).artifacts, settings.db)
     rows: list[ArtifactRow] = []
-    failed = any(report.error is not None for report in reports)
-    for item in [
-        *(item for report in reports for item in (*_console(report), *report.evidence)),
-        *(_kernel(run.recipe) if failed else ()),
-    ]:
+    for item in evidence:
         try:
-            rows.append(store.put(item, take=item.path.is_relative_to(run.scratch)))
+            rows.append(store.put(item, take=item.path.is_relative_to(scratch)))
         except ArtifactError as failure:
-            run.terminal.say(str(failure))
+            terminal.say(str(failure))
     return tuple(rows)
 
 

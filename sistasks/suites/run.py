@@ -10,11 +10,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from sistasks.errors import KernelFailure, NodeError, SistasksError
-from sistasks.evidence import kernels
 from sistasks.evidence.monitor import ResourceMonitor, rows_of_each
 from sistasks.history import read
 from sistasks.history.connection import prepare
-from sistasks.history.store import write_run
 from sistasks.layout import Layout
 from sistasks.machine import template as templates
 from sistasks.machine.examination import Examination
@@ -22,19 +20,21 @@ from sistasks.scratch import scratch_folder
 from sistasks.session import SESSION_ID, now, session_logs
 from sistasks.suites import profiling, registry
 from sistasks.suites.console.run import run_console
+from sistasks.suites.executed import Executed, record
 from sistasks.suites.execution import Execution
-from sistasks.suites.kept import again_as_a_whole, crash_rows, keep, never_up, symbols_of
+from sistasks.suites.kept import again_as_a_whole, crash_rows, keep, left_behind, never_up, symbols_of
 from sistasks.suites.measured import Measured, measure, measure_cluster
 from sistasks.suites.printed import own_metrics, take_printed
 from sistasks.suites.recipe import Recipe, recipes
-from sistasks.suites.recording import metric_rows, run_record, this_session, write_json
+from sistasks.suites.recording import run_record
 from sistasks.suites.security import assess, vulnerabilities
-from sistasks.suites.showing import say_notes, say_what, show
+from sistasks.suites.showing import say_what
 from sistasks.suites.watching import watched
 from sistasks.suites.ways import run_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from sistasks.cluster.nodes import NodeReport
     from sistasks.history.profiles import ProfileRecord
@@ -43,10 +43,6 @@ if TYPE_CHECKING:
     from sistasks.suites.metrics import Metric
     from sistasks.suites.suite import Suite
     from sistasks.terminal import Terminal
-
-
-# of each suite in each environment: as many as a verdict may look back
-_BASELINE_RUNS = 31
 
 
 def ensure_template(recipe: Recipe, terminal: Terminal, examination: Examination | None = None) -> Template:
@@ -106,13 +102,8 @@ def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> list[i
     """
     suite = registry.find(suite_name, settings)
     prepare(settings.db)
-    made = recipes(suite, settings)
-    for recipe in made:
-        recipe.verify()
-    if settings.profile and profiling.is_marked(suite):
-        made = [profiling.with_plugin(suite, recipe) for recipe in made]
     numbers = []
-    for recipe in made:
+    for recipe in verified(suite, settings):
         inputs = recipe.inputs_sha256(suite)
         held = read.good_runs(settings.db, inputs, targets_met=recipe.enforces_targets)
         for _ in range(max(1, settings.runs - held)):
@@ -121,39 +112,70 @@ def run_suite(suite_name: str, settings: Settings, terminal: Terminal) -> list[i
     return numbers
 
 
+def verified(suite: Suite, settings: Settings) -> list[Recipe]:
+    """What a suite runs on, with its files as they were made, and with what counts for a profile.
+
+    Raises:
+        SistasksError: a file has been changed, or the suite cannot be with these settings.
+    """
+    made = recipes(suite, settings)
+    for recipe in made:
+        recipe.verify()
+    if settings.profile and profiling.is_marked(suite):
+        made = [profiling.with_plugin(suite, recipe) for recipe in made]
+    return made
+
+
 def _run_once(suite: Suite, recipe: Recipe, terminal: Terminal) -> int:
+    # the folder above stays: another session may be about to make its own in it
+    with scratch_folder(Layout(recipe.settings.output).scratch / SESSION_ID) as scratch:
+        done = execute(suite, recipe, terminal, scratch)
+        rows = keep(done.evidence, recipe.settings, scratch, terminal)
+    return record(done.with_artifacts(rows), recipe, terminal)
+
+
+def execute(suite: Suite, recipe: Recipe, terminal: Terminal, scratch: Path) -> Executed:
+    """Run a suite's nodes to their end; no history is needed for it, and nothing of it is written there.
+
+    Args:
+        suite: what is run.
+        recipe: what it is made of.
+        terminal: told of the nodes' stages.
+        scratch: a folder; what is evidence in it must be kept before it goes.
+
+    Raises:
+        SistasksError: nothing could be started.
+    """
     settings = recipe.settings
     started = now()
     asked = suite
-    with scratch_folder(Layout(settings.output).scratch / SESSION_ID) as scratch:
-        # the folder above stays: another session may be about to make its own in it
-        monitor = ResourceMonitor(settings.monitor, rows_of_each(recipe.node_count(suite)))
-        examination = Examination(scratch / "evidence", settings.dumps)
-        here = Execution(recipe, terminal, scratch, monitor, examination)
-        reports, measured, suite, known, counted = _execute(suite, here)
-        if measured.status == "error" and again_as_a_whole(suite, reports):
-            terminal.say(f"{suite.name}: again on fresh nodes, for {measured.message}")
-            first = {report.number: report for report in reports}
-            reports, measured, suite, known, counted = _execute(asked, here.second(), first)
-        # what it was made of is what was asked, whatever the kernel then had to say
-        run = replace(
-            run_record(suite, recipe, measured, started),
-            inputs_sha256=recipe.inputs_sha256(asked),
-            resources=monitor.rows(),
-            crashes=crash_rows(reports, symbols_of(recipe, reports)),
-            artifacts=keep(here, reports),
-            findings=assess.rows(reports, vulnerabilities.rules(settings.advisories)),
-            profiles=counted,
-        )
-    metrics = metric_rows(suite, known)
-    run_id = write_run(settings.db, this_session(), run, metrics)
-    say_notes(reports, terminal)
-    show(suite, recipe, run, run_id, known=known, terminal=terminal)
-    if measured.status == "ok":
-        _keep_kernel(recipe)
-    write_json(suite, recipe, run, metrics)
-    _raise_first(reports, measured)
-    return run_id
+    monitor = ResourceMonitor(settings.monitor, rows_of_each(recipe.node_count(suite)))
+    examination = Examination(scratch / "evidence", settings.dumps)
+    here = Execution(recipe, terminal, scratch, monitor, examination)
+    reports, measured, suite, known, counted = _execute(suite, here)
+    if measured.status == "error" and again_as_a_whole(suite, reports):
+        terminal.say(f"{suite.name}: again on fresh nodes, for {measured.message}")
+        first = {report.number: report for report in reports}
+        reports, measured, suite, known, counted = _execute(asked, here.second(), first)
+    # what it was made of is what was asked, whatever the kernel then had to say
+    run = replace(
+        run_record(suite, recipe, measured, started),
+        inputs_sha256=recipe.inputs_sha256(asked),
+        resources=monitor.rows(),
+        crashes=crash_rows(reports, symbols_of(recipe, reports)),
+        findings=assess.rows(reports, vulnerabilities.rules(settings.advisories)),
+        profiles=counted,
+    )
+    return Executed(
+        suite=suite,
+        run=run,
+        known=known,
+        notes=tuple(
+            (report.number, note) for report in reports for note in dict.fromkeys(report.results.notes)
+        ),
+        evidence=left_behind(recipe, reports),
+        failure=_first_failure(reports, measured),
+    )
 
 
 def _execute(
@@ -202,31 +224,18 @@ def _execute(
     return reports, measured, suite, known, counted
 
 
-def _keep_kernel(recipe: Recipe) -> None:
-    """Keep what it takes to boot this kernel again, for as long as a baseline may name it."""
-    if recipe.guest is None or recipe.machine.kernel is None:
-        return
-    folder = Layout(recipe.settings.output).kept_kernels(recipe.settings.db)
-    kernel = kernels.KeptKernel(
-        id=recipe.kernel_id, image=recipe.kernel.sha256, initramfs=recipe.guest.sha256, guest=recipe.guest.bare_sha256,
-        arguments=recipe.machine.arguments, results_line=recipe.machine.results_line,
-    )  # fmt: skip
-    kernels.keep(folder, kernel, recipe.kernel.image, recipe.guest.initramfs)
-    kernels.prune(folder, read.recent_kernels(recipe.settings.db, _BASELINE_RUNS))
-
-
-def _raise_first(reports: list[NodeReport], measured: Measured) -> None:
-    """Raise what made the run fail, with the node's last console lines and where the rest of them is."""
+def _first_failure(reports: list[NodeReport], measured: Measured) -> SistasksError | None:
+    """What made the run fail, with the node's last console lines and where the rest of them is; None: nothing did."""
     if measured.status == "ok":
-        return
+        return None
     failed = measured.status == "failed"
     for report in reports:
         if report.error is not None and isinstance(report.error, KernelFailure) == failed:
-            raise report.error
+            return report.error
     kind = KernelFailure if failed else NodeError
     status = "fail" if failed else "error"
     number = next((row.node for row in measured.results if row.status == status), 0)
     for report in reports:
         if report.number == number:
-            raise kind(measured.message, f"see {report.console}", report.tail)
-    raise kind(measured.message)
+            return kind(measured.message, f"see {report.console}", report.tail)
+    return kind(measured.message)

@@ -14,9 +14,8 @@ from sistasks.suites.finding_table import show_findings
 from sistasks.suites.table import results_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from sistasks.cluster.nodes import NodeReport
     from sistasks.history.records import RunRecord
     from sistasks.settings import Settings
     from sistasks.suites.metrics import Metric
@@ -48,12 +47,11 @@ def say_what(suite: Suite, recipe: Recipe, terminal: Terminal) -> None:
     terminal.detail(f"{machine.accel}: {recipe.found.accelerator.reason}")
 
 
-def say_notes(reports: Sequence[NodeReport], terminal: Terminal) -> None:
-    """Say what the guests remarked: each remark once, with the nodes that made it."""
+def say_notes(notes: Iterable[tuple[int, str]], terminal: Terminal) -> None:
+    """Say what the guests remarked, (node, remark): each remark once, with the nodes that made it."""
     who: dict[str, list[int]] = {}
-    for report in reports:
-        for note in dict.fromkeys(report.results.notes):
-            who.setdefault(note, []).append(report.number)
+    for number, note in notes:
+        who.setdefault(note, []).append(number)
     for note, numbers in who.items():
         name = f"node {numbers[0]}" if len(numbers) == 1 else f"{len(numbers)} nodes"
         terminal.say(f"{name}: {note}")
