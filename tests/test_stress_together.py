@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sistasks.cluster.nodes import NodeReport
+from sistasks.errors import KernelFailure, NodeError
 from sistasks.guest.frames import Frame, FrameType
+from sistasks.machine.results import GuestResults
 from sistasks.suites.stress.together import Together
 
 TESTS = 3
@@ -90,3 +95,40 @@ def test_all_come_to_their_end_whatever_the_order(order: list[int], ending: dict
 def test_who_is_early_stands_until_the_last_is_there() -> None:
     guests = asyncio.run(play([1, 2, 3] * TESTS, {}))
     assert [guest.stops for guest in guests] == [[1, 2, 3], [1, 2, 3], []]
+
+
+def hung(number: int) -> NodeReport:
+    error = KernelFailure(f"node {number} did not finish its tests within 9 s", kind="hang")
+    return NodeReport(
+        number=number, seed=1, results=GuestResults(), error=error, started=0.0, ready=1.0, finished=10.0,
+        console=Path("log"),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_who_only_waited_did_not_hang(first: int) -> None:
+    async def both() -> list[NodeReport]:
+        together = Together([1, 2], Nobody())
+        together.hear(cast("Any", Guest(2)), BEGIN)
+        await settle()
+        for number in (first, 3 - first):  # the limit is the same: either may be told of first
+            together.stage(number, "failed")
+            await settle()
+        return [together.excused(hung(number)) for number in (1, 2)]
+
+    one, two = asyncio.run(both())
+    assert isinstance(one.error, KernelFailure)
+    assert isinstance(two.error, NodeError)
+    assert two.error.problem == "node 2 waited at stress_cpu for node 1 until its time was over"
+    assert two.error.kind == ""
+
+
+def test_who_was_let_go_or_crashed_has_no_excuse() -> None:
+    async def both() -> list[NodeReport]:
+        together = Together([1, 2], Nobody())
+        together.hear(cast("Any", Guest(2)), BEGIN)
+        together.hear(cast("Any", Guest(1)), BEGIN)
+        await settle()
+        return [together.excused(hung(number)) for number in (1, 2)]
+
+    assert all(isinstance(report.error, KernelFailure) for report in asyncio.run(both()))

@@ -44,7 +44,7 @@ async def execute(
             session=SESSION_ID, slots=len(plans), timeout=limit, examination=run.examination, tries=1,
             port=switch.port, listener=together.hear,
         )  # fmt: skip
-        return await cluster.run(plans, together)
+        return [together.excused(report) for report in await cluster.run(plans, together)]
 
 
 def plans_of(suite: Suite, recipe: Recipe) -> list[Plan]:
