@@ -47,15 +47,21 @@ def write(
     metrics: Sequence[MetricRow] = METRICS,
     **changes: Any,
 ) -> int:
-    """A run; `values` are each metric's medians on node 1, 2, …; p95 is a tenth more, p99 a fifth."""
+    """A run; `values` are each metric's medians on node 1, 2, …; p95 is a tenth more, p99 a fifth.
+
+    Of how many samples they are is six, but where `counts` says something else.
+    """
+    counts = changes.pop("counts", {})
     nodes = changes.pop("nodes", max((len(row) for row in values.values()), default=1))
     row = KernelRow(
         id=kernel_id(kernel), name=kernel, arch="x86_64", git_dirty=dirty, size=1, path="/boot/vmlinuz"
     )
     summaries = tuple(
-        records.summary(node, metric, p50=value, p95=value * 1.1, p99=value * 1.2)
+        records.summary(node, metric, p50=value, p95=value * 1.1, p99=value * 1.2, count=count)
         for metric, of_nodes in values.items()
-        for node, value in enumerate(of_nodes, 1)
+        for node, (value, count) in enumerate(
+            zip(of_nodes, counts.get(metric, [6] * len(of_nodes)), strict=True), 1
+        )
     )
     samples = tuple(
         SampleSet(node=one.node, metric=one.metric, values=(int(one.p50), int(one.p50) + 1))

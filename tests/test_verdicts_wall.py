@@ -274,3 +274,22 @@ def test_nothing_to_look_at() -> None:
     (found,) = wall.confirm(flagged(), [], DEFINED, seed=1).values()
     assert found.outcome == "unsure"
     assert wall.confirm([], pairs(STEADY), DEFINED, seed=1) == {}
+
+
+def test_of_one_sample_a_boot_one_percentile_is_judged(db: Path) -> None:
+    single = {SWITCH: [1] * 10}
+    for index, values in enumerate(steady(switch=1000, rate=500)):
+        write(db, values, clock="wall", session=f"s{index}", counts=single)
+    number = write(
+        db, {SWITCH: boots(1200), RATE: boots(500)}, "new", clock="wall", session="now", counts=single
+    )
+    with open_history(db) as history:
+        run = history.run(number)
+        runs = history.baseline_runs(run)
+        values = history.boots([number, *(other.id for other in runs)])
+        found = wall.screen(run, runs, values, history.metrics())
+        told = history.series(run, 100)
+    kept = [(verdict.metric, verdict.statistic, verdict.outcome) for verdict in found]
+    assert kept[0] == (SWITCH, "p50", "worse")
+    assert [key[:2] for key in kept[1:]] == [(RATE, "p50"), (RATE, "p95"), (RATE, "p99")]
+    assert told.keys() == {key[:2] for key in kept}

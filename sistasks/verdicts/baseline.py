@@ -191,15 +191,21 @@ class History:
         return list(levels.values())
 
     def boots(self, runs: Sequence[int]) -> dict[tuple[str, str], Boots]:
-        """(metric, statistic) -> (run, node) -> value, of every node of the runs."""
+        """(metric, statistic) -> (run, node) -> value, of every node of the runs.
+
+        Of a metric of which no node has more than one sample only `p50`: that is all percentiles of it.
+        """
         marks = ",".join("?" * len(runs))
         found: dict[tuple[str, str], Boots] = {}
-        query = f"SELECT run_id, node, metric, p50, p95, p99 FROM summaries WHERE run_id IN ({marks})"  # noqa: S608 - question marks only
+        several = set()
+        query = f"SELECT run_id, node, metric, count, p50, p95, p99 FROM summaries WHERE run_id IN ({marks})"  # noqa: S608 - question marks only
         for row in self._connection.execute(query, list(runs)):
+            if row["count"] > 1:
+                several.add(row["metric"])
             for statistic in STATISTICS:
                 boots = found.setdefault((row["metric"], statistic), {})
                 boots[row["run_id"], row["node"]] = row[statistic]
-        return found
+        return {key: boots for key, boots in found.items() if key[1] == STATISTICS[0] or key[0] in several}
 
     def findings(self, runs: Sequence[int]) -> dict[int, tuple[FindingRow, ...]]:
         """Run -> its findings, of those that have some."""
@@ -230,18 +236,22 @@ class History:
         import statistics
 
         seed = "AND seed = ?" if run.clock == "virtual" else "AND ? >= 0"
-        query = f"""SELECT metric, run_id, p50, p95, p99 FROM summaries WHERE run_id IN (
+        query = f"""SELECT metric, run_id, count, p50, p95, p99 FROM summaries WHERE run_id IN (
                 SELECT id FROM runs WHERE suite = ? AND environment_id = ? AND iterations = ? AND status = 'ok'
                     AND nodes = ? AND id <= ? {seed} ORDER BY id DESC LIMIT ?
             ) ORDER BY run_id"""  # noqa: S608 - two conditions of ours
         asked = (run.suite, run.environment_id, run.iterations, run.nodes, run.id, run.seed, most)
+        several = set()
         nodes: dict[tuple[str, int], list[tuple[float, ...]]] = {}
         for row in self._connection.execute(query, asked):
-            metric, number, *values = row
+            metric, number, count, *values = row
+            if count > 1:
+                several.add(metric)
             nodes.setdefault((metric, number), []).append(tuple(values))
         found: dict[tuple[str, str], list[tuple[int, float]]] = {}
         for (metric, number), rows in nodes.items():
-            for statistic, values in zip(STATISTICS, zip(*rows, strict=True), strict=True):
+            told = STATISTICS if metric in several else STATISTICS[:1]
+            for statistic, values in zip(told, zip(*rows, strict=True), strict=False):
                 found.setdefault((metric, statistic), []).append((number, statistics.median(values)))
         return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Any, Final
 
-from sistasks.verdicts.records import STATISTICS, Verdict
+from sistasks.verdicts.records import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,8 +36,7 @@ def judge(
         metrics: definitions by name.
     """
     verdicts = []
-    for metric, statistic in sorted({(name, one) for name, _ in boots for one in STATISTICS}):
-        values = boots.get((metric, statistic), {})
+    for (metric, statistic), values in sorted(boots.items(), key=lambda item: item[0]):
         by_run: dict[int, dict[int, float]] = {}
         for (number, node), value in values.items():
             by_run.setdefault(number, {})[node] = value

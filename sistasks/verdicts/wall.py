@@ -47,7 +47,7 @@ def screen(
     for metric in sorted(
         {name for (name, _), values in boots.items() if any(i in judged for i, _ in values)}
     ):
-        for statistic in STATISTICS:
+        for statistic in (one for one in STATISTICS if (metric, one) in boots):
             known = {
                 "metric": metric,
                 "statistic": statistic,
@@ -56,7 +56,7 @@ def screen(
                 "baseline": against,
             }
             minimum = minimum_effect(metrics[metric])
-            values = boots.get((metric, statistic), {})
+            values = boots[metric, statistic]
             found.append(_screen_one(run, (runs, *others), values, minimum, known))
     return found
 
