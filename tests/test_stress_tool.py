@@ -82,9 +82,17 @@ pid_t job_start(struct job *job, bool with_output)
     return 1;
 }
 
+/* of a stress-ng that is asked what it has: what it says, and what it ends with */
+static const char *answer = "";
+static int answer_status;
+
 void job_follow(struct stress *stress, struct job *job)
 {
-    (void)stress, (void)job;
+    (void)stress;
+    job->status = answer_status;
+    if (job->line != NULL && answer[0] != '\0') {
+        job->line(job->context, answer);
+    }
 }
 
 int main(int count, char **arguments)
@@ -93,6 +101,14 @@ int main(int count, char **arguments)
     static struct tool tool = {.stress = &stress};
     char line[sizeof ((struct job *)NULL)->rest];
     char problem[256] = "";
+    if (strcmp(arguments[1], "ask") == 0) {
+        answer = arguments[2];
+        answer_status = atoi(arguments[3]) << 8;
+        for (int i = 0; i < 2; i++) { /* an answer is kept, and none is asked for again */
+            printf("%s %s\n", ask_names(&stress, problem, sizeof problem) ? "KNOWN" : "PROBLEM", problem);
+        }
+        return 0;
+    }
     oom = (uint64_t)atoi(arguments[1]);
     for (int i = 4; i < count; i++) {
         snprintf(tool.stressors[tool.count++].name, STRESS_NAME, "%s", arguments[i]);
@@ -182,6 +198,34 @@ def test_what_it_found_wrong_is_a_failure_in_its_words(tool: Tool, line: str) ->
 )
 def test_want_of_room_is_an_outcome_and_no_failure(tool: Tool, line: str) -> None:
     assert tool.reads(f"{line}\n".encode(), "vm") == ["REMARK vm had too little memory"]
+
+
+def test_want_of_room_is_no_failure_either_by_its_exit_code(tool: Tool) -> None:
+    said = b"stress-ng: fail:  [9] vm: write failed, errno=28 (No space left on device)\n"
+    assert tool.reads(said, "vm", code=2) == ["REMARK vm had too little memory"]
+
+
+def test_how_much_memory_it_takes_is_no_reason_to_skip_it(tool: Tool) -> None:
+    said = b"stress-ng: info:  [9] vm: using 15.0M per stressor instance (total 15.0M of 99.1M available memory)\n"
+    assert tool.reads(said, "vm", report=report("vm", 0.0)) == ["REMARK vm came to no whole round"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "word"),
+    [
+        ("cpu vm hdd", 0, "KNOWN "),
+        ("", 0, "PROBLEM stress-ng does not tell which stressors it has: not a word"),
+        (
+            "it cannot be started: Exec format error",
+            127,
+            "PROBLEM stress-ng does not tell which stressors it has: it cannot be started: Exec format error ",
+        ),
+    ],
+)
+def test_one_that_does_not_work_is_not_taken_for_one_that_has_nothing(
+    tool: Tool, answer: str, code: int, word: str
+) -> None:
+    assert run_harness(tool.harness, "ask", answer, str(code)).decode().splitlines() == [word, word]
 
 
 def test_what_the_kernel_lacks_is_skipped_with_its_reason(tool: Tool) -> None:

@@ -35,7 +35,7 @@ struct stressor {
 struct tool {
     struct stress *stress;
     struct stressor stressors[STRESSORS];
-    unsigned count;
+    unsigned count, rooms; /* how often one of them failed for want of room */
     char last[160];
 };
 
@@ -175,14 +175,19 @@ static void said(void *context, const char *line)
     }
     fprintf(stderr, "%s: %s\n", tool->stress->test, line);
     struct stressor *who = speaker(tool, text);
-    if (strncmp(kind, "fail", 4) == 0 && !about_room(text)) {
+    bool failed = strncmp(kind, "fail", 4) == 0;
+    tool->rooms += failed && about_room(text);
+    if (failed && !about_room(text)) {
         stress_fail(tool->stress, "stress-ng: %.200s", text);
     } else if (strstr(text, "terminated on signal: ") != NULL && strstr(text, "signal: 9") == NULL &&
                strstr(text, "signal: 14") == NULL) {
         stress_fail(tool->stress, "stress-ng: %.200s", text);
     } else if (who != NULL && (who->why[0] == '\0' || strncmp(text, "process ", 8) != 0)) {
         const char *words = strncmp(text, "process ", 8) == 0 ? strchr(text, ')') : strchr(text, ' ');
-        snprintf(who->why, sizeof who->why, "%.150s", words != NULL ? words + 1 + strspn(words + 1, " ") : text);
+        words = words != NULL ? words + 1 + strspn(words + 1, " ") : text;
+        if (strncmp(words, "using ", 6) != 0) { /* how much memory it takes is no reason not to run */
+            snprintf(who->why, sizeof who->why, "%.150s", words);
+        }
     }
     if (line[0] != '\0') {
         snprintf(tool->last, sizeof tool->last, "%.150s", text);
@@ -245,24 +250,30 @@ static bool judge(struct tool *tool, const struct job *job, char *problem, size_
     } else if (code == 127 || code == EXIT_USAGE) {
         snprintf(problem, size, "stress-ng cannot do what was asked: %s", tool->last);
         return false;
-    } else if (code == EXIT_STRESSOR_FAILED && vmstat("oom_kill") == stress->killed) {
+    } else if (code == EXIT_STRESSOR_FAILED && tool->rooms == 0 && vmstat("oom_kill") == stress->killed) {
         stress_fail(stress, "stress-ng says that a stressor failed: %s", tool->last);
     }
     return true;
 }
 
-/* asked once: it is the same for all classes */
-static void ask_names(struct stress *stress)
+/* Asked once: it is the same for all classes. False: it does not tell, and nothing is known of what it has. */
+static bool ask_names(struct stress *stress, char *problem, size_t size)
 {
     struct job job = {.line = keep_names, .limit_ns = stress->patience_ns};
     if (names[0] != '\0') {
-        return;
+        return true;
     }
     if (job_start(&job, true) == 0) {
         become((char *[]){TOOL, "--stressors", NULL});
     }
     job_follow(stress, &job);
     stress->loaded_count = 0; /* that was not yet the load */
+    if (!stress->hung && job.status == 0 && names[0] != '\0') {
+        return true;
+    }
+    snprintf(problem, size, "stress-ng does not tell which stressors it has: %.200s", names[0] ? names : "not a word");
+    names[0] = '\0';
+    return stress->hung;
 }
 
 bool tool_load(struct stress *stress, char *problem, size_t size)
@@ -275,7 +286,9 @@ bool tool_load(struct stress *stress, char *problem, size_t size)
     tool.stress = stress;
     snprintf(report, sizeof report, "/tmp/%s.yaml", stress->test);
     read_plan(&tool);
-    ask_names(stress);
+    if (!ask_names(stress, problem, size)) {
+        return false;
+    }
     find_known(&tool);
     for (unsigned i = 0; i < tool.count; i++) {
         any = any || tool.stressors[i].known;
