@@ -75,9 +75,9 @@ def compare(settings: Settings, terminal: Terminal) -> None:
 
 def _show_profiles(db: Path, runs: tuple[RunInfo, RunInfo], terminal: Terminal) -> None:
     """Which functions the two runs differ in, where both were profiled."""
-    from sistasks.history.differences import differences
+    from sistasks.history.differences import LEAST, differences
     from sistasks.history.profiles import profiles_of
-    from sistasks.profile.table import LEAST, show_changed
+    from sistasks.profile.table import show_changed
 
     found = (profiles_of(db, runs[0].id), profiles_of(db, runs[1].id))
     for run, profiles in zip(runs, found, strict=True):

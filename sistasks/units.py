@@ -45,3 +45,8 @@ def amount(value: float, sign: str = "") -> str:
         if abs(value) >= factor:
             return f"{value / factor:{sign}.3g}{word}"
     return f"{value:{sign}.3g}"
+
+
+def portion(share: float) -> str:
+    """A part of a whole: 0.031 -> `3.1 %`."""
+    return f"{share * 100:.1f} %"

@@ -58,12 +58,7 @@ def ranked_chart(bars: Sequence[Bar], *, title: str, subtitle: str, signed: bool
     lengths = [0.0, *(bar.value for bar in drawn if not bar.rest)]
     low, high = min(lengths), max(lengths)
     across = Scale(low, high if high > low else low + 1.0, _EDGE, WIDTH - _EDGE)
-    zero = across.at(0.0)
-    bottom = _FIRST + _ROW * (len(drawn) - drawn[-1].rest) - 14
-    parts = [
-        f'<text class="n" x="2" y="34">{text(subtitle, 60)}</text>',
-        f'<line class="a" x1="{zero:.1f}" x2="{zero:.1f}" y1="{_FIRST - 16}" y2="{bottom}"/>',
-    ]
+    parts = [f'<text class="n" x="2" y="34">{text(subtitle, 60)}</text>']
     for index, bar in enumerate(drawn):
         parts.append(_row(bar, _FIRST + _ROW * index, across, signed=signed))
     first = drawn[0]
@@ -77,11 +72,15 @@ def _row(bar: Bar, y: float, across: Scale, *, signed: bool) -> str:
     width = max(abs(end - zero), _LEAST)
     start = min(zero, end, WIDTH - _EDGE - width)
     kind = ("more" if bar.value > 0 else "less") if signed else "b"
-    drawn = f'<rect class="{kind}" x="{start:.1f}" y="{y + 4}" width="{width:.1f}" height="{_THICK}"/>'
+    drawn = (
+        f'<rect class="{kind}" x="{start:.1f}" y="{y + 5}" width="{width:.1f}" height="{_THICK}"/>'
+        f'<line class="a" x1="{zero:.1f}" x2="{zero:.1f}" y1="{y + 3}" y2="{y + 7 + _THICK}"/>'
+    )
+    muted = ' class="n"' if bar.rest else ""
     told = f"{text(bar.name, 200)}: {text(bar.note or bar.words, 200)}"
     return (
         f"<g><title>{told}</title>"
-        f'<text class="{"n" if bar.rest else "h"}" x="{_EDGE + 4}" y="{y}">{text(bar.name, _NAME)}</text>'
-        f'<text class="n h" x="{WIDTH - _EDGE}" y="{y}" text-anchor="end">{text(bar.words, 26)}</text>'
+        f'<text{muted} x="{_EDGE + 4}" y="{y}">{text(bar.name, _NAME)}</text>'
+        f'<text class="n" x="{WIDTH - _EDGE}" y="{y}" text-anchor="end">{text(bar.words, 26)}</text>'
         f"{'' if bar.rest else drawn}</g>"
     )

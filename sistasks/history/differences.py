@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sistasks.history.profiles import Functions, ProfileRecord
+
+LEAST: Final = 0.001
+"""Change of what a phase executes that is worth a look, as a share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,11 @@ class PhaseDifference:
     base: float
     head: float
     functions: tuple[Difference, ...]
+
+    @property
+    def changed(self) -> bool:
+        """Whether the phase executes more or less that is worth a look."""
+        return bool(self.functions) and abs(self.head - self.base) >= LEAST * self.base
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ columns of counts, little-endian 64-bit integers one column after the other, tra
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     Counts = npt.NDArray[np.int64]
 
+# as verdicts name the one run that they are against
+_AGAINST: Final = re.compile(r"run (\d{1,18}) \(")
 # of two runs of other iterations, samples are not the same work
 _BASELINE: Final = f"""
     SELECT runs.id FROM runs JOIN kernels ON kernels.id = kernel_id
@@ -160,15 +163,13 @@ def profile_rows(connection: sqlite3.Connection, run_id: int) -> list[ProfileRec
     ]  # fmt: skip
 
 
-def profiled_baseline(
-    connection: sqlite3.Connection, run_id: int, preferred: int | None = None
-) -> int | None:
+def profiled_baseline(connection: sqlite3.Connection, run_id: int, against: str = "") -> int | None:
     """The run whose profile tells what a run does otherwise than its baseline.
 
     Args:
         connection: to the history.
         run_id: the run that was judged.
-        preferred: that it was judged against, if that is known; taken where it has a profile.
+        against: what the verdict says that it is against; where that is one run with a profile, it is taken.
 
     Returns:
         Else the newest run of the baseline that has one, as the gate makes it; None where none has.
@@ -178,7 +179,9 @@ def profiled_baseline(
     names = ("id", "suite", "environment_id", "iterations", "kernel_id")
     run = connection.execute(f"SELECT {', '.join(names)} FROM runs WHERE id = ?", (run_id,)).fetchone()  # noqa: S608 - our own names
     asked = dict(zip(names, run, strict=True)) if run is not None else {}
-    row = connection.execute(_BASELINE, {**asked, "preferred": preferred}).fetchone() if asked else None
+    named = _AGAINST.match(against)
+    asked["preferred"] = int(named[1]) if named else None
+    row = connection.execute(_BASELINE, asked).fetchone() if run is not None else None
     return None if row is None else int(row[0])
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 SHOWN: Final = 10
 """Functions of one phase that a terminal shows."""
-LEAST: Final = 0.001
-"""Change of what a test executes that is worth a table, as a share."""
 _WIDE: Final = 100
 
 
@@ -37,11 +35,7 @@ def show_changed(
         Whether there was anything to show.
     """
     changed = [
-        one
-        for one in phases
-        if one.functions
-        and abs(one.head - one.base) >= LEAST * one.base
-        and (metrics is None or not metrics.isdisjoint(one.metrics))
+        one for one in phases if one.changed and (metrics is None or not metrics.isdisjoint(one.metrics))
     ]
     for one in changed:
         terminal.table(difference_table(one, terminal.width))

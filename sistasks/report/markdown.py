@@ -76,7 +76,7 @@ def _functions(run: RunReport) -> Iterable[str]:
         f"- {SIGNS['worse']} {_plain(metric)} is worse in {_plain(one.first, 400)}, against run {one.base}"
         for one in run.profile.explained
         for metric, outcome in one.outcomes.items()
-        if outcome == "worse" and one.changed
+        if outcome == "worse" and one.difference.changed
     ]
     if lines:
         yield ""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sistasks.errors import HistoryError
 from sistasks.history.differences import differences, shares
 from sistasks.history.profiles import profile_rows, profiled_baseline
+from sistasks.units import portion
 
 if TYPE_CHECKING:
     import sqlite3
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from sistasks.history.records import StoredRun
     from sistasks.report.records import VerdictRow
 
-# as verdicts name the one run that they are against
-_AGAINST: Final = re.compile(r"run (\d{1,18}) \(")
-# change of what a phase executes that is worth a picture, as a share
-_LEAST: Final = 0.001
 _NAMED: Final = 3
 
 
@@ -41,16 +37,10 @@ class Explained:
     difference: PhaseDifference
 
     @property
-    def changed(self) -> bool:
-        """Whether the phase executes more or less at all; else the change is in no function."""
-        change = abs(self.difference.head - self.difference.base)
-        return bool(self.difference.functions) and change >= _LEAST * self.difference.base
-
-    @property
     def first(self) -> str:
         """The functions that changed most, each with its share of the change."""
         rows = self.difference.functions[:_NAMED]
-        return ", ".join(f"{row.function} ({row.share:.1%})" for row in rows)
+        return ", ".join(f"{row.function} ({portion(row.share)})" for row in rows)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +87,7 @@ def _explained(
     outcomes: dict[int, dict[str, str]] = {}
     for verdict in verdicts:
         if verdict.regressed or verdict.outcome == "better":
-            against = _AGAINST.match(verdict.baseline)
-            base = profiled_baseline(connection, run.id, int(against[1]) if against else None)
+            base = profiled_baseline(connection, run.id, verdict.baseline)
             # of several statistics the one that got worse counts
             if base is not None and outcomes.setdefault(base, {}).get(verdict.metric) != "worse":
                 outcomes[base][verdict.metric] = verdict.outcome
