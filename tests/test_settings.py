@@ -289,7 +289,7 @@ def test_no_pyproject_or_one_of_others_is_fine(tmp_path: Path) -> None:
 
 def test_a_variable_may_be_called_what_python_keeps_for_itself() -> None:
     asked = from_command_line({"from": "~/other.db"})
-    assert (asked.other, asked.given) == (Path.home() / "other.db", {"from"})
+    assert (asked.other, asked.given) == (Path.home() / "other.db", frozenset({"from"}))
     assert refused(lambda: from_command_line({"other": "x"})).startswith("unknown variable 'other'")
 
 

@@ -103,7 +103,7 @@ class Store:
             )
         name = _plain(evidence.name)
         try:
-            self._register()
+            self.register()
             place, size = self._keep(evidence, take=take)
             row = ArtifactRow(
                 node=evidence.node, kind=evidence.kind, path=place.path, size=size, sha256=place.sha256,
@@ -230,7 +230,12 @@ class Store:
             finally:
                 os.close(lock)
 
-    def _register(self) -> None:
+    def register(self) -> None:
+        """Note that the history uses the store: what it names is then kept.
+
+        Raises:
+            OSError: the store cannot be written.
+        """
         if self._db is None:
             return
         record = histories.record(self._db)

@@ -64,7 +64,7 @@ def artifacts_of(db: Path, run_id: int) -> tuple[StoredArtifact, ...]:
         if connection is None:
             return ()
         rows = connection.execute(f"SELECT {_COLUMNS} FROM artifacts WHERE run_id = ? ORDER BY id", (run_id,))  # noqa: S608 - our own columns
-        return tuple(_stored(row) for row in rows)
+        return tuple(stored_artifact(row) for row in rows)
 
 
 def artifact(connection: sqlite3.Connection, number: int) -> StoredArtifact | None:
@@ -74,10 +74,15 @@ def artifact(connection: sqlite3.Connection, number: int) -> StoredArtifact | No
         HistoryError: the row is none of ours.
     """
     row = connection.execute(f"SELECT {_COLUMNS} FROM artifacts WHERE id = ?", (number,)).fetchone()  # noqa: S608 - our own columns
-    return None if row is None else _stored(row)
+    return None if row is None else stored_artifact(row)
 
 
-def _stored(row: Mapping[str, Any]) -> StoredArtifact:
+def stored_artifact(row: Mapping[str, Any]) -> StoredArtifact:
+    """An artifact from its row.
+
+    Raises:
+        HistoryError: the row is none of ours.
+    """
     fields = {name: row[name] for name in _COLUMNS.split(", ")}
     number, run_id, created = fields.pop("id"), fields.pop("run_id"), moment(fields["created_at"])
     if created is None:

@@ -6,7 +6,14 @@ from sistasks.tasks import interrupts  # noqa: F401 - first: from here on an int
 from sistasks.tasks.build import task_firmware, task_guest, task_kernel, task_setup, task_template
 from sistasks.tasks.configuration import DOIT_CONFIG
 from sistasks.tasks.evidence import task_archive, task_artifacts
-from sistasks.tasks.history import task_accept, task_bisect, task_compare, task_gate, task_selfcheck
+from sistasks.tasks.history import (
+    task_accept,
+    task_bisect,
+    task_compare,
+    task_gate,
+    task_merge,
+    task_selfcheck,
+)
 from sistasks.tasks.reproduce import task__crash, task_reproduce
 from sistasks.tasks.show import task_browse, task_report
 from sistasks.tasks.suites import (
@@ -51,6 +58,7 @@ __all__ = [
     "task_guest",
     "task_kernel",
     "task_ktap",
+    "task_merge",
     "task_penetration",
     "task_performance",
     "task_programs",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Any
 
-from sistasks import bisect_steps, compare_steps, gate_steps, selfcheck_steps
+from sistasks import bisect_steps, compare_steps, gate_steps, merge_steps, selfcheck_steps
 from sistasks.tasks.actions import action
 from sistasks.tasks.build import NO_CAPTURE
 from sistasks.tasks.configuration import COMMAND_LINE
@@ -28,6 +28,11 @@ def task_accept() -> dict[str, Any]:
 def task_compare() -> dict[str, Any]:
     """Show two kernels, runs or sessions side by side: base=X head=Y."""
     return {"actions": [action(compare_steps.compare)], "io": NO_CAPTURE}
+
+
+def task_merge() -> dict[str, Any]:
+    """Bring the runs of another history into this one, each once: from=other.db."""
+    return {"actions": [action(merge_steps.merge)], "io": NO_CAPTURE}
 
 
 def task_bisect() -> dict[str, Any]:
