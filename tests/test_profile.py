@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import re
+import shutil
 import struct
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pytest
 from history_records import METRICS as ROWS
-from history_records import run, session
+from history_records import profile, run, session
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sistasks.cluster.nodes import NodeReport
+from sistasks.errors import NodeError, ToolMissing
 from sistasks.evidence.symbols import Symbols, from_text
 from sistasks.history import profiles
 from sistasks.history.differences import differences
 from sistasks.history.profiles import COLUMNS, Functions, ProfileRecord
 from sistasks.history.store import write_run
+from sistasks.kinds import host_arch
+from sistasks.machine.arch import ARCHES
+from sistasks.machine.results import GuestResults
 from sistasks.profile import counts, plugin
 from sistasks.profile.functions import by_function
+from sistasks.suites import profiling
 from sistasks.suites.metrics import METRICS
+from sistasks.suites.suite import PERFORMANCE
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+QEMU: Final = shutil.which(ARCHES[host_arch()].qemu)
 U64 = st.integers(0, 2**64 - 1)
 BLOCKS = st.lists(st.tuples(U64, U64, U64, U64), max_size=5)
 
@@ -110,9 +117,7 @@ def test_blocks_belong_to_the_function_that_they_begin_in() -> None:
 
 
 def test_without_symbols_nothing_is_named_and_nothing_is_lost() -> None:
-    found = by_function(
-        _part((0xFFFFFFFF81000000, 3, 10, 3), (0x400000, 1, 1, 0)), Symbols((), ()), None
-    )
+    found = by_function(_part((0xFFFFFFFF81000000, 3, 10, 3), (0x400000, 1, 1, 0)), Symbols((), ()), None)
     assert found.total("instructions") == 31
     assert set(found.names) <= {"?", "user:?"}
 
@@ -154,17 +159,9 @@ def test_functions_come_back_from_the_history_as_they_were(
         assert getattr(found.functions, column).tolist() == values[column]
 
 
-def _profile(node: int, **instructions: int) -> ProfileRecord:
-    names = list(instructions)
-    return ProfileRecord(
-        node=node, test="t", phase="p", metrics=("t.m",),
-        functions=_functions(names, {"instructions": list(instructions.values()), "calls": [1] * len(names)}),
-    )  # fmt: skip
-
-
 def test_functions_that_changed_are_ranked_with_their_share_of_the_change() -> None:
-    base = [_profile(1, same=100, slower=100, gone=10), _profile(2, same=100, slower=100, gone=10)]
-    head = [_profile(1, same=100, slower=190, new=20), _profile(2, same=100, slower=190, new=20)]
+    base = [profile(1, same=100, slower=100, gone=10), profile(2, same=100, slower=100, gone=10)]
+    head = [profile(1, same=100, slower=190, new=20), profile(2, same=100, slower=190, new=20)]
     (one,) = differences(base, head, (10, 10))
     assert (one.base, one.head, one.metrics) == (21.0, 31.0, ("t.m",))
     assert [(row.function, row.base, row.head, row.share) for row in one.functions] == [
@@ -175,7 +172,7 @@ def test_functions_that_changed_are_ranked_with_their_share_of_the_change() -> N
 
 
 def test_only_nodes_that_both_have_are_compared_and_each_by_its_samples() -> None:
-    (one,) = differences([_profile(1, f=100), _profile(2, f=900)], [_profile(1, f=200)], (10, 20))
+    (one,) = differences([profile(1, f=100), profile(2, f=900)], [profile(1, f=200)], (10, 20))
     assert (one.base, one.head, one.functions) == (10.0, 10.0, ())
 
 
@@ -192,3 +189,69 @@ def test_each_interface_compiles(version: tuple[int, int], api: int, tmp_path: P
         ["nm", "--dynamic", "--undefined-only", built], capture_output=True, text=True, check=True
     ).stdout
     assert ("qemu_plugin_scoreboard_new" in wanted) == (api > 1)
+
+
+@pytest.fixture(scope="module")
+def version() -> tuple[int, ...]:
+    """Of the QEMU that is installed here."""
+    if QEMU is None:
+        pytest.skip("QEMU is not installed")
+    said = subprocess.run([QEMU, "--version"], capture_output=True, text=True, check=True).stdout
+    return tuple(map(int, re.findall(r"\d+", said)[:2]))
+
+
+def test_qemu_takes_the_plugin_that_is_built_for_it(version: tuple[int, ...], tmp_path: Path) -> None:
+    plugin.try_loading(Path(str(QEMU)), plugin.build(("gcc",), version, tmp_path))
+
+
+def test_qemu_refuses_the_plugin_of_another_interface(version: tuple[int, ...], tmp_path: Path) -> None:
+    other = (9, 1) if plugin.interface(version) == 1 else (7, 2)
+    built = plugin.build(("gcc",), other, tmp_path)
+    with pytest.raises(ToolMissing, match=r"does not take the plugin that counts instructions: .*plugin"):
+        plugin.try_loading(Path(str(QEMU)), built)
+
+
+def test_a_qemu_without_plugins_is_named_with_its_words(version: tuple[int, ...], tmp_path: Path) -> None:
+    without = tmp_path / "qemu"
+    without.write_text(
+        f"""#!/bin/sh
+for word in "$@"; do
+    if [ "$word" = -plugin ]; then echo "qemu: -plugin: invalid option" >&2; exit 1; fi
+done
+exec {QEMU} "$@"
+"""
+    )
+    without.chmod(0o755)
+    with pytest.raises(ToolMissing, match=r"/qemu does not take .*: qemu: -plugin: invalid option"):
+        plugin.try_loading(without, plugin.build(("gcc",), version, tmp_path))
+    with pytest.raises(ToolMissing, match="cannot be run"):
+        plugin.try_loading(tmp_path / "none", tmp_path / "none.so")
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (_file([(1, 2, [(1, 2, 3, 4)])])[:-1], "it is cut off"),
+        (b"", "it is cut off"),
+        (_file([(0, 2, [])]), "it counts what no test has"),
+        (_file([(len(PERFORMANCE.tests) + 1, 2, [])]), "it counts what no test has"),
+        (_file([(1, 255, [])]), "it counts what no test has"),
+        (None, "No such file or directory"),
+        (_file([(1, 2, [(1, 2, 3, 4)])]), ""),
+    ],
+)
+def test_counts_that_are_not_whole_fail_their_node(tmp_path: Path, data: bytes | None, why: str) -> None:
+    file = tmp_path / "node_3.profile"
+    if data is not None:
+        file.write_bytes(data)
+    report = NodeReport(
+        number=3, seed=3, results=GuestResults(), error=None, started=0, ready=1, finished=2,
+        console=tmp_path / "log", profile=file,
+    )  # fmt: skip
+    found = profiling.checked(PERFORMANCE, report)
+    if why:
+        assert isinstance(found.error, NodeError)
+        assert found.error.problem.startswith("node 3: the counts of what it executed cannot be used: ")
+        assert found.error.problem.endswith(why)
+    else:
+        assert found is report

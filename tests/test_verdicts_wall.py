@@ -286,8 +286,8 @@ def test_of_one_sample_a_boot_one_percentile_is_judged(db: Path) -> None:
     with open_history(db) as history:
         run = history.run(number)
         runs = history.baseline_runs(run)
-        values = history.boots([number, *(other.id for other in runs)])
-        found = wall.screen(run, runs, values, history.metrics())
+        judged = history.boots([number, *(other.id for other in runs)])
+        found = wall.screen(run, runs, judged, history.metrics())
         told = history.series(run, 100)
     kept = [(verdict.metric, verdict.statistic, verdict.outcome) for verdict in found]
     assert kept[0] == (SWITCH, "p50", "worse")

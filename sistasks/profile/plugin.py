@@ -1,4 +1,4 @@
-"""The plugin that counts instructions, compiled on this machine for its QEMU."""
+"""The plugin that counts instructions, compiled on this machine for its QEMU, and loaded by it for a trial."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sistasks.errors import GuestBuildError
+from sistasks.errors import GuestBuildError, ToolMissing
+from sistasks.programs import run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,8 +17,13 @@ if TYPE_CHECKING:
 SOURCE: Final = Path(__file__).parent.parent / "guest" / "plugin" / "profile.c"
 _FLAGS: Final = (
     "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-fvisibility=hidden", "-g0",
+    # what it needs of a C library QEMU has loaded already, whatever library the compiler would take
+    "-nostdlib",
 )  # fmt: skip
 _LIMIT: Final = 120.0
+_TRIAL_LIMIT: Final = 30.0
+# what QEMU says of a plugin that it has loaded, and that then wanted a file to write to
+_LOADED: Final = b"qemu_plugin_install returned error code"
 
 
 def interface(version: tuple[int, ...]) -> int:
@@ -71,3 +77,28 @@ def build(compiler: Sequence[str], version: tuple[int, ...], folder: Path) -> Pa
     finally:
         new.unlink(missing_ok=True)
     return target
+
+
+def try_loading(qemu: Path, built: Path) -> None:
+    """Have QEMU load the plugin, without a machine.
+
+    Args:
+        qemu: its program.
+        built: the compiled plugin.
+
+    Raises:
+        ToolMissing: it was built without plugins, or refuses this one.
+    """
+    command = [
+        qemu, "-machine", "none", "-nodefaults", "-display", "none", "-accel", "tcg",
+        "-plugin", f"file={str(built.absolute()).replace(',', ',,')}",
+    ]  # fmt: skip
+    instead = "profile=no, or qemu= with another QEMU that has plugins"
+    try:
+        done = run(command, limit=_TRIAL_LIMIT)
+    except OSError as error:
+        raise ToolMissing(f"{qemu} cannot be run: {error.strerror}", "doit setup") from error
+    if _LOADED in done.err:
+        return
+    words = f"it did not answer within {_TRIAL_LIMIT:.0f} s" if done.expired else done.tail(1) or done.ending
+    raise ToolMissing(f"{qemu} does not take the plugin that counts instructions: {words}", instead)

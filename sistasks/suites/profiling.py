@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from sistasks.cluster.nodes import Cluster
-from sistasks.errors import UsageError
+from sistasks.errors import NodeError, UsageError
 from sistasks.evidence.monitor import ResourceMonitor
 from sistasks.evidence.symbols import Symbols, from_vmlinux
 from sistasks.guest.build import compile_agent, flags, sources
@@ -68,7 +68,8 @@ def with_plugin(suite: Suite, recipe: Recipe) -> Recipe:
 
     Raises:
         UsageError: this suite's run cannot be profiled.
-        GuestBuildError, ToolMissing: the plugin cannot be built.
+        GuestBuildError: the plugin, or the agent with its names, cannot be built.
+        ToolMissing: there is no compiler, or QEMU takes no plugin.
     """
     from sistasks.kinds import host_arch
     from sistasks.machine.arch import ARCHES
@@ -80,11 +81,41 @@ def with_plugin(suite: Suite, recipe: Recipe) -> Recipe:
     compiler = find_compiler(ARCHES[host_arch()])
     version = tuple(map(int, re.findall(r"\d+", recipe.found.qemu_version)[:2]))
     built = plugin.build(compiler, version, folder)
+    plugin.try_loading(recipe.machine.qemu, built)
+    _agent_file(recipe)  # what cannot be built is told before anything runs
     return replace(recipe, machine=replace(recipe.machine, plugin=built))
 
 
+def checked(suite: Suite, report: NodeReport) -> NodeReport:
+    """The report of a node that was counted; with an error where its counts are not whole."""
+    if report.error is not None or report.profile is None:
+        return report
+    try:
+        _parts(suite, report.profile)
+    except (OSError, ValueError) as error:
+        words = error.strerror if isinstance(error, OSError) else error
+        problem = f"node {report.number}: the counts of what it executed cannot be used: {words}"
+        return replace(
+            report, error=NodeError(problem, f"make room in {report.profile.parent}, or profile=no")
+        )
+    return report
+
+
+def _parts(suite: Suite, file: Path) -> list[counts.Part]:
+    """What a node's plugin wrote.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is cut off, or a program of the node's has made marks that no agent makes.
+    """
+    parts = counts.read(file.read_bytes())
+    if any(not 1 <= part.test <= len(suite.tests) or part.phase not in counts.phases() for part in parts):
+        raise ValueError("it counts what no test has")
+    return parts
+
+
 def profiles(suite: Suite, run: Execution, reports: Sequence[NodeReport]) -> tuple[ProfileRecord, ...]:
-    """What the nodes' functions executed.
+    """What the functions of nodes executed whose reports are `checked`.
 
     Raises:
         NodeError, KernelFailure: no clone tells the kernel's symbols.
@@ -107,7 +138,7 @@ def profiles(suite: Suite, run: Execution, reports: Sequence[NodeReport]) -> tup
     for report in reports:
         if report.error is not None or report.profile is None:
             continue
-        for part in counts.read(report.profile.read_bytes()):
+        for part in _parts(suite, report.profile):
             test = tests[part.test - 1]
             phase = known[part.phase]
             found.append(
@@ -144,6 +175,7 @@ def play(
         (plan,) = [plan for plan in plans(suite, recipe) if plan.node == node]
         with terminal.nodes(1) as lines:
             (report,) = asyncio.run(cluster.run([plan], lines))
+        report = checked(suite, report)
         if report.error is not None:
             raise report.error
         return report, profiles(suite, run, [report])
@@ -177,7 +209,16 @@ def _of_file(path: Path) -> Symbols | None:
 
 
 def _agent(recipe: Recipe) -> Symbols | None:
-    """The agent's functions: of the same program with its names, which the guest has not."""
+    """The agent's functions."""
+    return _of_file(_agent_file(recipe))
+
+
+def _agent_file(recipe: Recipe) -> Path:
+    """The agent's program with its names, which the guest has not.
+
+    Raises:
+        GuestBuildError: it cannot be built.
+    """
     sha256 = hashlib.sha256()
     for source in sources():
         sha256.update(source.read_bytes())
@@ -193,4 +234,4 @@ def _agent(recipe: Recipe) -> Symbols | None:
             new.replace(target)
         finally:
             new.unlink(missing_ok=True)
-    return _of_file(target)
+    return target

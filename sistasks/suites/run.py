@@ -213,7 +213,10 @@ def _execute(
             known,
             (),
         )  # fmt: skip
-    counted = profiling.profiles(suite, run, reports) if recipe.machine.plugin is not None else ()
+    counted: tuple[ProfileRecord, ...] = ()
+    if recipe.machine.plugin is not None:
+        reports = [profiling.checked(suite, report) for report in reports]
+        counted = profiling.profiles(suite, run, reports)
     known = take_printed(suite, [report.results for report in reports], known)
     known |= profiling.take(suite, recipe, reports, counted)
     suite = replace(suite, own_metrics=own_metrics(suite, reports, known))

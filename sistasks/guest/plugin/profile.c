@@ -13,14 +13,22 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #ifndef API
 #define API 1
 #endif
 #define EXPORT __attribute__((visibility("default")))
+
+/* of the C library that QEMU has loaded; the compiler may be for another one, and have its headers only */
+void *calloc(size_t, size_t);
+void free(void *);
+void *memcpy(void *, const void *, size_t);
+void *memset(void *, int, size_t);
+int strcmp(const char *, const char *);
+int strncmp(const char *, const char *, size_t);
+int atoi(const char *);
+long write(int, const void *, size_t);
+int close(int);
 
 typedef uint64_t qemu_plugin_id_t;
 struct qemu_plugin_tb;
@@ -230,7 +238,7 @@ static void put(const void *data, size_t size)
 {
     const char *at = data;
     while (!failed && size > 0) {
-        ssize_t count = write(output, at, size);
+        long count = write(output, at, size);
         failed = count <= 0;
         at += count > 0 ? count : 0;
         size -= count > 0 ? (size_t)count : 0;
