@@ -150,6 +150,7 @@ STRESS: Final = Suite(
     network=True,
     iterations=1,
     variables=("duration", "stressors"),
+    asked=("seed",),
 )
 
 SECURITY: Final = Suite(
@@ -160,7 +161,8 @@ SECURITY: Final = Suite(
     of_cluster={"configuration": (), "image": (), "vulnerabilities": (), "kaslr": ()},
     guarded=True,
     iterations=1,
-    asked=("episodes", "advisories"),
+    # other nodes fuzz with other seeds
+    asked=("episodes", "advisories", "nodes", "seed"),
 )
 
 PENETRATION: Final = Suite(
@@ -178,6 +180,7 @@ PENETRATION: Final = Suite(
     conducted=True,
     least_nodes=2,
     iterations=1,
+    asked=("seed",),
 )
 
 KTAP: Final = Suite(name="ktap", title="ktap", tests={}, console="ktap", iterations=1)
