@@ -90,7 +90,7 @@ def try_loading(qemu: Path, built: Path) -> None:
         ToolMissing: it was built without plugins, or refuses this one.
     """
     command = [
-        qemu, "-machine", "none", "-nodefaults", "-display", "none", "-accel", "tcg",
+        str(qemu), "-machine", "none", "-nodefaults", "-display", "none", "-accel", "tcg",
         "-plugin", f"file={str(built.absolute()).replace(',', ',,')}",
     ]  # fmt: skip
     instead = "profile=no, or qemu= with another QEMU that has plugins"
