@@ -132,9 +132,37 @@ def test_what_episodes_came_to_is_one_finding(tmp_path: Path) -> None:
     )
     assert seen([sound, fell]) == [Seen("fuzz.crash", "fail", "node 4, episode 2: the guest rebooted")]
     hosts = dataclasses.replace(fell, error=NodeError("node 4: QEMU ended"))
-    assert seen([sound, hosts])[0].outcome == "pass"
+    lost = "node 4 came to no end of them: QEMU ended"
+    words = f"1 of 2 kernels outlived their episodes; {lost}"
+    assert seen([sound, hosts]) == [Seen("fuzz.crash", "pass", words)]
+    assert seen([hosts]) == [Seen("fuzz.crash", "error", lost)]
     other = dataclasses.replace(sound, results=GuestResults())
     assert seen([other]) == []
+
+
+def told(folder: Path, outcome: TestOutcome, *findings: Seen) -> NodeReport:
+    """A node whose kernel lives, and whose test came to something."""
+    found = report(folder, console(began(FIRST), began("done")), number=2)
+    return dataclasses.replace(found, results=GuestResults(tests=[outcome], findings=[*findings]))
+
+
+def test_episodes_that_were_not_played_were_not_outlived(tmp_path: Path) -> None:
+    def came(status: str, words: str, *findings: Seen) -> list[Seen]:
+        return seen([told(tmp_path, TestOutcome("fuzzing", status, words), *findings)])
+
+    lost = "node 2 came to no end of them: no folder for an episode: Invalid argument"
+    assert came("error", "no folder for an episode: Invalid argument") == [Seen("fuzz.crash", "error", lost)]
+    assert [one.outcome for one in came("skip", "no call was made")] == ["skip"]
+    stuck = "episode 3: call 7 cannot be ended"
+    assert came("fail", stuck) == [Seen("fuzz.crash", "fail", f"node 2, {stuck}")]
+    let_in = Seen("fuzz.privilege", "fail", "episode 3: an ordinary user could open a file of root's")
+    assert [one.outcome for one in came("fail", let_in.evidence, let_in)] == ["pass"]
+
+
+def test_a_kernel_that_fell_behind_the_end_of_its_log_is_told(tmp_path: Path) -> None:
+    log = console(began(FIRST)) + b"x" * LOG_LIMIT
+    fell = report(tmp_path, log, KernelFailure("node 4: the guest rebooted", kind="reboot"))
+    assert seen([fell]) == [Seen("fuzz.crash", "fail", "node 4: the guest rebooted")]
 
 
 def test_the_agent_is_told_the_episodes() -> None:
@@ -176,6 +204,8 @@ def test_a_warning_counts_and_a_stall_of_a_busy_host_does_not(tmp_path: Path) ->
     stalled = report(tmp_path, console(began(FIRST), stall, began("done")), number=2)
     assert [crash.kind for crash in stalled.crashes] == ["rcu_stall"]
     assert [item.outcome for item in seen([stalled])] == ["pass"]
+    gone = dataclasses.replace(stalled, error=NodeError("node 2: QEMU ended"))
+    assert [item.outcome for item in seen([gone])] == ["pass"]
     both = report(
         tmp_path, console(began(FIRST), WARNING, "---[ end trace 0 ]---", began(SECOND)),
         KernelFailure("node 4: the guest rebooted", kind="reboot"),

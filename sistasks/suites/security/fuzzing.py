@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TEST: Final = "fuzzing"
 CRASH: Final = "fuzz.crash"
+PRIVILEGE: Final = "fuzz.privilege"
 # written by guest/agent/test_fuzzing.c; what stands before it is printk's stamp
 _LINE: Final = re.compile(
     rb"^[^\n]{0,48}?sistasks: fuzzing: (?:(seed=\d{1,20} first=\d{1,10} episode=\d{1,10} calls=\d{1,8})|done)[ \r]*$",
@@ -114,40 +115,66 @@ def _valid(text: str) -> str:
         return ""
 
 
-def _ran(report: NodeReport) -> bool:
-    return any(test.name == TEST for test in report.results.tests)
-
-
 def _fallen(report: NodeReport) -> Iterator[str]:
     """What came of a node's episodes, in words."""
     error = report.error
-    if error is None and not report.crashes:
-        return
-    episodes = Episodes.of(report.console)
+    episodes = Episodes.of(report.console) if error is not None or report.crashes else Episodes(b"")
+    ended = isinstance(error, KernelFailure)
     found = [
         (crash.title, episodes.under_way(crash))
         for crash in report.crashes
-        if error is not None or crash.kind not in _OF_TIME
+        if ended or crash.kind not in _OF_TIME
     ]
-    # an end of which the kernel has said nothing
-    if isinstance(error, KernelFailure) and error.kind and not any(crash.fatal for crash in report.crashes):
-        found.append((report.reason, episodes.under_way()))
+    found = [(title, told) for title, told in found if told]
+    # an end of which the kernel has said nothing; of a console that is too long the episode is not known
+    if error is not None and ended and error.kind and not any(crash.fatal for crash in report.crashes):
+        told = episodes.under_way()
+        if told or report.at == TEST:
+            found.append((report.reason, told))
     for title, told in found:
-        if told:
-            yield f"node {report.number}, episode {Reproducer.parse(told).episode}: {title}"
+        where = f", episode {Reproducer.parse(told).episode}" if told else ""
+        yield f"node {report.number}{where}: {title}"
+    if not found:
+        yield from _stuck(report)
+
+
+def _stuck(report: NodeReport) -> Iterator[str]:
+    """A call that could not be ended: the agent has failed its test for that, and not for who was let in."""
+    if any(item.rule == PRIVILEGE and item.outcome == "fail" for item in report.results.findings):
+        return
+    for test in report.results.tests:
+        if test.name == TEST and test.status == "fail":
+            yield f"node {report.number}, {test.message}"
 
 
 def seen(reports: Sequence[NodeReport]) -> list[Seen]:
-    """What the episodes came to, as node 0's finding; nothing where no node played any.
+    """What the episodes came to, as node 0's finding; nothing where no node began any.
 
     A kernel that falls in an episode fails, and so does one that only complains, unless of time that it did not get.
+    Only who came to the end of its episodes has outlived them: of a node that the host ended nothing is known.
 
     Args:
         reports: how the nodes ended.
     """
     fallen = [words for report in reports for words in _fallen(report)]
-    played = any(report.at == TEST or _ran(report) for report in reports)
     if fallen:
         more = f"; {len(fallen) - _SHOWN} more" if len(fallen) > _SHOWN else ""
         return [Seen(CRASH, "fail", "; ".join(fallen[:_SHOWN]) + more)]
-    return [Seen(CRASH, "pass", "every kernel outlived its episodes")] if played else []
+    began = [
+        (report, test)
+        for report in reports
+        for test in [next((one for one in report.results.tests if one.name == TEST), None)]
+        if test is not None or report.at == TEST
+    ]
+    if not began:
+        return []
+    outlived = sum(test is not None and test.status in {"pass", "fail"} for _, test in began)
+    if outlived == len(began):
+        return [Seen(CRASH, "pass", "every kernel outlived its episodes")]
+    report, test = next(one for one in began if one[1] is None or one[1].status not in {"pass", "fail"})
+    why = report.reason or (test.message if test is not None else "")
+    lost = f"node {report.number} came to no end of them: {why}"
+    if outlived:
+        return [Seen(CRASH, "pass", f"{outlived} of {len(began)} kernels outlived their episodes; {lost}")]
+    skipped = all(test is not None and test.status == "skip" for _, test in began)
+    return [Seen(CRASH, "skip" if skipped else "error", lost)]
