@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sistasks.errors import HistoryError, NodeError, SistasksError, UsageError
+from sistasks.files import locked
 from sistasks.layout import Layout
 
 if TYPE_CHECKING:
@@ -42,27 +44,50 @@ def bisect(settings: Settings, terminal: Terminal, *, command_line: Mapping[str,
     folder = Layout(settings.output).output / "bisect" / entry.name
     repository = Repository(entry.values["path"].resolve(), (folder / "tree").absolute())
     suite, title = _searched(settings)
+    good, bad = repository.commit(settings.good), repository.commit(settings.bad)
     asked = Search(
         variables={name: text for name, text in command_line.items() if name not in _OWN},
         project=str(Path.cwd()), output=str((folder / "build").absolute()), kernel=entry.name,
-        work=str(repository.work), suite=suite, good=repository.commit(settings.good),
-        bad=repository.commit(settings.bad), metric=settings.metric, crash=title,
+        work=str(repository.folder()), suite=suite, good=good, bad=bad, metric=settings.metric, crash=title,
     )  # fmt: skip
-    if not repository.is_ancestor(asked.good, asked.bad):
+    if good == bad:
+        raise UsageError(
+            f"good={settings.good} and bad={settings.bad} are the same commit",
+            "name two between which it changed",
+        )
+    if not repository.is_ancestor(good, bad):
         raise UsageError(
             f"good={settings.good} is not in the history of bad={settings.bad}",
             "good= is the older of the two",
         )
-    record = folder / "search.json"
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder, wait=False))
+        except BlockingIOError as error:
+            raise SistasksError(
+                f"another bisection of kernel={entry.name} is under way in {folder}",
+                "wait for its end, or set output=",
+            ) from error
+        _search(asked, repository, folder / "search.json", settings.db, terminal)
+
+
+def _search(asked: Search, repository: Repository, record: Path, db: Path, terminal: Terminal) -> None:
+    """The bisection, or what is left of it."""
+    from sistasks.bisection.search import Search
+
     kept = Search.read(record)
-    if kept is not None and kept.same(asked) and repository.under_way:
-        terminal.say(f"going on with the bisection in {folder}")
+    if kept is not None and kept.same(asked) and repository.under_way and kept.holds(db):
+        terminal.say(f"going on with the bisection in {record.parent}")
         asked = kept
     else:
         repository.remove()
-        asked = _ends(asked, repository, record, terminal)
-        repository.check_out(asked.bad)
-        repository.begin(asked.good, asked.bad)
+        try:
+            asked = _ends(asked, repository, record, terminal)
+            repository.check_out(asked.bad)
+            repository.begin(asked.good, asked.bad)
+        except BaseException:
+            repository.remove()  # nothing goes on from there
+            raise
     found = repository.found()
     if not found.commits:
         found = repository.search([sys.executable, "-m", "sistasks.bisection.step", str(record.absolute())])
@@ -183,8 +208,9 @@ def _explain(asked: Search, repository: Repository, commit: str, terminal: Termi
     from sistasks.verdicts.table import verdict_table
 
     settings = asked.settings()
-    after = run_of_commit(settings.db, asked.suite, commit) or asked.bad_run
-    before = run_of_commit(settings.db, asked.suite, repository.parent(commit)) or asked.good_run
+    first = asked.good_run
+    after = run_of_commit(settings.db, asked.suite, commit, first) or asked.bad_run
+    before = run_of_commit(settings.db, asked.suite, repository.parent(commit), first) or first
     with open_history(settings.db) as history:
         (base,), (head,) = find(history, str(before)), find(history, str(after))
         verdicts = [one for one in compare_runs(history, base, head) if one.metric == asked.metric]

@@ -49,15 +49,19 @@ def sha256_of(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[int]:
+def locked(folder: Path, *, wait: bool = True) -> Iterator[int]:
     """Wait for the folder, made if missing, and have it alone among sessions.
 
     Gives the lock's file descriptor: a program that inherits it holds the lock for as long as it lives.
 
+    Args:
+        folder: what is locked.
+        wait: for another session that has it.
+
     Raises:
-        OSError: it cannot be made or written to.
+        OSError: it cannot be made or written to; BlockingIOError where another session has it and nobody is to wait.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield lock.fileno()

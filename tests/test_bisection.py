@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import signal
@@ -9,21 +10,26 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
+import history_records as records
+import judged
 import pytest
 from linux_tree import LinuxTree
 
 from sistasks import bisect_steps
+from sistasks.bisection import step
 from sistasks.bisection.repository import Repository
 from sistasks.bisection.search import Search
-from sistasks.errors import SistasksError, UsageError
+from sistasks.errors import HistoryError, SistasksError, UsageError
+from sistasks.files import locked
+from sistasks.history.cases import run_of_commit
+from sistasks.history.records import KernelRow
+from sistasks.history.store import write_run
 from sistasks.layout import Layout
 from sistasks.settings import resolve
 from sistasks.terminal import Terminal
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # good and bad are words in a file; a third one cannot be tested
 STEP = """
@@ -170,6 +176,7 @@ def test_steps_build_the_worktree_in_a_place_of_their_own(tmp_path: Path) -> Non
     assert found.kernels["mine"].values["path"] == tmp_path / "tree"
     assert found.kernels["mine"].values["make"] == ("LLVM=1",)
     assert (found.nodes, found.memory, str(found.output)) == (1, 128 << 20, "build")
+    assert found.clock == "virtual", "whatever this host could accelerate"
 
 
 @pytest.mark.parametrize(
@@ -184,6 +191,7 @@ def test_steps_build_the_worktree_in_a_place_of_their_own(tmp_path: Path) -> Non
         ({"metric": "", "crash": "7"}, "crash=7 is not in results.db"),
         ({"crash": "7"}, "or both are there"),
         ({"good": "v9.9"}, "there is no commit 'v9.9'"),
+        ({"good": "HEAD"}, "good=HEAD and bad=HEAD are the same commit"),
         ({"good": "HEAD", "bad": "HEAD~1"}, "good=HEAD is not in the history of bad=HEAD~1"),
     ],
 )
@@ -191,8 +199,40 @@ def test_what_cannot_be_bisected_is_refused_before_anything_is_done(
     tree: LinuxTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], words: str
 ) -> None:
     _history(tree, "fine", "slow")
-    (tmp_path / "pyproject.toml").write_text('[tool.sistasks.kernels.mine]\nkind = "tree"\npath = "linux"\n')
     monkeypatch.chdir(tmp_path)
+    refused = _refused(tmp_path, variables)
+    assert refused.exit_code == 3
+    assert words in str(refused)
+    assert not Path("target/testing/bisect").exists()
+    assert tree.git("worktree", "list").count("\n") == 0
+
+
+def test_ends_that_cannot_be_tested_leave_no_worktree(
+    tree: LinuxTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _history(tree, "fine", "slow")
+    monkeypatch.chdir(tmp_path)
+    refused = _refused(tmp_path, {"qemu": str(tmp_path / "no-qemu")})
+    assert "no-qemu" in str(refused)
+    assert tree.git("worktree", "list").count("\n") == 0
+    assert not Path("target/testing/bisect/mine/tree").exists()
+
+
+def test_two_bisections_of_one_kernel_do_not_take_each_others_worktree_away(
+    tree: LinuxTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits = _history(tree, "fine", "slow")
+    monkeypatch.chdir(tmp_path)
+    folder = Path("target/testing/bisect/mine").absolute()
+    Repository(tree.path, folder / "tree").check_out(commits[0])
+    with locked(folder):
+        refused = _refused(tmp_path, {})
+    assert "another bisection of kernel=mine is under way" in str(refused)
+    assert (folder / "tree" / "Makefile").exists()
+
+
+def _refused(project: Path, variables: dict[str, str]) -> SistasksError:
+    (project / "pyproject.toml").write_text('[tool.sistasks.kernels.mine]\nkind = "tree"\npath = "linux"\n')
     asked = {
         "kernel": "mine",
         "good": "HEAD~1",
@@ -207,7 +247,75 @@ def test_what_cannot_be_bisected_is_refused_before_anything_is_done(
         Terminal(settings, Layout(settings.output), io.StringIO()) as terminal,
     ):
         bisect_steps.bisect(settings, terminal, command_line=typed)
-    assert refused.value.exit_code == 3
-    assert words in str(refused.value)
-    assert not (settings.output / "bisect").exists()
-    assert tree.git("worktree", "list").count("\n") == 0
+    return refused.value
+
+
+def test_a_tree_may_be_a_folder_of_its_repository(tree: LinuxTree, tmp_path: Path) -> None:
+    (commit,) = _history(tree, "fine")
+    repository = Repository(tree.path / "kernel", tmp_path / "work")
+    repository.check_out(commit)
+    assert repository.folder() == tmp_path / "work" / "kernel"
+    assert (repository.folder() / "fork.c").exists()
+    assert Repository(tree.path, tmp_path / "work").folder() == tmp_path / "work"
+
+
+def _run(db: Path, commit: str, p50: float, p95: float, **changes: Any) -> int:
+    """A run of the kernel of a commit."""
+    kernel = KernelRow(
+        id=hashlib.sha256(commit.encode()).hexdigest(), name="mine", arch="x86_64", git_commit=commit,
+        git_dirty=False, size=1, path="/boot/vmlinuz",
+    )  # fmt: skip
+    found = records.run(
+        1,
+        kernel=kernel,
+        summaries=(records.summary(1, SEARCH.metric, p50=p50, p95=p95, p99=p95),),
+        samples=(),
+        **changes,
+    )
+    return write_run(db, records.session(), found, judged.METRICS)
+
+
+def test_commits_are_judged_by_the_statistic_by_which_the_ends_differ(tmp_path: Path) -> None:
+    db = tmp_path / "results.db"
+    good, bad = _run(db, "a" * 40, 1000.0, 2000.0), _run(db, "b" * 40, 1000.0, 2200.0)
+    search = replace(SEARCH, good="a" * 40, bad="b" * 40, good_run=good, bad_run=bad)
+    settings = resolve({"db": str(db), "output": str(tmp_path / "target")})
+    # the median of one is worse by more than all that is searched, and no part of it
+    tested = {_run(db, "c" * 40, 1300.0, 2000.0): step.GOOD, _run(db, "d" * 40, 1000.0, 2190.0): step.BAD}
+    with Terminal(settings, Layout(settings.output), io.StringIO()) as terminal:
+        for run, expected in tested.items():
+            assert step.by_metric(search, settings, step.Tested(run), terminal) == expected
+
+
+def test_a_run_that_was_measured_otherwise_stops_the_search(tmp_path: Path) -> None:
+    db = tmp_path / "results.db"
+    good, bad = _run(db, "a" * 40, 1000.0, 2000.0), _run(db, "b" * 40, 1100.0, 2200.0)
+    search = replace(SEARCH, good="a" * 40, bad="b" * 40, good_run=good, bad_run=bad)
+    settings = resolve({"db": str(db)})
+    other = _run(db, "c" * 40, 1100.0, 2200.0, environment=records.environment(qemu_version="9.0.0"))
+    with pytest.raises(HistoryError, match=f"run {other} was not measured as run {good} of the good end"):
+        step.verdict_on(search, settings, other)
+
+
+def test_a_history_that_is_another_one_is_not_taken_for_that_of_the_ends(tmp_path: Path) -> None:
+    db = tmp_path / "results.db"
+    good, bad = _run(db, "a" * 40, 1000.0, 1000.0), _run(db, "b" * 40, 1100.0, 1100.0)
+    search = replace(SEARCH, good="a" * 40, bad="b" * 40, good_run=good, bad_run=bad)
+    assert search.holds(db)
+    assert not replace(search, bad_run=bad + 1).holds(db)
+    db.unlink()
+    assert not search.holds(db)
+    # runs of two steps have the numbers of the ends
+    assert (_run(db, "c" * 40, 1000.0, 1000.0), _run(db, "d" * 40, 1000.0, 1000.0)) == (good, bad)
+    assert not search.holds(db)
+
+
+def test_what_a_commit_had_before_the_bisection_is_not_shown_for_it(tmp_path: Path) -> None:
+    db = tmp_path / "results.db"
+    old = _run(db, "c" * 40, 5000.0, 5000.0)
+    good = _run(db, "a" * 40, 1000.0, 1000.0)
+    assert run_of_commit(db, "performance", "c" * 40, old) == old
+    assert run_of_commit(db, "performance", "c" * 40, good) == 0
+    _run(db, "c" * 40, 900.0, 900.0, environment=records.environment(memory_bytes=2**27))
+    assert run_of_commit(db, "performance", "c" * 40, good) == 0
+    assert run_of_commit(db, "performance", "c" * 40, _run(db, "c" * 40, 1000.0, 1000.0)) != 0

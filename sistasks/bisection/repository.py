@@ -65,6 +65,11 @@ class Repository:
             raise UsageError(f"there is no commit {name!r} in {self.tree}", "good= and bad= name commits")
         return found.out.decode().strip()
 
+    def folder(self) -> Path:
+        """What the tree is in the worktree: the whole, or a folder in it."""
+        prefix = self._git(self.tree, "rev-parse", "--show-prefix")
+        return self.work / prefix.out.decode().removesuffix("\n")
+
     def is_ancestor(self, older: str, newer: str) -> bool:
         """Whether a commit is in the history of another."""
         return self._git(self.tree, "merge-base", "--is-ancestor", older, newer).code == 0

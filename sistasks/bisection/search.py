@@ -68,8 +68,19 @@ class Search:
             other, good_run=0, bad_run=0
         )
 
+    def holds(self, db: Path) -> bool:
+        """Whether the history still has the runs of both ends: another one may have come into its place.
+
+        Raises:
+            HistoryError: it cannot be read.
+        """
+        from sistasks.history.cases import commit_of_run
+
+        ends = ((self.good_run, self.good), (self.bad_run, self.bad))
+        return all(commit_of_run(db, run) == commit for run, commit in ends)
+
     def settings(self) -> Settings:
-        """The settings of each step: the tree is the worktree, and builds have a place of their own.
+        """The settings of each step: the tree is the worktree, builds have a place of their own, and numbers repeat.
 
         Raises:
             UsageError: a variable cannot be any more.
@@ -83,5 +94,6 @@ class Search:
             kernels=kernels,
             output=Path(self.output),
             nodes=asked.nodes if "nodes" in asked.given else 1,
-            given=asked.given | {"nodes"},
+            clock="virtual",
+            given=asked.given | {"nodes", "clock"},
         )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from sistasks.bisection.repository import SKIP
 from sistasks.bisection.search import Search
-from sistasks.errors import KernelFailure, SistasksError
+from sistasks.errors import HistoryError, KernelFailure, SistasksError
 from sistasks.layout import Layout
 from sistasks.terminal import Terminal
 
@@ -54,13 +54,18 @@ def main(path: str) -> int:
     settings = search.settings()
     with Terminal(settings, Layout(settings.output), sys.stdout) as terminal:
         try:
+            if not search.holds(settings.db):
+                raise HistoryError(
+                    f"{settings.db} no longer has runs {search.good_run} and {search.bad_run} of the ends",
+                    "the same `doit bisect` begins anew",
+                )
             tested = test(search, settings, terminal)
             if search.crash:
                 return _by_crash(search, settings, tested, terminal)
             if tested.problem:
                 terminal.say(f"skipped: {tested.problem}", always=True)
                 return SKIP
-            return _by_metric(search, settings, tested, terminal)
+            return by_metric(search, settings, tested, terminal)
         except SistasksError as error:
             terminal.say(str(error), always=True)
             return _STOP
@@ -73,7 +78,8 @@ def test(search: Search, settings: Settings, terminal: Terminal) -> Tested:
         SistasksError: the tool or the machine failed.
     """
     from sistasks import steps
-    from sistasks.history.cases import newest_run
+    from sistasks.history.cases import newest_run, runs_of_session
+    from sistasks.session import SESSION_ID
     from sistasks.suites.run import run_suite
 
     before = newest_run(settings.db)
@@ -86,15 +92,25 @@ def test(search: Search, settings: Settings, terminal: Terminal) -> Tested:
         ):
             if not is_fresh(settings):
                 make(settings, terminal)
-        run_suite(search.suite, settings, terminal)
+        # another session may write to the same history: its newest run need not be ours
+        return Tested(run_suite(search.suite, settings, terminal)[-1])
     except KernelFailure as failure:
-        made = newest_run(settings.db)
-        return Tested(made if made != before else 0, failure.problem)
-    return Tested(newest_run(settings.db))
+        made = runs_of_session(settings.db, SESSION_ID, before)
+        return Tested(made[-1].id if made else 0, failure.problem)
 
 
-def verdict_on(search: Search, settings: Settings, run: int) -> Verdict | None:
-    """The worst verdict on the metric in a run against the good commit's; None: it is not in both."""
+def verdict_on(search: Search, settings: Settings, run: int, statistic: str = "") -> Verdict | None:
+    """The verdict on the metric in a run against the good commit's; None: it is not in both.
+
+    Args:
+        search: what is searched.
+        settings: of its steps.
+        run: the run.
+        statistic: the one to judge; empty: the worst.
+
+    Raises:
+        HistoryError: a run is not there, or the two were not measured alike.
+    """
     from sistasks.compare_steps import compare_runs
     from sistasks.verdicts.baseline import open_history
     from sistasks.verdicts.references import find
@@ -102,12 +118,28 @@ def verdict_on(search: Search, settings: Settings, run: int) -> Verdict | None:
     with open_history(settings.db) as history:
         (base,) = find(history, str(search.good_run))
         (head,) = find(history, str(run))
-        found = [one for one in compare_runs(history, base, head) if one.metric == search.metric]
+        if (base.environment_id, base.iterations) != (head.environment_id, head.iterations):
+            raise HistoryError(
+                f"run {head.id} was not measured as run {base.id} of the good end was",
+                "measure as then, or begin anew with other ends",
+            )
+        found = [
+            one
+            for one in compare_runs(history, base, head)
+            if one.metric == search.metric and statistic in {"", one.statistic}
+        ]
     return max(found, key=lambda one: (one.outcome == "worse", abs(one.effect or 0.0)), default=None)
 
 
-def _by_metric(search: Search, settings: Settings, tested: Tested, terminal: Terminal) -> int:
-    now, end = verdict_on(search, settings, tested.run), verdict_on(search, settings, search.bad_run)
+def by_metric(search: Search, settings: Settings, tested: Tested, terminal: Terminal) -> int:
+    """Whether a commit that ran is good or bad, as an exit code.
+
+    Raises:
+        HistoryError: as `verdict_on`.
+    """
+    end = verdict_on(search, settings, search.bad_run)
+    # of the same statistic: another one may have got worse by more, or for another reason
+    now = verdict_on(search, settings, tested.run, end.statistic) if end is not None else None
     if now is None or end is None or now.effect is None or end.effect is None:
         terminal.say(f"skipped: run {tested.run} did not measure {search.metric}", always=True)
         return SKIP

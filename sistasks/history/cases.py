@@ -68,16 +68,37 @@ def crash_title(db: Path, crash: int) -> tuple[str, str] | None:
     return None if row is None else (row["suite"], row["title"])
 
 
-def run_of_commit(db: Path, suite: str, commit: str) -> int:
+def run_of_commit(db: Path, suite: str, commit: str, since: int) -> int:
     """The newest good run of a suite on a kernel of that commit, built of nothing else; 0: there is none.
+
+    Args:
+        db: the history.
+        suite: its name.
+        commit: in full.
+        since: a run; what is older than it, or of another environment, is not looked at.
 
     Raises:
         HistoryError: the history cannot be read.
     """
     query = """SELECT coalesce(max(runs.id), 0) FROM runs JOIN kernels ON kernels.id = kernel_id
-        WHERE suite = ? AND git_commit = ? AND NOT git_dirty AND status = 'ok'"""
+        WHERE suite = ? AND git_commit = ? AND NOT git_dirty AND status = 'ok' AND runs.id >= ?
+        AND environment_id = (SELECT environment_id FROM runs WHERE id = ?)"""
     with reading(db) as connection:
-        return 0 if connection is None else int(connection.execute(query, (suite, commit)).fetchone()[0])
+        if connection is None:
+            return 0
+        return int(connection.execute(query, (suite, commit, since, since)).fetchone()[0])
+
+
+def commit_of_run(db: Path, run: int) -> str:
+    """The commit that a run's kernel was built of; empty where that is not known, or there is no such run.
+
+    Raises:
+        HistoryError: the history cannot be read.
+    """
+    query = "SELECT git_commit FROM runs JOIN kernels ON kernels.id = kernel_id WHERE runs.id = ?"
+    with reading(db) as connection:
+        row = None if connection is None else connection.execute(query, (run,)).fetchone()
+    return "" if row is None else row["git_commit"] or ""
 
 
 def note_test_case(db: Path, runs: Iterable[int], test_id: str, author: str) -> None:
