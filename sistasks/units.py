@@ -49,4 +49,5 @@ def amount(value: float, sign: str = "") -> str:
 
 def portion(share: float) -> str:
     """A part of a whole: 0.031 -> `3.1 %`."""
-    return f"{share * 100:.1f} %"
+    # without the sign of a zero
+    return f"{round(share * 100, 1) + 0.0:.1f} %"

@@ -9,8 +9,11 @@ import itertools
 import sqlite3
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from sistasks.history import connection as connections
 from sistasks.history import schema
+from sistasks.history.profiles import COLUMNS, Functions, ProfileRecord
 from sistasks.history.records import (
     EnvironmentRow,
     KernelRow,
@@ -24,6 +27,7 @@ from sistasks.history.records import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import pytest
@@ -91,6 +95,22 @@ def run(nodes: int = 2, **changes: Any) -> RunRecord:
         ),
     )  # fmt: skip
     return dataclasses.replace(record, **changes)
+
+
+def profile(
+    instructions: Mapping[str, int],
+    node: int = 1,
+    *,
+    test: str = "t",
+    phase: str = "p",
+    metrics: tuple[str, ...] = ("t.m",),
+) -> ProfileRecord:
+    """What functions executed in one phase, each called once."""
+    counts = {name: np.zeros(len(instructions), dtype=np.int64) for name in COLUMNS}
+    counts["instructions"] += np.array(list(instructions.values()), dtype=np.int64)
+    counts["calls"] += 1
+    functions = Functions(tuple(instructions), **counts)
+    return ProfileRecord(node=node, test=test, phase=phase, metrics=metrics, functions=functions)
 
 
 def make_older(db: Path, migrations: int, monkeypatch: pytest.MonkeyPatch) -> None:

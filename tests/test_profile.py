@@ -160,8 +160,14 @@ def test_functions_come_back_from_the_history_as_they_were(
 
 
 def test_functions_that_changed_are_ranked_with_their_share_of_the_change() -> None:
-    base = [profile(1, same=100, slower=100, gone=10), profile(2, same=100, slower=100, gone=10)]
-    head = [profile(1, same=100, slower=190, new=20), profile(2, same=100, slower=190, new=20)]
+    base = [
+        profile({"same": 100, "slower": 100, "gone": 10}, 1),
+        profile({"same": 100, "slower": 100, "gone": 10}, 2),
+    ]
+    head = [
+        profile({"same": 100, "slower": 190, "new": 20}, 1),
+        profile({"same": 100, "slower": 190, "new": 20}, 2),
+    ]
     (one,) = differences(base, head, (10, 10))
     assert (one.base, one.head, one.metrics) == (21.0, 31.0, ("t.m",))
     assert [(row.function, row.base, row.head, row.share) for row in one.functions] == [
@@ -172,7 +178,7 @@ def test_functions_that_changed_are_ranked_with_their_share_of_the_change() -> N
 
 
 def test_only_nodes_that_both_have_are_compared_and_each_by_its_samples() -> None:
-    (one,) = differences([profile(1, f=100), profile(2, f=900)], [profile(1, f=200)], (10, 20))
+    (one,) = differences([profile({"f": 100}, 1), profile({"f": 900}, 2)], [profile({"f": 200}, 1)], (10, 20))
     assert (one.base, one.head, one.functions) == (10.0, 10.0, ())
 
 

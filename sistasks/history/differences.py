@@ -114,7 +114,9 @@ def shares(profiles: Sequence[ProfileRecord], samples: int) -> list[PhaseShares]
     found = []
     for (test, phase), nodes in _by_phase(profiles).items():
         sums = _sums([one.functions for one in nodes.values()], len(nodes) * samples)
-        total = sum(value for value, _ in sums.values())
+        # sums of figures for each sample would be rounded
+        whole = sum(one.functions.total("instructions") for one in nodes.values())
+        total = whole / (len(nodes) * samples)
         rows = [
             Share(function=name, instructions=value, calls=calls, share=value / total)
             for name, (value, calls) in sums.items()
