@@ -82,7 +82,7 @@ def _is_of_the_page(request: dict[str, Any]) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("page", "charts"), [("/", 0), ("/-/run/3", 2), ("metric", 2), ("/results?sql=select+*+from+runs", 0)]
+    ("page", "charts"), [("/", 0), ("/-/run/3", 3), ("metric", 2), ("/results?sql=select+*+from+runs", 0)]
 )
 def test_a_page_in_the_browser(site: Site, tmp_path: Path, page: str, charts: int) -> None:
     if page == "metric":

@@ -29,7 +29,7 @@ _CALM: Final = frozenset({"pass", "skip", "same", "better"})
 _RUNS: Final = frozenset({"run_id", "before_run_id"})
 _ROWS: Final = {"session_id": "sessions", "environment_id": "environments", "artifact_id": "artifacts"}
 # shares of one
-_SHARES: Final = frozenset({"deviation", "spread", "minimum_effect", "mde", "share_not_passed"})
+_SHARES: Final = frozenset({"deviation", "spread", "minimum_effect", "mde", "share_not_passed", "share"})
 _CHANGES: Final = frozenset({"effect", "low", "high"})
 _MOMENTS: Final = frozenset({"started_at", "finished_at", "created_at", "at", "keep_until"})
 # sentences, which are a tower of words where they get no room

@@ -7,6 +7,7 @@ import statistics
 from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.errors import HistoryError
+from sistasks.history.profiles import COLUMNS
 from sistasks.history.samples import decode
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 
 _MOST_BINS: Final = 1000
+_MOST_FUNCTIONS: Final = 1 << 20
 
 
 class Median:
@@ -70,6 +72,23 @@ def sample_histogram(encoding: object, data: object, count: object, bins: object
     return json.dumps(rows)
 
 
+def profile_functions(encoding: object, data: object, functions: object) -> str | None:
+    """`profile_functions(encoding, data, functions)`: what each function of a profile executed.
+
+    Returns:
+        A JSON array of arrays: a function's number (the id in the table `functions`), its instructions, calls, blocks
+        and accesses to memory; NULL for what is no profile.
+    """
+    import numpy as np
+
+    if not isinstance(functions, int) or not 0 <= functions <= _MOST_FUNCTIONS:
+        return None
+    values = _decoded(encoding, data, functions * (1 + len(COLUMNS)))
+    if values is None:
+        return None
+    return json.dumps(np.asarray(values, dtype=np.int64).reshape(1 + len(COLUMNS), -1).T.tolist())
+
+
 def _decoded(encoding: object, data: object, count: object) -> Samples | None:
     """The samples, or None: a query over many rows goes on where one of them is damaged."""
     if not (isinstance(encoding, str) and isinstance(data, bytes) and isinstance(count, int)):
@@ -84,4 +103,5 @@ def register(connection: sqlite3.Connection) -> None:
     """Make the functions known to a connection."""
     connection.create_function("sample_values", 3, sample_values, deterministic=True)
     connection.create_function("sample_histogram", 4, sample_histogram, deterministic=True)
+    connection.create_function("profile_functions", 3, profile_functions, deterministic=True)
     connection.create_aggregate("median", 1, Median)

@@ -7,6 +7,7 @@ import statistics
 from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.browse.findings import findings_of_run, verdict_counts
+from sistasks.browse.profiles import profile_of_run
 from sistasks.browse.series import (
     INTERVALS,
     STATISTICS,
@@ -90,6 +91,7 @@ def run_page(connection: sqlite3.Connection, run_id: int) -> Row | None:
         "findings": findings_of_run(connection, run_id),
         "tests": _tests_of_run(connection, run_id),
         "resources": _resources_of_run(connection, run_id),
+        "profile": profile_of_run(connection, run, verdicts),
         "crashes": rows(connection, "SELECT * FROM crashes WHERE run_id = ? ORDER BY id LIMIT 100", run_id),
         "artifacts": rows(
             connection, "SELECT * FROM artifacts WHERE run_id = ? ORDER BY id LIMIT 200", run_id

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from markupsafe import Markup
 
 from sistasks.browse.cells import metric_path, run_path
+from sistasks.browse.profiles import function_charts
 from sistasks.charts import Point, distribution_chart, dots_chart, history_chart, sparkline
 from sistasks.errors import HistoryError
 from sistasks.history.samples import decode
@@ -69,6 +70,13 @@ def run_pictures(connection: sqlite3.Connection, page: Row, node: int | None) ->
             charts.append(dots_chart(groups, unit=metric["unit"], title=f"{name}: median of each node"))
         pictures.append({"name": name, "path": metric_path(name), "charts": _markup(charts)})
     return pictures
+
+
+def function_pictures(connection: sqlite3.Connection, page: Row) -> list[Markup]:
+    """For each phase of a run that was counted: which functions changed, else which ones execute most."""
+    if not page["profile"]:
+        return []
+    return _markup(function_charts(connection, page["run"], page["profile"]["base"]))
 
 
 def kernel_pictures(page: Row) -> list[Markup]:

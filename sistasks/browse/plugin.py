@@ -150,7 +150,10 @@ async def run_view(request: Request, datasette: Datasette) -> Response:
         datasette,
         "sistasks_run.html",
         lambda connection: pages.run_page(connection, run_id),
-        lambda connection, page: pictures.run_pictures(connection, page, node),
+        lambda connection, page: {
+            "metrics": pictures.run_pictures(connection, page, node),
+            "functions": pictures.function_pictures(connection, page),
+        },
         node=node,
     )
 

@@ -6,38 +6,11 @@ that they stay within Datasette's time limit on a long history.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
+from sistasks.browse.profile_queries import PROFILE_QUERIES
+from sistasks.browse.query import Query
 from sistasks.history.findings import SEVERITIES
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
-    """One canned query.
-
-    Attributes:
-        title, description: for people.
-        sql: one SELECT; a parameter that is left empty arrives as ''.
-        parameters: name -> what it is, and what it is when left empty.
-    """
-
-    title: str
-    description: str
-    sql: str
-    parameters: dict[str, str] = field(default_factory=dict)
-
-    def as_metadata(self) -> dict[str, Any]:
-        """As Datasette's metadata has it."""
-        words = " ".join(f"{name}: {meaning}." for name, meaning in self.parameters.items())
-        return {
-            "title": self.title,
-            "description": f"{self.description} {words}".strip(),
-            "sql": self.sql,
-            "params": list(self.parameters),
-            "hide_sql": True,
-        }
-
 
 # what a person sets stays in the partition; what changes beneath them is drift
 _DRIFTING: Final = (
@@ -326,4 +299,5 @@ WHERE outcome <> 'same' AND :outcome IN ('', outcome)
 ORDER BY CASE outcome WHEN 'worse' THEN 0 WHEN 'unsure' THEN 1 WHEN 'new' THEN 2 ELSE 3 END,
     {_RANK.format("severity")}, finding_verdicts.rule""",  # noqa: S608 - our own words
     ),
+    **PROFILE_QUERIES,
 }
