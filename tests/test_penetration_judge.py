@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
+from typing import cast as cast_type
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sistasks.errors import UsageError
+from sistasks.guest.frames import Frame, FrameType
 from sistasks.settings import resolve
 from sistasks.suites.penetration.execute import check
+from sistasks.suites.penetration.ground import Ground
 from sistasks.suites.penetration.judge import Struck, Timed, answered, seen, times
 from sistasks.suites.penetration.scenarios import ATTACKER, Scenario, cast, scenarios
 from sistasks.suites.penetration.told import KINDS, Ended, Probe, State, ended, probes, state
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sistasks.cluster.switch import Switch
+    from sistasks.machine.node import Node
 
 MS = 1_000_000
 QUIET = [Probe(kind, at * MS, 2 * MS) for at in range(10) for kind in KINDS]
@@ -48,6 +55,17 @@ def test_what_is_borne_passes_and_says_what_arrived() -> None:
     assert found.evidence == (
         "160 frames sent to node 2, 160 delivered by the switch; the victim counted UdpInCsumErrors +160"
     )
+
+
+def test_what_was_not_sent_was_not_borne() -> None:
+    """Of two nodes the attacker asks for echoes itself, so that something of it comes all the same."""
+    found = seen(PLAIN, replace(STRUCK, sent=0, refused=160, delivered=29))
+    assert (found.outcome, found.evidence) == (
+        "error",
+        "the attacker sent no frame: its own kernel refused all 160",
+    )
+    assert seen(PLAIN, replace(STRUCK, sent=0)).evidence.endswith("it did not come to it")
+    assert seen(PLAIN, replace(STRUCK, delivered=0)).evidence == "none of 160 frames came to node 2"
 
 
 @pytest.mark.parametrize(
@@ -196,3 +214,19 @@ def test_the_table_is_whole() -> None:
 def test_too_few_and_too_many_nodes_are_refused(nodes: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=words):
         check(resolve({"nodes": nodes}, {}, tmp_path / "none"))
+
+
+def test_a_node_tells_what_this_test_asks_for_and_no_more() -> None:
+    """Each kind is kept, and a guest names them: kinds of its own would fill the host's memory."""
+    ground = Ground(cast_type("Switch", None))
+    node = cast_type("Node", SimpleNamespace(number=2))
+
+    def tell(kind: str) -> None:
+        ground.hear(node, Frame(FrameType.EVENT, 0, f"event={kind}\nat_ns=1\n".encode()))
+
+    for kind in ("placed", "hushed", "counted", "struck"):
+        tell(kind)
+        assert ground.last(2, kind) is not None
+    with pytest.raises(ValueError, match="no test has came: made_up1"):
+        tell("made_up1")
+    assert ground.last(2, "made_up1") is None

@@ -70,7 +70,7 @@ class Assault:
     @property
     def message(self) -> str:
         """What was done, in words."""
-        return f"{sum(item.outcome != 'skip' for item in self.whole.findings)} scenarios borne{self._way}"
+        return f"{sum(item.outcome in {'pass', 'fail'} for item in self.whole.findings)} scenarios borne{self._way}"
 
     async def _placed(self) -> tuple[str, bool]:
         """Wait until every node listens; why the attacker cannot strike (empty: it can), and whether all have IPv6."""

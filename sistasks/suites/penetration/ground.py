@@ -15,6 +15,7 @@ from sistasks.suites.distributed.orders import datagram
 from sistasks.suites.penetration.scenarios import ATTACKER
 from sistasks.suites.penetration.told import Ended, Probe, State, ended, probes, state
 from sistasks.suites.talk import Talk
+from sistasks.textlines import shorten
 
 if TYPE_CHECKING:
     from sistasks.cluster.switch import Switch
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _PROBES_MAX: Final = 50_000
 _ANSWER_LIMIT: Final = 60.0
 RELAY_PORT: Final = 7703
+_KINDS: Final = frozenset({"placed", "hushed", "counted", "struck"})
 
 
 class Ground(Talk):
@@ -68,8 +70,10 @@ class Ground(Talk):
             known += probes(event.fields.get("probes", ""))
             if len(known) > _PROBES_MAX:
                 raise ValueError("it tells of more probes than it can have sent")
-        else:
+        elif event.kind in _KINDS:
             self._last[node.number, event.kind] = event
+        else:
+            raise ValueError(f"an event that no test has came: {shorten(event.kind)}")
         self.news.set()
 
     def relay(self, number: int, frame: bytes) -> None:

@@ -102,6 +102,9 @@ def answered(probes: Sequence[Probe]) -> int | None:
 
 def seen(scenario: Scenario, struck: Struck) -> Seen:
     """What is to be said of the scenario's rule."""
+    if not struck.sent:  # the attacker's own echo requests may well have come
+        why = f"its own kernel refused all {struck.refused}" if struck.refused else "it did not come to it"
+        return Seen(scenario.rule, "error", f"the attacker sent no frame: {why}")
     if not struck.delivered:
         return Seen(scenario.rule, "error", f"none of {struck.sent} frames came to node {struck.victim}")
     wrong = _wrong(scenario, struck)
