@@ -56,21 +56,26 @@ def explain(
     from sistasks.history.differences import differences
     from sistasks.history.profiles import profiles_of
 
-    found: list[ProfileRecord] = profiles_of(settings.db, head.id)
-    why = "no kernel of the baseline is kept, so that none can be counted"
-    for base in runs:
-        before = profiles_of(settings.db, base.id)
-        try:
-            recipes = _recipes((base, head), settings)
-            if isinstance(recipes, str):
-                why = recipes
-                continue
-            before = before or _count(recipes[0], base, settings, terminal)
-            found = found or _count(recipes[1], head, settings, terminal)
-        except SistasksError as error:
-            return error.problem
-        phases = differences(before, found, (base.iterations, head.iterations))
-        return Explanation(base=base, head=head, phases=tuple(phases))
+    # nodes of other seeds do other work
+    alike = [run for run in runs if run.seed == head.seed]
+    why = f"no run of the baseline has seed={head.seed}"
+    try:
+        found: list[ProfileRecord] = profiles_of(settings.db, head.id)
+        for base in alike:
+            before = profiles_of(settings.db, base.id)
+            if not (before and found):
+                recipes = _recipes((base, head), settings)
+                if isinstance(recipes, str):
+                    why = recipes
+                    continue
+                before = before or _count(recipes[0], base, settings, terminal)
+                found = found or _count(recipes[1], head, settings, terminal)
+            phases = differences(before, found, (base.iterations, head.iterations))
+            if not phases:
+                return f"runs {base.id} and {head.id} have nothing in common that was counted"
+            return Explanation(base=base, head=head, phases=tuple(phases))
+    except SistasksError as error:
+        return error.problem
     return why
 
 
@@ -79,7 +84,7 @@ def _recipes(runs: tuple[RunInfo, RunInfo], settings: Settings) -> tuple[Recipe,
     from sistasks.evidence import kernels
     from sistasks.history.records import identity
     from sistasks.layout import Layout
-    from sistasks.suites.recipe import recipes
+    from sistasks.suites.recipe import recipes_of_each
     from sistasks.suites.registry import suites
 
     head = runs[1]
@@ -89,7 +94,7 @@ def _recipes(runs: tuple[RunInfo, RunInfo], settings: Settings) -> tuple[Recipe,
     try:
         fitting = [
             recipe
-            for recipe in recipes(suite, settings)
+            for recipe in recipes_of_each(suite, settings)
             if identity(recipe.environment(suite)) == head.environment_id
         ]
     except (OSError, ValueError) as error:
@@ -102,7 +107,7 @@ def _recipes(runs: tuple[RunInfo, RunInfo], settings: Settings) -> tuple[Recipe,
         kept = kernels.find(folder, run.kernel_id, fitting[0].guest_sha256)
         if kept is None:
             return f"the kernel of run {run.id} is not kept"
-        as_it_was = replace(settings, iterations=run.iterations, seed=run.seed)
+        as_it_was = replace(fitting[0].settings, iterations=run.iterations, seed=run.seed)
         made.append(replace(fitting[0], settings=as_it_was).with_kernel(kept, folder))
     return made[0], made[1]
 

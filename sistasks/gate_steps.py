@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from sistasks.history.findings import FindingVerdict
     from sistasks.settings import Settings
     from sistasks.suites.confirm import Boot
-    from sistasks.suites.recipe import Recipe
-    from sistasks.suites.suite import Suite
     from sistasks.terminal import Terminal
     from sistasks.verdicts.baseline import History, RunInfo
     from sistasks.verdicts.changes import Changes
@@ -148,6 +146,7 @@ def _confirm(
     from sistasks.history.records import identity
     from sistasks.layout import Layout
     from sistasks.suites.confirm import measure_pairs
+    from sistasks.suites.recipe import recipes_of_each
     from sistasks.suites.registry import suites
 
     suite = suites(settings).get(run.suite)
@@ -156,7 +155,7 @@ def _confirm(
     try:
         fitting = [
             recipe
-            for recipe in _recipes(suite, settings)
+            for recipe in recipes_of_each(suite, settings)
             if recipe.kernel_id == run.kernel_id and identity(recipe.environment(suite)) == run.environment_id
         ]
         for recipe in fitting:
@@ -171,29 +170,13 @@ def _confirm(
         if kept is not None:
             terminal.say(f"{run.suite}: flagged against run {other.id} ({other.kernel_name})")
             # as the run was measured, whatever the gate was told
-            recipe = replace(fitting[0], settings=replace(settings, iterations=run.iterations, seed=run.seed))
+            own = replace(fitting[0].settings, iterations=run.iterations, seed=run.seed)
+            recipe = replace(fitting[0], settings=own)
             try:
                 return measure_pairs(recipe, suite, kept, pairs, terminal)
             except SistasksError as error:
                 return error.problem
     return "no kernel of the baseline is kept, so that none can be booted again"
-
-
-def _recipes(suite: Suite, settings: Settings) -> list[Recipe]:
-    """What the suite runs on with these settings, on each architecture that was asked for and has a kernel."""
-    from sistasks.settings import each_architecture
-    from sistasks.suites.recipe import recipes
-
-    found: list[Recipe] = []
-    failure: Exception | None = None
-    for one in each_architecture(settings):
-        try:
-            found += recipes(suite, one)
-        except (SistasksError, OSError, ValueError) as error:
-            failure = error
-    if not found and failure is not None:
-        raise failure
-    return found
 
 
 def _show(judged: _Judged, terminal: Terminal) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sistasks import build_records, setup
-from sistasks.errors import FileChanged, UsageError
+from sistasks.errors import FileChanged, SistasksError, UsageError
 from sistasks.files import sha256_of
 from sistasks.firmware import Firmware, has_uefi
 from sistasks.guest.build import Guest
@@ -17,6 +17,7 @@ from sistasks.machine.arch import ARCHES
 from sistasks.machine.confinement import confine
 from sistasks.machine.spec import Machine
 from sistasks.protocols.profile import PROFILES
+from sistasks.settings import each_architecture
 from sistasks.suites import identities
 from sistasks.suites.suite import STRESS
 
@@ -354,3 +355,21 @@ def recipes(suite: Suite, settings: Settings) -> list[Recipe]:
             )
         return [direct]
     return [direct, Recipe.load(settings, uefi=True)] if has_uefi(direct.machine.arch) else [direct]
+
+
+def recipes_of_each(suite: Suite, settings: Settings) -> list[Recipe]:
+    """What a suite runs on with these settings, on each architecture that was asked for and has a kernel.
+
+    Raises:
+        SistasksError, OSError, ValueError: none of them has one, or two settings cannot be together.
+    """
+    found: list[Recipe] = []
+    failure: Exception | None = None
+    for one in each_architecture(settings):
+        try:
+            found += recipes(suite, one)
+        except (SistasksError, OSError, ValueError) as error:
+            failure = error
+    if not found and failure is not None:
+        raise failure
+    return found
