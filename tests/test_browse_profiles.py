@@ -12,7 +12,7 @@ import pytest
 import report_history
 from browsing import browsing
 
-from sistasks.browse.functions import profile_functions, register
+from sistasks.browse.functions import ProfileFunctions, register
 from sistasks.browse.queries import QUERIES
 from sistasks.history.differences import differences, shares
 from sistasks.history.profiles import profiles_of
@@ -150,4 +150,6 @@ def test_a_damaged_profile_leaves_the_rest_of_the_page(db: Path, tmp_path: Path)
     ],
 )
 def test_what_is_no_profile_is_null(given: tuple[Any, Any, Any]) -> None:
-    assert profile_functions(*given) is None
+    taken = ProfileFunctions()
+    taken.step(*given)
+    assert taken.finalize() is None

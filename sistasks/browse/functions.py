@@ -72,21 +72,39 @@ def sample_histogram(encoding: object, data: object, count: object, bins: object
     return json.dumps(rows)
 
 
-def profile_functions(encoding: object, data: object, functions: object) -> str | None:
-    """`profile_functions(encoding, data, functions)`: what each function of a profile executed.
+class ProfileFunctions:
+    """`profile_functions(encoding, data, functions)`: what each function of some profiles executed, all rows together.
 
-    Returns:
-        A JSON array of arrays: a function's number (the id in the table `functions`), its instructions, calls, blocks
-        and accesses to memory; NULL for what is no profile.
+    It is a JSON array of arrays: a function's number (the id in the table `functions`), its instructions, calls, blocks
+    and accesses to memory; NULL where no row is a profile.
     """
-    import numpy as np
 
-    if not isinstance(functions, int) or not 0 <= functions <= _MOST_FUNCTIONS:
-        return None
-    values = _decoded(encoding, data, functions * (1 + len(COLUMNS)))
-    if values is None:
-        return None
-    return json.dumps(np.asarray(values, dtype=np.int64).reshape(1 + len(COLUMNS), -1).T.tolist())
+    def __init__(self) -> None:
+        self._found: list[Samples] = []
+
+    def step(self, *row: object) -> None:
+        """Take `encoding`, `data` and `functions` of one row of `profiles`; what is damaged is none."""
+        import numpy as np
+
+        encoding, data, functions = row
+        if isinstance(functions, int) and 0 <= functions <= _MOST_FUNCTIONS:
+            values = _decoded(encoding, data, functions * (1 + len(COLUMNS)))
+            if values is not None:
+                self._found.append(np.asarray(values, dtype=np.int64).reshape(1 + len(COLUMNS), -1))
+
+    def finalize(self) -> str | None:
+        """The sums of what was taken."""
+        import numpy as np
+
+        if not self._found:
+            return None
+        numbers, *columns = np.concatenate(self._found, axis=1)
+        known, index = np.unique(numbers, return_inverse=True)
+        sums = np.zeros((1 + len(COLUMNS), len(known)), dtype=np.int64)
+        sums[0] = known
+        for total, column in zip(sums[1:], columns, strict=True):
+            np.add.at(total, index, column)
+        return json.dumps(sums.T.tolist())
 
 
 def _decoded(encoding: object, data: object, count: object) -> Samples | None:
@@ -103,5 +121,5 @@ def register(connection: sqlite3.Connection) -> None:
     """Make the functions known to a connection."""
     connection.create_function("sample_values", 3, sample_values, deterministic=True)
     connection.create_function("sample_histogram", 4, sample_histogram, deterministic=True)
-    connection.create_function("profile_functions", 3, profile_functions, deterministic=True)
     connection.create_aggregate("median", 1, Median)
+    connection.create_aggregate("profile_functions", 3, ProfileFunctions)

@@ -31,15 +31,17 @@ taken AS (
     SELECT profiles.* FROM run CROSS JOIN profiles ON profiles.run_id = run.id
     WHERE (:node = '' OR node = CAST(:node AS INTEGER)) AND :test IN ('', test) AND :phase IN ('', phase)
 ),
-phases AS (
-    SELECT test, phase, count(*) * run.iterations AS samples FROM taken CROSS JOIN run GROUP BY test, phase
+packed AS (
+    SELECT test, phase, count(*) * iterations AS samples, profile_functions(encoding, data, functions) AS whole
+    FROM taken CROSS JOIN run
+    GROUP BY test, phase
 ),
 counted AS (
     SELECT
         test, phase, json_extract(counts.value, '$[0]') AS function,
-        total(json_extract(counts.value, '$[1]')) AS instructions, total(json_extract(counts.value, '$[2]')) AS calls
-    FROM taken CROSS JOIN json_each(profile_functions(encoding, data, functions)) AS counts
-    GROUP BY test, phase, function
+        json_extract(counts.value, '$[1]') * 1.0 / samples AS instructions,
+        json_extract(counts.value, '$[2]') * 1.0 / samples AS calls
+    FROM packed CROSS JOIN json_each(whole) AS counts
 ),
 ranked AS (
     SELECT
@@ -48,11 +50,10 @@ ranked AS (
     FROM counted
 )
 SELECT
-    run.id AS run_id, test, phase, functions.name AS function, round(instructions / samples, 3) AS instructions, share,
-    round(calls / samples, 4) AS calls
+    run.id AS run_id, test, phase, functions.name AS function, round(instructions, 3) AS instructions, share,
+    round(calls, 4) AS calls
 FROM run
 CROSS JOIN ranked
-JOIN phases USING (test, phase)
 JOIN functions ON functions.id = ranked.function
 WHERE place <= {_MOST}
 ORDER BY test, phase, place""",  # noqa: S608 - our own words
@@ -76,35 +77,33 @@ base AS (
         WHERE runs.id < head.id AND EXISTS (SELECT 1 FROM profiles WHERE run_id = runs.id)
     )) AS INTEGER)
 ),
-pairs AS (
+packed AS (
     SELECT
-        test, phase, old.encoding AS old_encoding, old.data AS old_data, old.functions AS old_functions,
-        new.encoding AS new_encoding, new.data AS new_data, new.functions AS new_functions
+        test, phase, count(*) AS nodes, profile_functions(old.encoding, old.data, old.functions) AS old,
+        profile_functions(new.encoding, new.data, new.functions) AS new
     FROM head CROSS JOIN base
     JOIN profiles AS new ON new.run_id = head.id
     JOIN profiles AS old USING (node, test, phase)
     WHERE old.run_id = base.id AND :test IN ('', test) AND :phase IN ('', phase)
-),
-nodes AS (
-    SELECT test, phase, count(*) AS number FROM pairs GROUP BY test, phase
+    GROUP BY test, phase
 ),
 counted AS (
     SELECT
-        test, phase, json_extract(counts.value, '$[0]') AS function, json_extract(counts.value, '$[1]') AS old,
+        test, phase, nodes, json_extract(counts.value, '$[0]') AS function, json_extract(counts.value, '$[1]') AS old,
         json_extract(counts.value, '$[2]') AS old_calls, 0 AS new, 0 AS new_calls
-    FROM pairs CROSS JOIN json_each(profile_functions(old_encoding, old_data, old_functions)) AS counts
+    FROM packed CROSS JOIN json_each(old) AS counts
     UNION ALL
     SELECT
-        test, phase, json_extract(counts.value, '$[0]'), 0, 0, json_extract(counts.value, '$[1]'),
+        test, phase, nodes, json_extract(counts.value, '$[0]'), 0, 0, json_extract(counts.value, '$[1]'),
         json_extract(counts.value, '$[2]')
-    FROM pairs CROSS JOIN json_each(profile_functions(new_encoding, new_data, new_functions)) AS counts
+    FROM packed CROSS JOIN json_each(new) AS counts
 ),
 summed AS (
     SELECT
-        test, phase, function, total(old) / (number * base.iterations) AS old,
-        total(new) / (number * head.iterations) AS new, total(old_calls) / (number * base.iterations) AS old_calls,
-        total(new_calls) / (number * head.iterations) AS new_calls
-    FROM counted JOIN nodes USING (test, phase) CROSS JOIN base CROSS JOIN head
+        test, phase, function, total(old) / (nodes * base.iterations) AS old,
+        total(new) / (nodes * head.iterations) AS new, total(old_calls) / (nodes * base.iterations) AS old_calls,
+        total(new_calls) / (nodes * head.iterations) AS new_calls
+    FROM counted CROSS JOIN base CROSS JOIN head
     GROUP BY test, phase, function
 ),
 ranked AS (

@@ -18,6 +18,7 @@ from sistasks.history.samples import decode, encode
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy as np
@@ -121,8 +122,14 @@ def add(db: Path, run_id: int, profiles: tuple[ProfileRecord, ...]) -> None:
         insert(connection, run_id, profiles)
 
 
-def decode_functions(connection: sqlite3.Connection, encoding: str, data: bytes, count: int) -> Functions:
+def decode_functions(known: Mapping[int, str], encoding: str, data: bytes, count: int) -> Functions:
     """Functions of a row of `profiles`.
+
+    Args:
+        known: names of functions by their number in the history.
+        encoding: the row's.
+        data: the row's.
+        count: how many functions it has.
 
     Raises:
         HistoryError: the bytes are damaged, or a function is missing.
@@ -131,7 +138,6 @@ def decode_functions(connection: sqlite3.Connection, encoding: str, data: bytes,
 
     whole = decode(encoding, data, count * (1 + len(COLUMNS)))
     ids, *columns = np.asarray(whole, dtype=np.int64).reshape(1 + len(COLUMNS), -1)
-    known = dict(connection.execute("SELECT id, name FROM functions"))
     try:
         names = tuple(known[number] for number in ids.tolist())
     except KeyError as missing:
@@ -154,10 +160,11 @@ def profile_rows(connection: sqlite3.Connection, run_id: int) -> list[ProfileRec
         " ORDER BY node, test, phase",
         (run_id,),
     ).fetchall()
+    known = dict(connection.execute("SELECT id, name FROM functions")) if rows else {}
     return [
         ProfileRecord(
             node=node, test=test, phase=phase, metrics=tuple(metrics.split()),
-            functions=decode_functions(connection, encoding, data, count),
+            functions=decode_functions(known, encoding, data, count),
         )
         for node, test, phase, metrics, count, encoding, data in rows
     ]  # fmt: skip
