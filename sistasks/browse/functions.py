@@ -92,8 +92,8 @@ class ProfileFunctions:
             if values is not None:
                 self._found.append(np.asarray(values, dtype=np.int64).reshape(1 + len(COLUMNS), -1))
 
-    def finalize(self) -> str | None:
-        """The sums of what was taken."""
+    def finalize(self) -> Any:
+        """The sums of what was taken, or None."""
         import numpy as np
 
         if not self._found:
