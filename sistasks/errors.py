@@ -105,6 +105,10 @@ class NodeError(SistasksError):
     """A node failed for reasons of ours or of the host."""
 
 
+class FleetError(SistasksError):
+    """The scheduler or a worker of a fleet cannot be used, or was lost."""
+
+
 class HistoryError(SistasksError):
     """results.db cannot be used."""
 

@@ -21,6 +21,7 @@ from sistasks.kinds import (
     LINE,
     MIB,
     PATH,
+    SCHEDULER,
     TEXT,
     YES_NO,
     Kind,
@@ -135,6 +136,9 @@ class Settings:
         "keep the memory of nodes that failed; auto: of the first whose kernel failed",
     )
     runs: int = _variable(1, whole(1, 100), "good runs that the history must hold")
+    cluster: str = _variable(
+        "", SCHEDULER, "a Dask scheduler whose workers run the suites (docs/scale.md)", shown="none: here"
+    )
     targets: str = _variable(
         "auto",
         choice("auto", "enforce", "report"),

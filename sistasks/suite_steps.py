@@ -19,6 +19,11 @@ def run(suite: str, settings: Settings, terminal: Terminal) -> None:
         KernelFailure: a test failed.
         SistasksError: the tool or the machine failed.
     """
+    if settings.cluster:
+        from sistasks.fleet import run as on_fleet
+
+        if on_fleet.run_suite(suite, settings, terminal) is not None:
+            return
     from sistasks.suites.run import run_suite
 
     run_suite(suite, settings, terminal)
@@ -26,6 +31,10 @@ def run(suite: str, settings: Settings, terminal: Terminal) -> None:
 
 def is_up_to_date(suite: str, settings: Settings) -> bool:
     """Whether the history holds enough good runs with the same inputs."""
+    if settings.cluster:
+        from sistasks.fleet.run import up_to_date as up_to_date_on_fleet
+
+        return up_to_date_on_fleet(suite, settings)
     from sistasks.suites.staleness import up_to_date
 
     return up_to_date(suite, settings)

@@ -1,0 +1,253 @@
+"""A fleet: Dask's scheduler, and those of its workers that can run a job."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import logging
+import warnings
+from typing import TYPE_CHECKING, Any, Final
+
+from sistasks.errors import FleetError, SistasksError, ToolMissing
+from sistasks.fleet import identity, worker
+from sistasks.fleet.records import Survey
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from distributed import Client, Future
+
+    from sistasks.fleet.job import Job
+
+# seconds: to be answered by a scheduler, and by a worker that has nothing to do but answer
+CONNECT: Final = 5.0
+_ANSWER: Final = 30.0
+_SURVEY: Final = 180.0
+# of a worker's host: a run on the wall clock takes it all, one on the virtual clock a single one
+WHOLE: Final = 1024.0
+# a resource that is only a mark: nobody uses it up
+_PLENTY: Final = 1e6
+_open: Final[dict[str, Fleet]] = {}
+
+
+class Fleet:
+    """A connection to a scheduler.
+
+    Attributes:
+        address: the scheduler's.
+        client: Dask's.
+    """
+
+    def __init__(self, address: str, client: Client) -> None:
+        self.address = address
+        self.client = client
+        # of each job: worker -> what it made of it, or why it cannot take part
+        self._surveys: dict[str, dict[str, Survey | str]] = {}
+        self._told: set[tuple[str, str]] = set()
+
+    @property
+    def dashboard(self) -> str:
+        """Where Dask shows what it does."""
+        return str(self.client.dashboard_link)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the scheduler does not answer any more."""
+        return bool(self.client.status != "running")
+
+    def workers(self) -> dict[str, dict[str, Any]]:
+        """What the scheduler knows of each worker, by address.
+
+        Raises:
+            FleetError: the scheduler is lost.
+        """
+        try:
+            return dict(self.client.scheduler_info(n_workers=-1)["workers"])
+        except (OSError, RuntimeError, TimeoutError) as error:
+            raise self.gone() from error
+
+    def name(self, address: str) -> str:
+        """What a person calls a worker."""
+        known = self.workers().get(address)
+        name = str(known["name"]) if known else address
+        return name if name == address else f"{name} ({address})"
+
+    def gone(self) -> FleetError:
+        """The scheduler is lost, as a person is told."""
+        return FleetError(
+            f"the scheduler {self.address} is lost",
+            "runs that had ended are kept; when it is back the same command goes on where it stopped",
+        )
+
+    def enlist(self, job: Job, paths: Mapping[str, Path]) -> dict[str, Survey]:
+        """Give every worker that is new to a job its files, and have it set itself up.
+
+        Args:
+            job: what is to be run.
+            paths: where its files are, by SHA-256.
+
+        Returns:
+            What those that can make of it, by address.
+
+        Raises:
+            FleetError: the scheduler is lost.
+        """
+        known = self._surveys.setdefault(job.digest, {})
+        there = self.workers()
+        new = [address for address in there if address not in known]
+        if new:
+            try:
+                known.update(self.client.sync(self._enlist_all, new, job, paths))
+            except (OSError, RuntimeError, TimeoutError) as error:
+                raise self.gone() from error
+        return {
+            address: answer
+            for address, answer in known.items()
+            if address in there and isinstance(answer, Survey)
+        }
+
+    def refused(self, job: Job) -> list[str]:
+        """Why workers are left out of a job."""
+        return [answer for answer in self._surveys.get(job.digest, {}).values() if isinstance(answer, str)]
+
+    def untold(self, job: Job) -> list[tuple[str, str]]:
+        """Workers that are left out of a job, by address, and why; each is told once for all jobs."""
+        left = [
+            (address, answer)
+            for address, answer in self._surveys.get(job.digest, {}).items()
+            if isinstance(answer, str) and (address, answer) not in self._told
+        ]
+        self._told.update(left)
+        return left
+
+    def processing(self) -> dict[str, tuple[str, ...]]:
+        """Which tasks each worker has, by address.
+
+        Raises:
+            FleetError: the scheduler is lost.
+        """
+        try:
+            return dict(self.client.processing())
+        except (OSError, RuntimeError, TimeoutError) as error:
+            raise self.gone() from error
+
+    def cancel(self, futures: list[Future]) -> None:
+        """Want nothing more of these; what a worker has begun it ends."""
+        if futures and not self.lost:
+            with contextlib.suppress(OSError, RuntimeError, TimeoutError):
+                self.client.cancel(futures)
+
+    def submit(
+        self,
+        job: Job,
+        index: int,
+        *,
+        limit: float,
+        resources: Mapping[str, float],
+        key: str,
+        workers: list[str],
+    ) -> Future:
+        """Have one of a job's recipes run.
+
+        Args:
+            job: what is run.
+            index: which of its recipes.
+            limit: seconds that it may take.
+            resources: what it needs of a worker, beside the job's mark.
+            key: its name at Dask; of each run another one.
+            workers: addresses of those that may run it; empty: any that has what it needs.
+        """
+        return self.client.submit(
+            worker.perform, job, index, limit, key=key, pure=False, workers=workers or None,
+            resources={mark(job): 1.0, **resources},
+        )  # fmt: skip
+
+    async def _enlist_all(
+        self, addresses: list[str], job: Job, paths: Mapping[str, Path]
+    ) -> dict[str, Survey | str]:
+        answers = await asyncio.gather(*(self._enlist(address, job, paths) for address in addresses))
+        return dict(zip(addresses, answers, strict=True))
+
+    async def _enlist(self, address: str, job: Job, paths: Mapping[str, Path]) -> Survey | str:
+        """One worker: what it makes of the job, or why it cannot take part."""
+        mine = identity.version()
+        try:
+            theirs = await self._on(address, worker.version)
+            if theirs != mine:
+                return f"it has sistasks {theirs}, and here is {mine}"
+            for sha256 in await self._on(address, worker.missing, list(paths)):
+                await self._on(address, worker.keep, sha256, paths[sha256].read_bytes())
+            answer = await self._on(address, worker.survey, job, _SURVEY, limit=_SURVEY + _ANSWER)
+            if isinstance(answer, SistasksError):
+                return str(answer)
+            await self._on(address, worker.advertise, advertised(job, answer))
+        except (ModuleNotFoundError, AttributeError):
+            return f"it has no sistasks, or not {mine}"
+        except TimeoutError:
+            return "it does not answer"
+        except (SistasksError, OSError) as failure:
+            return str(failure)
+        found: Survey = answer
+        return found
+
+    async def _on(self, address: str, function: Any, *arguments: object, limit: float = _ANSWER) -> Any:
+        """What a function gives on a worker."""
+        async with asyncio.timeout(limit):
+            found = await self.client.run(function, *arguments, workers=[address])
+        return found[address]
+
+
+def mark(job: Job) -> str:
+    """The resource of workers that are ready for a job."""
+    return f"sistasks-job-{job.digest[:16]}"
+
+
+def advertised(job: Job, survey: Survey) -> dict[str, float]:
+    """The resources of a worker: what is used up (host, cores, memory), and marks of what it is."""
+    arch = job.settings.arch
+    return {
+        "sistasks-host": WHOLE,
+        "sistasks-cores": float(survey.host_cores),
+        "sistasks-memory": float(survey.memory),
+        f"sistasks-{arch}-{survey.accelerator}": _PLENTY,
+        f"sistasks-qemu-{survey.qemu_version}": _PLENTY,
+        mark(job): _PLENTY,
+    }
+
+
+def connect(address: str) -> Fleet:
+    """The connection to a scheduler; one for all suites of this invocation.
+
+    Raises:
+        ToolMissing: `distributed` is not installed.
+        FleetError: the scheduler cannot be reached.
+    """
+    known = _open.get(address)
+    if known is not None and not known.lost:
+        return known
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ToolMissing(
+            "cluster= needs distributed, which is not installed", "pip install 'sistasks[dask]'"
+        ) from error
+    # what it has to say of lost connections is said here, once
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            client = Client(address, timeout=CONNECT, set_as_default=False)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise FleetError(
+            f"no scheduler answers at {address}", "start one (`dask scheduler`), or leave cluster= out"
+        ) from error
+    atexit.register(_close, client)
+    _open[address] = Fleet(address, client)
+    return _open[address]
+
+
+def _close(client: Client) -> None:
+    with contextlib.suppress(OSError, RuntimeError, TimeoutError):
+        client.close(timeout=1)

@@ -1,0 +1,190 @@
+"""A process of a worker that runs suites, one at a time: `python -m sistasks.fleet.hand`.
+
+It is a session of its own, as `doit` is one, so that runs of one worker do not get into each other's way, and one that
+hangs can be ended. It lives as long as the pipe that it gets its work from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from sistasks.fleet import cache, frames
+from sistasks.fleet.records import Parcel, Returned, Survey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sistasks.fleet.job import Job
+    from sistasks.settings import Settings
+    from sistasks.suites.executed import Executed
+    from sistasks.suites.recipe import Recipe
+
+# what is larger stays where it is until somebody asks for it
+INLINE: Final = 4 << 20
+
+
+def artifacts() -> Path:
+    """Where a worker keeps what is too large to be sent unasked."""
+    return cache.root() / "artifacts"
+
+
+def survey(folder: Path, job: Job) -> Survey:
+    """Set this machine up for a job, and tell what it is.
+
+    Raises:
+        SistasksError: something is missing here; nothing is installed for it.
+    """
+    from sistasks.kinds import host_memory
+    from sistasks.suites.recipe import recipes
+
+    settings = _prepared(job, folder)
+    made = recipes(job.suite, settings)
+    found = made[0].found
+    return Survey(
+        accelerator=found.accelerator.name, qemu_version=found.qemu_version, host_cpu=found.host_cpu,
+        host_cores=found.host_cores, memory=host_memory(), clock=made[0].machine.clock,
+        inputs=tuple(recipe.inputs_sha256(job.suite) for recipe in made),
+        enforces=tuple(recipe.enforces_targets for recipe in made),
+    )  # fmt: skip
+
+
+def _prepared(job: Job, folder: Path) -> Settings:
+    """The job's settings on this machine, which is set up for them."""
+    from sistasks import build_records, setup, tools
+    from sistasks.errors import ToolMissing
+    from sistasks.fleet.job import unpack
+    from sistasks.machine.arch import ARCHES
+
+    settings = unpack(job, cache.files(), folder, os.environ.get("SIS_QEMU_PATH") or "auto")
+    record = build_records.setup_record(settings)
+    try:
+        fresh = setup.current(setup.load(record), settings)
+    except ToolMissing:
+        fresh = False
+    if not fresh:
+        for part in tools.missing(ARCHES[settings.arch], settings):
+            raise part.error
+        setup.setup(settings, record, lambda _: None)
+    return settings
+
+
+def run(folder: Path, job: Job, index: int) -> Returned:
+    """Run one of a job's recipes.
+
+    Raises:
+        SistasksError: nothing could be started.
+    """
+    import io
+
+    from sistasks.layout import Layout
+    from sistasks.scratch import scratch_folder
+    from sistasks.session import SESSION_ID
+    from sistasks.suites.run import execute, verified
+    from sistasks.terminal import Terminal
+
+    settings = _prepared(job, folder)
+    recipe = verified(job.suite, settings)[index]
+    said = io.StringIO()
+    layout = Layout(settings.output)
+    with (
+        Terminal(settings, layout, said) as terminal,
+        scratch_folder(layout.scratch / SESSION_ID) as scratch,
+    ):
+        with _template(recipe) if recipe.clones(job.suite) else contextlib.nullcontext():
+            done = execute(job.suite, recipe, terminal, scratch)
+        return _returned(done, recipe, said.getvalue())
+
+
+@contextlib.contextmanager
+def _template(recipe: Recipe) -> Iterator[None]:
+    """Of the hands of this machine that need a template, one freezes it while the others wait for it."""
+    from sistasks.files import locked
+    from sistasks.layout import Layout
+    from sistasks.machine import template
+
+    folder, key = Layout(recipe.settings.output).templates, recipe.template_key()
+    if not folder.is_symlink():
+        shared = cache.root() / "templates"
+        shared.mkdir(parents=True, exist_ok=True)
+        folder.symlink_to(shared)
+    with contextlib.ExitStack() as held:
+        if template.load(folder, key) is None:
+            held.enter_context(locked(cache.root() / "locks" / key[:16]))
+            if template.load(folder, key) is not None:
+                held.close()
+        yield
+
+
+def _returned(done: Executed, recipe: Recipe, said: str) -> Returned:
+    import zstandard
+
+    from sistasks.errors import ArtifactError
+    from sistasks.evidence.artifacts import Store
+
+    parcels, staying = [], []
+    made = {recipe.machine.kernel, recipe.machine.initramfs}
+    for item in done.evidence:
+        # a log may go on growing, and vanish; a kernel is at home already
+        with contextlib.suppress(OSError, ArtifactError):
+            if item.path.stat().st_size <= INLINE and item.path not in made:
+                data = zstandard.compress(item.path.read_bytes())
+                parcels.append(Parcel(node=item.node, kind=item.kind, name=item.name, data=data))
+            elif item.path not in made:
+                staying.append(Store(artifacts()).put(item))
+    failure = done.failure
+    if failure is not None:
+        failure.crashes, failure.evidence = (), ()
+        if failure.remedy.startswith("see "):  # a file of this machine
+            failure.remedy = "`doit artifacts` with the run's number lists its logs"
+    return Returned(
+        done=replace(done, evidence=()), parcels=tuple(parcels), staying=tuple(staying), said=said
+    )
+
+
+def _answer(request: tuple[str, tuple[Any, ...]], folder: Path) -> object:
+    """What a request comes to; a failure that a person may see is an answer, too."""
+    from sistasks.errors import SistasksError
+    from sistasks.refusals import refusal
+
+    name, arguments = request
+    try:
+        return survey(folder, *arguments) if name == "survey" else run(folder, *arguments)
+    except SistasksError as failure:
+        failure.crashes, failure.evidence = (), ()
+        return failure
+    except OSError as error:
+        refused = refusal(error, folder)
+        if refused is None:
+            raise
+        return refused
+
+
+def main() -> None:
+    """Answer requests until there are none."""
+    answers = os.dup(1)
+    os.dup2(2, 1)  # whatever is printed must not get among the answers
+    requests: queue.SimpleQueue[tuple[str, tuple[Any, ...]]] = queue.SimpleQueue()
+
+    def listen() -> None:
+        while True:
+            try:
+                requests.put(frames.receive(0))
+            except (EOFError, OSError):
+                # the worker has gone: so do we, and nodes with us
+                os._exit(0)
+
+    folder, _ = cache.own_folder()
+    threading.Thread(target=listen, daemon=True).start()
+    while True:
+        answer = _answer(requests.get(), folder / "output")
+        frames.send(answers, answer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""What a worker must have to run a suite as it would be run here: settings, records, and files by their content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sistasks import build_records
+from sistasks.files import sha256_of, write_atomically
+from sistasks.suites import registry
+from sistasks.suites.suite import SECURITY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sistasks.settings import Settings
+    from sistasks.suites.recipe import Recipe
+    from sistasks.suites.suite import Suite
+
+# fields of records that name a file
+_FILES: Final = ("image", "config", "symbols", "initramfs", "code", "vars")
+# and those that name what only the machine has that made them
+_HOME: Final = ("modules", "esp")
+_RECORDS: Final[dict[str, Callable[[Settings], Path]]] = {
+    "kernel": build_records.kernel_record,
+    "guest": build_records.guest_record,
+    "programs": build_records.programs_record,
+    "stressors": build_records.stressors_record,
+    "firmware": build_records.firmware_record,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A file of a record.
+
+    Attributes:
+        sha256: of its content.
+        name: its folder and its own name, as the record has them.
+    """
+
+    sha256: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A suite with all that it is made of, for any machine.
+
+    Attributes:
+        suite: what is run.
+        settings: what was asked.
+        records: of the build steps, by name, as JSON.
+        files: of these: (record, field) -> the file.
+        advisories: the content of `advisories=`; empty where none were given.
+    """
+
+    suite: Suite
+    settings: Settings
+    records: Mapping[str, str]
+    files: Mapping[tuple[str, str], Sent]
+    advisories: str
+
+    @property
+    def digest(self) -> str:
+        """The same for the same work on the same files."""
+        files = sorted((*where, sent.sha256) for where, sent in self.files.items())
+        parts = (self.suite.digest(), repr(self.settings), files, self.advisories)
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def why_not(suite: Suite, recipes: list[Recipe]) -> str:
+    """Why a suite can only be run here; empty where it can be run anywhere."""
+    kernel = recipes[0].kernel
+    if suite.act is not None:
+        return "the function that acts on its nodes is known here alone"
+    if kernel.esp is not None:
+        return "its kernel boots from a folder"
+    if suite.name == SECURITY.name and kernel.modules is not None:
+        return "it looks at the kernel's modules"
+    return ""
+
+
+def pack(suite: Suite, settings: Settings, recipes: list[Recipe]) -> tuple[Job, dict[str, Path]]:
+    """Make a job of a suite.
+
+    Args:
+        suite: what is to be run; `why_not` has no objection.
+        settings: what was asked.
+        recipes: what it runs on here.
+
+    Returns:
+        The job, and where its files are: SHA-256 -> path.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    wanted = {"kernel"}
+    if recipes[0].guest is not None:
+        wanted |= {"guest"} | ({"programs"} if suite.programs else set())
+        wanted |= {"stressors"} if build_records.stressors_record(settings).exists() else set()
+    if any(recipe.firmware is not None for recipe in recipes):
+        wanted.add("firmware")
+    records: dict[str, str] = {}
+    files: dict[tuple[str, str], Sent] = {}
+    paths: dict[str, Path] = {}
+    for name in sorted(wanted):
+        text = _RECORDS[name](settings).read_text()
+        records[name] = text
+        fields = json.loads(text)
+        for field in _FILES:
+            if fields.get(field):
+                path = Path(fields[field])
+                sent = Sent(sha256=sha256_of(path), name=f"{path.parent.name}/{path.name}")
+                files[name, field] = sent
+                paths[sent.sha256] = path
+    advisories = Path(settings.advisories).read_text() if settings.advisories else ""
+    # a worker has no dodo.py: what that brings is sent along
+    settings = replace(settings, metrics=dict(registry.metrics(settings)), matrix=(), cluster="")
+    return Job(suite=suite, settings=settings, records=records, files=files, advisories=advisories), paths
+
+
+def unpack(job: Job, store: Path, folder: Path, qemu: str) -> Settings:
+    """Put a job's records where this machine's build steps would have put them.
+
+    Args:
+        job: what is to be run.
+        store: has the files by their SHA-256.
+        folder: becomes `output`.
+        qemu: this machine's emulator, as the variable `qemu`.
+
+    Returns:
+        The settings to run it with here.
+
+    Raises:
+        OSError: there is no room, or a file is not there.
+    """
+    output = folder.absolute()
+    settings = replace(
+        job.settings, output=output, db=output / "none.db", qemu=qemu, verbose=False, quiet=False
+    )
+    for name, text in job.records.items():
+        fields: dict[str, Any] = json.loads(text)
+        fields |= {field: None for field in _HOME if name == "kernel" and field in fields}
+        for field in _FILES:
+            if (name, field) in job.files:
+                fields[field] = str(_linked(job.files[name, field], store, output / "build" / "sent"))
+        write_atomically(_RECORDS[name](settings), json.dumps(fields, indent=2) + "\n", durable=False)
+    if job.advisories:
+        path = output / "build" / "advisories.toml"
+        write_atomically(path, job.advisories, durable=False)
+        settings = replace(settings, advisories=str(path))
+    return settings
+
+
+def _linked(sent: Sent, store: Path, folder: Path) -> Path:
+    """A file of the store under the name that it had."""
+    path = folder / sent.sha256[:16] / sent.name
+    if not path.is_symlink():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(store / sent.sha256)
+    return path

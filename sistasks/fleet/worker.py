@@ -1,0 +1,59 @@
+"""What Dask runs on a worker."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from sistasks.fleet import cache, crew, identity
+
+if TYPE_CHECKING:
+    from sistasks.fleet.job import Job
+
+
+def version() -> str:
+    """Which sistasks is here."""
+    return identity.version()
+
+
+async def missing(wanted: list[str]) -> list[str]:
+    """Those of the files, by SHA-256, that are not here."""
+    return await asyncio.to_thread(cache.missing, wanted)
+
+
+async def keep(sha256: str, data: bytes) -> None:
+    """Take a file.
+
+    Raises:
+        FleetError: there is no room for it.
+    """
+    await asyncio.to_thread(cache.keep, sha256, data)
+
+
+async def survey(job: Job, limit: float) -> Any:
+    """What this machine makes of a job, or a SistasksError; the loop goes on meanwhile."""
+    return await asyncio.to_thread(crew.ask, "survey", job, limit=limit)
+
+
+async def advertise(resources: dict[str, float], dask_worker: Any) -> None:
+    """Tell the scheduler what this worker has."""
+    await dask_worker.set_resources(**resources)
+
+
+def perform(job: Job, index: int, limit: float) -> tuple[str, Any]:
+    """Run one of a job's recipes.
+
+    Returns:
+        This worker's address, and a hand.Returned, or a SistasksError where nothing could be started.
+    """
+    from distributed import get_worker
+
+    return get_worker().address, crew.ask("run", job, index, limit=limit)
+
+
+def fetch(path: str) -> bytes | None:
+    """What a worker keeps under this path of its store; None: nothing."""
+    from sistasks.fleet.hand import artifacts
+
+    place = artifacts() / path
+    return place.read_bytes() if place.is_file() else None
