@@ -92,10 +92,19 @@ enum architecture { OTHER, X86, ARM64, ARM, RISCV };
  * qemu-devel, November 2022). */
 enum kind { EXECUTED, ACCESSES, KINDS };
 
-/* what a block has executed in one phase of one test */
-struct tally {
-    struct tally *next;
+/* one phase of one test, and what blocks have executed in it */
+struct part {
+    struct part *next;
     uint32_t test, phase;
+    uint64_t count;
+    struct tally *tallies;
+};
+
+/* what a block has executed in one part: in a list of the block's, and in one of the part's */
+struct tally {
+    struct tally *next, *next_of_part;
+    const struct part *part;
+    const struct block *block;
     uint64_t count[KINDS];
 };
 
@@ -105,7 +114,7 @@ struct counters {
 };
 
 struct block {
-    struct block *next;
+    struct block *next, *earlier;
     uint64_t address, instructions;
     struct tally *tallies;
 #if API == 1
@@ -116,7 +125,8 @@ struct block {
 #endif
 };
 
-static struct block *blocks[TABLE];
+static struct block *blocks[TABLE], *newest;
+static struct part *parts;
 static enum architecture architecture;
 static uint32_t test;
 static int output = -1;
@@ -197,40 +207,55 @@ static struct block *block_of(uint64_t address, uint64_t instructions)
         at->instructions = instructions;
         at->next = *head;
         *head = at;
+        at->earlier = newest;
+        newest = at;
     }
     return at;
 }
 
-static struct tally *tally_of(struct block *block, uint32_t phase)
+static struct part *part_of(uint32_t phase)
+{
+    struct part **at = &parts;
+    while (*at != NULL && ((*at)->test != test || (*at)->phase != phase)) {
+        at = &(*at)->next;
+    }
+    if (*at == NULL && (*at = calloc(1, sizeof **at)) != NULL) {
+        (*at)->test = test;
+        (*at)->phase = phase;
+    }
+    return *at;
+}
+
+static struct tally *tally_of(struct block *block, struct part *part)
 {
     struct tally *at = block->tallies;
-    while (at != NULL && (at->test != test || at->phase != phase)) {
+    while (at != NULL && at->part != part) {
         at = at->next;
     }
     if (at == NULL && (at = calloc(1, sizeof *at)) != NULL) {
-        at->test = test;
-        at->phase = phase;
-        at->next = block->tallies;
-        block->tallies = at;
+        *at = (struct tally){.next = block->tallies, .next_of_part = part->tallies, .part = part, .block = block};
+        block->tallies = part->tallies = at;
+        part->count++;
     }
     return at;
 }
 
+/* What the blocks have counted since the last mark goes to a phase of the test under way, or away. */
 static void take(uint32_t phase, bool keep)
 {
-    for (uint32_t i = 0; i < TABLE; i++) {
-        for (struct block *at = blocks[i]; at != NULL; at = at->next) {
-            struct counters *counters = counters_of(at);
-            if (counters->count[EXECUTED] == 0) {
-                continue;
-            }
-            struct tally *tally = keep ? tally_of(at, phase) : NULL;
-            failed = failed || (keep && tally == NULL);
-            for (int kind = 0; tally != NULL && kind < KINDS; kind++) {
-                tally->count[kind] += counters->count[kind];
-            }
-            memset(counters, 0, sizeof *counters);
+    struct part *part = keep ? part_of(phase) : NULL;
+    failed = failed || (keep && part == NULL);
+    for (struct block *at = newest; at != NULL; at = at->earlier) {
+        struct counters *counters = counters_of(at);
+        if (counters->count[EXECUTED] == 0) {
+            continue;
         }
+        struct tally *tally = part != NULL ? tally_of(at, part) : NULL;
+        failed = failed || (part != NULL && tally == NULL);
+        for (int kind = 0; tally != NULL && kind < KINDS; kind++) {
+            tally->count[kind] += counters->count[kind];
+        }
+        memset(counters, 0, sizeof *counters);
     }
 }
 
@@ -245,56 +270,30 @@ static void put(const void *data, size_t size)
     }
 }
 
-/* Counts of one phase of one test; false: nothing was executed in it. */
-static bool write_part(uint32_t which, uint32_t phase)
+static void write_part(const struct part *part)
 {
     static uint64_t row[CHUNK][2 + KINDS];
-    uint64_t found = 0;
-    for (int pass = 0; pass < 2; pass++) {
-        size_t used = 0;
-        for (uint32_t i = 0; i < TABLE; i++) {
-            for (struct block *at = blocks[i]; at != NULL; at = at->next) {
-                struct tally *tally = at->tallies;
-                while (tally != NULL && (tally->test != which || tally->phase != phase)) {
-                    tally = tally->next;
-                }
-                if (tally == NULL) {
-                    continue;
-                }
-                if (pass == 0) {
-                    found++;
-                    continue;
-                }
-                row[used][0] = at->address;
-                row[used][1] = at->instructions;
-                memcpy(&row[used][2], tally->count, sizeof tally->count);
-                if (++used == CHUNK) {
-                    put(row, sizeof row);
-                    used = 0;
-                }
-            }
-        }
-        if (pass == 0) {
-            if (found == 0) {
-                return false;
-            }
-            put("SISPROF1", 8);
-            put(&which, sizeof which);
-            put(&phase, sizeof phase);
-            put(&found, sizeof found);
-        } else {
-            put(row, used * sizeof row[0]);
+    size_t used = 0;
+    put("SISPROF1", 8);
+    put(&part->test, sizeof part->test);
+    put(&part->phase, sizeof part->phase);
+    put(&part->count, sizeof part->count);
+    for (const struct tally *tally = part->tallies; tally != NULL; tally = tally->next_of_part) {
+        row[used][0] = tally->block->address;
+        row[used][1] = tally->block->instructions;
+        memcpy(&row[used][2], tally->count, sizeof tally->count);
+        if (++used == CHUNK) {
+            put(row, sizeof row);
+            used = 0;
         }
     }
-    return true;
+    put(row, used * sizeof row[0]);
 }
 
 static void write_all(void)
 {
-    for (uint32_t which = 0; which <= test; which++) {
-        for (uint32_t phase = 0; phase < 256; phase++) {
-            write_part(which, phase);
-        }
+    for (const struct part *part = parts; part != NULL; part = part->next) {
+        write_part(part);
     }
     if (!failed) {
         put("SISPROF0", 8);
