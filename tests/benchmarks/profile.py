@@ -3,8 +3,8 @@
     python tests/benchmarks/profile.py [PAIRS]
 
 A clone runs the performance suite on the virtual clock, without the plugin and with it, each pair in the other order
-than the one before; a ratio is the median of those of the pairs (5 if not said). Both bring the node up from the template,
-translate the guest's code and measure. Their samples are compared: counting moves none.
+than the one before; a ratio is the median of those of the pairs (5 if not said). Both bring the node up from the
+template, translate the guest's code and measure. Their samples are compared: counting moves none.
 """
 
 from __future__ import annotations
