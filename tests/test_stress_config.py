@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from sistasks.suites import registry
 from sistasks.suites.metrics import METRICS
 from sistasks.suites.stress import table
 from sistasks.suites.stress.config import choose, load_of, narrowed, shares
+from sistasks.suites.stress.execute import limit_of
 from sistasks.suites.stress.table import CLASSES, STRESSORS
 from sistasks.suites.suite import STRESS
 
@@ -135,3 +137,11 @@ def test_more_than_the_agent_has_room_for_is_refused() -> None:
     for lines in (many, ("x" * (LINE_MAX + 1),)):
         with pytest.raises(ValueError, match="room"):
             Load(seconds={"cpu": 1.0}, stressors={"cpu": lines}).lines()
+
+
+def test_the_guest_has_time_to_say_itself_that_a_load_hangs(tmp_path: Path) -> None:
+    settings = asked(tmp_path, duration="8")
+    load = load_of(settings, nodes=2)
+    recipe = cast("Any", SimpleNamespace(timeout=60.0, settings=settings))
+    limit = limit_of(recipe, [Plan(node=1, seed=1, tests=("stress_cpu",), load=load)])
+    assert limit > 60 + settings.duration + load.patience + load.settle

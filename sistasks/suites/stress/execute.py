@@ -12,6 +12,8 @@ from sistasks.suites.stress.config import load_of
 from sistasks.suites.stress.together import Together
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sistasks.cluster.nodes import NodeReport, Observer
     from sistasks.guest.load import Load
     from sistasks.machine.template import Template
@@ -29,7 +31,7 @@ async def execute(
     """Run the suite's nodes; see suites/ways.py."""
     recipe = run.recipe
     plans = plans_of(suite, recipe)
-    limit = recipe.timeout + _ROOM * recipe.settings.duration
+    limit = limit_of(recipe, plans)
     if not recipe.machine.network:  # each for itself, as many at once as there are processors
         cluster = Cluster(
             machine=recipe.machine, template=template, logs=run.logs("stress"), scratch=run.scratch,
@@ -45,6 +47,13 @@ async def execute(
             port=switch.port, listener=together.hear,
         )  # fmt: skip
         return [together.excused(report) for report in await cluster.run(plans, together)]
+
+
+def limit_of(recipe: Recipe, plans: Sequence[Plan]) -> float:
+    """Seconds that a node may take: one class that hangs, and does not come back, is told of by the guest itself."""
+    loads = [plan.load for plan in plans if plan.load is not None]
+    longest = max((load.patience + load.settle for load in loads), default=0.0)
+    return recipe.timeout + _ROOM * recipe.settings.duration + longest
 
 
 def plans_of(suite: Suite, recipe: Recipe) -> list[Plan]:
