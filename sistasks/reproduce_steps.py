@@ -46,10 +46,11 @@ def check(settings: Settings, terminal: Terminal) -> None:  # noqa: ARG001 - a s
     """Refuse what cannot be played again, before anything is fetched or built for it.
 
     Raises:
-        UsageError: no crash was named, or it is not there or has no reproducer.
+        UsageError: no crash was named, it is not there or has no reproducer, or it came on another architecture.
         HistoryError: there is no history, or it cannot be read.
     """
-    _asked(settings)
+    crash, _ = _asked(settings)
+    _of_architecture(settings, crash)
 
 
 def _asked(settings: Settings) -> tuple[StoredCrash, Reproducer]:
@@ -85,11 +86,21 @@ def _recipe(suite: Suite, settings: Settings, crash: StoredCrash) -> Recipe:
         UsageError: another architecture is asked for.
         SistasksError: a record of the build steps is missing.
     """
-    from sistasks.settings import each_architecture
     from sistasks.suites.recipe import recipes
+
+    return recipes(suite, _of_architecture(settings, crash))[0]
+
+
+def _of_architecture(settings: Settings, crash: StoredCrash) -> Settings:
+    """The settings for the architecture that the crash came on.
+
+    Raises:
+        UsageError: others are asked for.
+    """
+    from sistasks.settings import each_architecture
 
     arch = crash.environment.arch
     for one in each_architecture(settings):
         if one.arch == arch:
-            return recipes(suite, one)[0]
+            return one
     raise UsageError(f"the crash came on {arch}", f"doit reproduce arch={arch} crash={settings.crash}")

@@ -179,8 +179,9 @@ def test_what_cannot_be_played_again_is_refused(tmp_path: Path) -> None:
     )  # fmt: skip
     write_run(db, records.session(), dataclasses.replace(records.run(), crashes=crashes), records.METRICS)
 
-    def refused(**given: int) -> str:
-        settings = Settings(output=tmp_path, db=db, given=frozenset(given), **given)  # type: ignore[arg-type]
+    def refused(arch: str = "x86_64", **given: int) -> str:
+        asked = frozenset(given)
+        settings = Settings(output=tmp_path, db=db, given=asked, arch=arch, **given)  # type: ignore[arg-type]
         with Terminal(settings, Layout(tmp_path), io.StringIO()) as terminal:
             try:
                 reproduce_steps.check(settings, terminal)
@@ -190,6 +191,7 @@ def test_what_cannot_be_played_again_is_refused(tmp_path: Path) -> None:
 
     assert refused() == "reproduce needs a crash"
     assert refused(crash=1) == ""
+    assert refused(arch="arm64", crash=1) == "the crash came on x86_64"
     assert refused(crash=2).startswith(
         "crash 2 has nothing that plays it again: it did not come in an episode"
     )

@@ -47,7 +47,9 @@ def test_one_place_for_all_boots_is_a_failure_whatever_differs_beside() -> None:
     boots = [Place(0xFFFFFFFF81000000, number, number) for number in (1, 2, 3)]
     code, areas = kaslr.judge("x86_64", boots)
     assert (code.outcome, areas.outcome) == ("fail", "pass")
-    assert code.evidence.endswith("at 3 different places of physical memory")
+    assert code.evidence.endswith("; at 3 different places of physical memory")
+    code, _ = kaslr.judge("x86_64", boots[:1] * 3)
+    assert code.evidence.endswith("; at one place of physical memory")
 
 
 @pytest.mark.parametrize("silent", [0, 1])

@@ -74,8 +74,8 @@ def judge(arch: str, places: Sequence[Place]) -> list[Seen]:
     found = [_compare(PLACE, "code", [place.text for place in places])]
     physical = {place.physical for place in places}
     if found[0].outcome != "skip" and 0 not in physical:
-        told = f"{found[0].evidence}; at {len(physical)} different places of physical memory"
-        found[0] = replace(found[0], evidence=told)
+        where = f"{len(physical)} different places" if len(physical) > 1 else "one place"
+        found[0] = replace(found[0], evidence=f"{found[0].evidence}; at {where} of physical memory")
     if arch in _MOVES_AREAS:
         found.append(_compare(AREAS, "first area", [place.areas for place in places]))
     else:
