@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import history_records as records
 
 from sistasks.history.connection import writing
+from sistasks.history.profiles import add
 from sistasks.history.records import FindingRow, ResultRow, SampleSet, SummaryRow
 from sistasks.history.store import write_run
 from sistasks.statistics.intervals import intervals
@@ -118,6 +119,11 @@ def write_everything(db: Path) -> list[int]:
             reason="too few boots",
         ),
     )
+    for run_id, more in ((ids[-2], 0), (ids[-1], 123_456)):
+        counted = {
+            f"a_function_with_quite_a_long_name_{index}": 9_000_000 + more * index for index in range(-3, 14)
+        }
+        add(db, run_id, (records.profile(counted, test="context_switch", metrics=(SWITCH,)),))
     insert(db, "change_points", {
         "metric": SWITCH, "statistic": "p50", "environment_id": records.environment().id, "run_id": ids[8],
         "before_run_id": ids[7],

@@ -32,6 +32,8 @@ def test_lengths_are_as_the_values_and_to_both_sides_of_zero() -> None:
     more, less = parsed(svg).iter("rect")
     assert (more.attrib["class"], less.attrib["class"]) == ("more", "less")
     assert float(more.attrib["width"]) == pytest.approx(3 * float(less.attrib["width"]), abs=0.2)
+    # those that stand for all others do not press them flat
+    assert float(more.attrib["width"]) + float(less.attrib["width"]) == pytest.approx(476, abs=0.2)
     zero = {line.attrib["x1"] for line in parsed(svg).iter("line")}
     assert zero == {more.attrib["x"]}
     assert float(less.attrib["x"]) + float(less.attrib["width"]) == pytest.approx(

@@ -91,7 +91,7 @@ def test_charts_are_there_and_can_be_read(tab: Browser, reports: dict[str, Path]
     sizes = tab.run(
         "[...document.querySelectorAll('.sis-chart')].map(chart => chart.getBoundingClientRect().height)"
     )
-    assert len(sizes) == 6
+    assert len(sizes) == 7
     assert min(sizes) > 120
     assert tab.run("document.querySelectorAll('.sis-spark').length") == 2, "of a target, and of the host"
     assert tab.run(OVERLAPS) == []
