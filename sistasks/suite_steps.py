@@ -120,6 +120,18 @@ def check_cluster(settings: Settings, terminal: Terminal) -> None:  # noqa: ARG0
     configure(settings, limit=settings.timeout)
 
 
+def check_fleet(settings: Settings, terminal: Terminal) -> None:  # noqa: ARG001 - a step's signature
+    """Refuse a fleet that does not answer, before anything is fetched or built for it.
+
+    Raises:
+        ToolMissing: what talks to it is not installed.
+        FleetError: its scheduler does not answer.
+    """
+    from sistasks.fleet.fleet import connect
+
+    connect(settings.cluster)
+
+
 def check_attackers(settings: Settings, terminal: Terminal) -> None:  # noqa: ARG001 - a step's signature
     """Refuse what has no victim, before anything is fetched or built for it.
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sistasks.fleet.job import Job
 
 # seconds: to be answered by a scheduler, and by a worker that has nothing to do but answer
-CONNECT: Final = 5.0
+CONNECT: Final = 3.0
 _ANSWER: Final = 30.0
 _SURVEY: Final = 180.0
 # of a worker's host: a run on the wall clock takes it all, one on the virtual clock a single one

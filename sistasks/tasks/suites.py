@@ -35,6 +35,7 @@ def _suite(settings: Settings, name: str, *needs: str) -> dict[str, Any]:
         "actions": [action(step, settings)],
         "uptodate": [fresh(partial(suite_steps.is_up_to_date, name), settings)],
         "task_dep": [
+            *(["_fleet"] if settings.cluster else []),
             "setup",
             "kernel",
             "guest",
@@ -136,6 +137,12 @@ def task__suites() -> Iterator[dict[str, Any]]:
 def task__cluster(settings: Settings) -> dict[str, Any]:
     """Refuse what no cluster can be."""
     return {"actions": [action(suite_steps.check_cluster, settings)], "io": NO_CAPTURE}
+
+
+@for_each_architecture
+def task__fleet(settings: Settings) -> dict[str, Any]:
+    """Refuse a scheduler that does not answer."""
+    return {"actions": [action(suite_steps.check_fleet, settings)], "io": NO_CAPTURE}
 
 
 @for_each_architecture
