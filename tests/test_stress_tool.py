@@ -46,6 +46,11 @@ void stress_remark(struct stress *stress, const char *format, ...)
     va_end(arguments);
 }
 
+void stress_idle(struct stress *stress, const char *stressor)
+{
+    stress_remark(stress, "%s came to no whole round", stressor);
+}
+
 void stress_skip(struct stress *stress, const char *stressor, const char *why)
 {
     stress->lacking++;

@@ -39,9 +39,10 @@ static const char *judge(struct stress *stress, char *problem, size_t size)
     if (stress->failure[0] != '\0') {
         status = STATUS_FAIL;
         first = stress->failure;
-    } else if (stress->ran == 0) { /* where nothing is lacking, the time was too short */
-        status = stress->lacking > 0 ? STATUS_SKIP : STATUS_ERROR;
-        first = stress->lacking > 0 ? "" : "no stressor came to an end of its first round: raise duration=";
+    } else if (stress->ran == 0) { /* nothing to run, or too little time for what there is */
+        bool nothing = stress->lacking > 0 && stress->idle == 0;
+        status = nothing ? STATUS_SKIP : STATUS_ERROR;
+        first = nothing ? "" : "no stressor came to an end of its first round: raise duration=";
     }
     snprintf(problem, size, "%s%s%s%s%s%s", first, first[0] && stress->remarks[0] ? "; " : "", stress->remarks,
              (first[0] || stress->remarks[0]) && stress->skipped[0] ? "; " : "", stress->skipped[0] ? "skipped: " : "",

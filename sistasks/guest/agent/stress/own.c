@@ -81,7 +81,7 @@ static void tell(struct stress *stress, const struct own *own, const struct work
     if (worker->rounds > 0 && worker->end > worker->begin) {
         stress_rate(stress, own->name, (double)worker->rounds * SECOND_NS / (double)took);
     } else if (worker->outcome == OWN_GOOD) {
-        stress_remark(stress, "%s came to no whole round", own->name);
+        stress_idle(stress, own->name);
     }
 }
 

@@ -59,6 +59,12 @@ void stress_skip(struct stress *stress, const char *stressor, const char *why)
              length > 0 ? ", " : "", stressor, why);
 }
 
+void stress_idle(struct stress *stress, const char *stressor)
+{
+    stress->idle++;
+    stress_remark(stress, "%s came to no whole round", stressor);
+}
+
 void stress_rate(struct stress *stress, const char *stressor, double rate)
 {
     stress->ran++;

@@ -28,7 +28,7 @@ struct stress {
     uint64_t killed;                   /* by the kernel, for want of memory, before the load */
     uint64_t swapped;                  /* pages, before it */
     double rate;                       /* operations a second, of all stressors */
-    unsigned ran, lacking;             /* stressors that did something, and those that this kernel cannot have */
+    unsigned ran, lacking, idle;       /* stressors that did something, those that cannot be had, and those too slow */
     bool by_force;                     /* the load was ended by a signal: what it has left behind is not the kernel's */
     char failure[STRESS_WORDS];        /* the first one */
     char remarks[STRESS_WORDS];
@@ -40,6 +40,8 @@ struct stress {
 void stress_fail(struct stress *stress, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void stress_remark(struct stress *stress, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void stress_skip(struct stress *stress, const char *stressor, const char *why);
+/* one that came to no whole round in its time */
+void stress_idle(struct stress *stress, const char *stressor);
 /* operations a second of one stressor: a metric of its own, and part of the class's rate */
 void stress_rate(struct stress *stress, const char *stressor, double rate);
 bool stress_prepare(struct stress *stress, const struct plan *plan, char *problem, size_t size);

@@ -230,7 +230,7 @@ static void tell(struct tool *tool)
         } else if (one->why[0] != '\0') {
             stress_skip(tool->stress, one->name, one->why);
         } else {
-            stress_remark(tool->stress, "%s came to no whole round", one->name);
+            stress_idle(tool->stress, one->name);
         }
     }
 }
