@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from sistasks.cluster.nodes import NodeReport
 from sistasks.errors import NodeError, ToolMissing
-from sistasks.evidence.symbols import Symbols, from_text
+from sistasks.evidence.symbols import Symbols, from_text, from_vmlinux
 from sistasks.history import profiles
 from sistasks.history.differences import differences
 from sistasks.history.profiles import COLUMNS, Functions, ProfileRecord
@@ -261,3 +261,16 @@ def test_counts_that_are_not_whole_fail_their_node(tmp_path: Path, data: bytes |
         assert found.error.problem.endswith(why)
     else:
         assert found is report
+
+
+def test_functions_in_thumb_begin_where_their_code_does(tmp_path: Path) -> None:
+    compiler = shutil.which("arm-linux-gnueabihf-gcc")
+    if compiler is None:
+        pytest.skip("there is no compiler for arm")
+    (tmp_path / "a.c").write_text("int f(void) { return 1; }\nint g(void) { return 2; }\n")
+    subprocess.run([compiler, "-mthumb", "-c", "a.c"], cwd=tmp_path, check=True)
+    with (tmp_path / "a.o").open("rb") as file:
+        table = from_vmlinux(file)
+    begin = table.address("g")
+    assert begin is not None
+    assert begin % 2 == 0

@@ -119,14 +119,18 @@ def from_vmlinux(file: IO[bytes]) -> Symbols:
 
     rows = []
     try:
-        for section in ELFFile(file).iter_sections():
+        elf = ELFFile(file)
+        # where a function of Arm's is in Thumb, its address says so in its lowest bit
+        thumb = 1 if elf["e_machine"] == "EM_ARM" else 0
+        for section in elf.iter_sections():
             if not isinstance(section, SymbolTableSection):
                 continue
             for symbol in section.iter_symbols():
                 if symbol["st_info"]["type"] in {"STT_FUNC", "STT_NOTYPE"} and symbol.name:
                     name = symbol.name
                     if not name.startswith(("$", "__pfx_", ".L")) and isinstance(symbol["st_shndx"], int):
-                        rows.append((symbol["st_value"], name))
+                        marked = thumb if symbol["st_info"]["type"] == "STT_FUNC" else 0
+                        rows.append((symbol["st_value"] & ~marked, name))
     except (
         ELFError,
         ConstructError,
