@@ -1,0 +1,81 @@
+"""A scheduler and workers of Dask as processes of a test, on the loopback address; each is ended by its id."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
+
+from guest_project import environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Fleet:
+    """A scheduler and its workers.
+
+    Attributes:
+        address: the scheduler's.
+        scheduler: its process.
+        workers: theirs, by name.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.workers: dict[str, subprocess.Popen[str]] = {}
+        self.scheduler, line = self._start(
+            "Scheduler at:", "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard"
+        )
+        self.address = line.split()[-1]
+
+    def work(self, name: str, **variables: str) -> None:
+        """Start a worker, with these variables in its environment, and wait until the scheduler knows it."""
+        variables = {"SIS_FLEET_CACHE": str(self.folder / name), **variables}
+        self.workers[name], _ = self._start(
+            "Registered to:", "worker", self.address, "--host", "127.0.0.1", "--name", name, "--nthreads", "1",
+            "--no-nanny", "--no-dashboard", "--local-directory", str(self.folder / "dask"), **variables,
+        )  # fmt: skip
+
+    def end(self) -> None:
+        """End all that is still there."""
+        for process in (*self.workers.values(), self.scheduler):
+            process.kill()
+            process.wait()
+
+    @staticmethod
+    def _start(mark: str, *arguments: str, **variables: str) -> tuple[subprocess.Popen[str], str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dask", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True, env=environment() | variables,
+        )  # fmt: skip
+        said = []
+        assert process.stderr is not None
+        for line in process.stderr:
+            said.append(line)
+            if mark in line:
+                threading.Thread(target=_drain, args=(process.stderr,), daemon=True).start()
+                return process, line
+        process.wait()
+        raise AssertionError("".join(said))
+
+
+def _drain(source: IO[str]) -> None:
+    for _ in source:
+        pass
+    source.close()
+
+
+@contextmanager
+def fleet(folder: Path, *names: str) -> Iterator[Fleet]:
+    """A fleet with workers of these names."""
+    made = Fleet(folder)
+    try:
+        for name in names:
+            made.work(name)
+        yield made
+    finally:
+        made.end()

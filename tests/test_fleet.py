@@ -1,0 +1,133 @@
+"""A fleet's parts without nodes: what is refused, what goes over pipes, what a worker keeps."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from guest_project import DODO, Project
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sistasks.errors import FleetError, UsageError
+from sistasks.fleet import cache, crew, frames, identity
+from sistasks.settings import resolve
+
+KEEP = b"the content of a file"
+NAME = hashlib.sha256(KEEP).hexdigest()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Project:
+    (tmp_path / "dodo.py").write_text(DODO)
+    return Project(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["tcp://host:8786", "tls://10.0.0.1:1", "tcp://[::1]:65535", "tcp://a-b.c_d:22"]
+)
+def test_addresses_of_schedulers(text: str) -> None:
+    assert resolve({"cluster": text}, {}, Path("none")).cluster == text
+
+
+@pytest.mark.parametrize(
+    "text", ["host:8786", "tcp://host", "tcp://host:0", "tcp://host:65536", "http://host:80", "tcp://:1", "x"]
+)
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"cannot be; cluster is an address like tcp://host:8786$"):
+        resolve({"cluster": text}, {}, Path("none"))
+
+
+def test_a_scheduler_that_does_not_answer_is_a_sentence_before_anything_is_built(empty: Project) -> None:
+    done = empty.doit("performance", "cluster=tcp://127.0.0.1:1")
+    assert done.returncode == 2
+    assert "no scheduler answers at tcp://127.0.0.1:1; start one" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(empty.folder.glob("target/testing/build/kernel*"))
+
+
+def test_without_the_extra_its_name_is_told(empty: Project, tmp_path: Path) -> None:
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "hidden/distributed.py").write_text("raise ModuleNotFoundError('distributed')\n")
+    done = empty.doit("performance", "cluster=tcp://127.0.0.1:1", PYTHONPATH=str(tmp_path / "hidden"))
+    assert done.returncode == 2
+    assert "cluster= needs distributed, which is not installed; pip install 'sistasks[dask]'" in done.stderr
+
+
+def test_without_a_cluster_nothing_of_dask_is_imported(empty: Project, tmp_path: Path) -> None:
+    (tmp_path / "hidden").mkdir()
+    for name in ("distributed", "dask"):
+        (tmp_path / f"hidden/{name}.py").write_text("raise SystemExit('imported')\n")
+    done = empty.doit("list", PYTHONPATH=str(tmp_path / "hidden"))
+    assert done.returncode == 0
+    assert "imported" not in done.stdout + done.stderr
+
+
+def test_this_sistasks_is_told_from_others() -> None:
+    version, _, digest = identity.version().partition(" ")
+    assert version[0].isdigit()
+    assert len(digest) == 14
+
+
+@given(st.binary(max_size=200_000))
+def test_what_is_sent_is_received(data: bytes) -> None:
+    reading, writing = os.pipe()
+    try:
+        sender = threading.Thread(target=frames.send, args=(writing, data))
+        sender.start()
+        assert frames.receive(reading, 10) == data
+        sender.join()
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def test_the_end_of_a_pipe_and_silence_are_told_apart() -> None:
+    reading, writing = os.pipe()
+    with pytest.raises(TimeoutError):
+        frames.receive(reading, 0.01)
+    os.write(writing, b"half")
+    os.close(writing)
+    with pytest.raises(EOFError):
+        frames.receive(reading, 1)
+    os.close(reading)
+
+
+def test_files_are_kept_by_what_is_in_them(folder: Path) -> None:
+    assert cache.missing([NAME]) == [NAME]
+    cache.keep(NAME, KEEP)
+    assert cache.missing([NAME]) == []
+    (folder / "files" / NAME).write_bytes(KEEP[:-1])
+    assert cache.missing([NAME]) == [NAME]
+    with pytest.raises(FleetError, match=r"^the file .{12} was damaged on its way$"):
+        cache.keep(NAME, KEEP[:-1])
+
+
+def test_no_two_processes_have_the_same_folder(folder: Path) -> None:
+    first, lock = cache.own_folder()
+    second, other = cache.own_folder()
+    assert first != second
+    os.close(lock)
+    third, lock = cache.own_folder()
+    assert third == first
+    os.close(lock)
+    os.close(other)
+
+
+def test_a_hand_that_takes_too_long_is_ended(folder: Path) -> None:
+    answer = crew.ask("survey", None, limit=0.001)
+    assert str(answer) == "it did not end within 0 s; raise timeout="
+
+
+def test_a_hand_that_ends_in_the_middle_is_a_sentence(folder: Path) -> None:
+    answer = crew.ask("survey", None, limit=60)  # there is no job that is None
+    assert str(answer) == "its process ended with 1 in the middle; the worker's own log says more"
