@@ -10,6 +10,7 @@ import pytest
 from guest_project import SMALL, Project, rows
 
 from sistasks import tools
+from sistasks.history.profiles import profiles_of
 from sistasks.kinds import host_arch
 from sistasks.machine.arch import ARCHES
 from sistasks.settings import resolve
@@ -26,9 +27,11 @@ NO_KERNEL = ("cannot be fetched", "is not in this release")
 
 def samples(db: Path) -> dict[tuple[int, str], bytes]:
     found = rows(db, "select node, metric, count, encoding, data from samples order by node, metric")
+    # those with a slash are of what was counted
     return {
         (node, metric): f"{count} {encoding} ".encode() + data
         for node, metric, count, encoding, data in found
+        if "/" not in metric
     }
 
 
@@ -46,9 +49,9 @@ def ready(request: pytest.FixtureRequest, apart: Project) -> tuple[Project, Arch
     return apart, arch
 
 
-def run(project: Project, arch: Arch, db: Path, clock: str) -> str:
+def run(project: Project, arch: Arch, db: Path, clock: str, *more: str) -> str:
     """The performance suite on clones; what was said."""
-    words = ("performance", "nodes=2", f"arch={arch.name}", f"clock={clock}", f"db={db}", *SMALL)
+    words = ("performance", "nodes=2", f"arch={arch.name}", f"clock={clock}", f"db={db}", *SMALL, *more)
     done = project.doit(*words, limit=200)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "8 of 8 tests passed" in done.stdout
@@ -60,7 +63,8 @@ def test_virtual_runs_repeat_to_the_bit(ready: tuple[Project, Arch], tmp_path: P
     dbs = [tmp_path / "first.db", tmp_path / "second.db"]
     run(project, arch, dbs[0], "virtual")
     shutil.rmtree(project.folder / "target/testing/templates")
-    assert "template: frozen" in run(project, arch, dbs[1], "virtual")
+    # counting moves nothing
+    assert "template: frozen" in run(project, arch, dbs[1], "virtual", "profile=yes")
     first, second = map(samples, dbs)
     assert len(first) == 2 * 7
     assert first == second
@@ -69,6 +73,16 @@ def test_virtual_runs_repeat_to_the_bit(ready: tuple[Project, Arch], tmp_path: P
         "another plan gives other samples: what is equal is no accident"
     )
     assert rows(dbs[0], "select arch, clock from environments") == [(arch.name, "virtual")]
+    counted = {(one.node, one.phase): one.functions for one in profiles_of(dbs[1], 1)}
+    assert len(counted) == 2 * 5
+    found = counted[1, "context_switch"]
+    assert {"pipe_write", "pipe_read", "__schedule", "user:test_context_switch"} <= {*found.names}
+    of_nobody = [
+        count
+        for name, count in zip(found.names, found.instructions.tolist(), strict=True)
+        if name.endswith("?")
+    ]
+    assert sum(of_nobody) < 0.05 * found.total("instructions")
 
 
 def test_clones_measure_on_the_wall_clock(ready: tuple[Project, Arch], tmp_path: Path) -> None:
