@@ -305,7 +305,7 @@ static void judge(struct stress *stress, const struct side *side, unsigned other
         stress_fail(stress, "corrupted: node %u: %s", other, side->why);
     } else if (side->silent) {
         stress_fail(stress, "no progress: node %u: %s", other, side->why);
-    } else if (side->signal != 0 && vmstat("oom_kill") > stress->killed) {
+    } else if (side->signal == SIGKILL && vmstat("oom_kill") > stress->killed) {
         stress_remark(stress, "too little memory to talk to node %u", other);
         stress->ran++;
     } else if (side->signal != 0) {

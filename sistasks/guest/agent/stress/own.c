@@ -31,6 +31,7 @@ static void work(const struct own *own, struct worker *worker, struct stress *st
     struct bench bench = {.stress = stress, .worker = worker, .flip = stress->flip};
     random_seed(&bench.random, stress->seed);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGPIPE, SIG_IGN); /* a step tells itself of a process that is gone */
     worker->begin = now_ns();
     while (worker->outcome == OWN_GOOD && now_ns() - worker->begin < stress->load_ns) {
         worker->outcome = own->step(&bench);
@@ -68,7 +69,7 @@ static void tell(struct stress *stress, const struct own *own, const struct work
     } else if (worker->outcome == OWN_LACKING) {
         stress_skip(stress, own->name, worker->why);
         return;
-    } else if (worker->signal != 0 && !killed) {
+    } else if (worker->signal != 0 && !(killed && worker->signal == SIGKILL)) {
         stress_fail(stress, "%s died of signal %d (%s)", own->name, worker->signal, strsignal(worker->signal));
     } else if (worker->outcome == OWN_NO_ROOM || worker->signal != 0) {
         stress_remark(stress, "%s had too little memory", own->name);

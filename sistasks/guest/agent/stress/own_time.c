@@ -75,7 +75,8 @@ enum outcome own_ring(struct bench *bench)
         uint64_t expected = token + RING;
         if (write(bench->pipes[0], &token, sizeof token) != sizeof token ||
             read(bench->pipes[1], &token, sizeof token) != sizeof token) {
-            return own_word(bench, OWN_NO_ROOM, "a process of the ring is gone");
+            bool killed = vmstat("oom_kill") > bench->stress->killed;
+            return own_word(bench, killed ? OWN_NO_ROOM : OWN_WRONG, "a process of the ring is gone");
         }
         token ^= own_flip(bench);
         if (token != expected) {
