@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +14,12 @@ from hypothesis import strategies as st
 from sistasks.protocols.findings import Seen, parse
 from sistasks.suites.security import kaslr
 from sistasks.suites.security.kaslr import Place
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sistasks.guest.plan import Plan
+    from sistasks.suites.execution import Execution
 
 addresses = st.integers(1, (1 << 64) - 1)
 places = st.builds(Place, addresses, addresses, addresses)
@@ -61,3 +72,51 @@ def test_a_kernel_that_does_not_tell_is_not_judged(silent: int) -> None:
 def test_areas_are_compared_where_kernels_move_them() -> None:
     boots = [Place(number, number, 7) for number in (1, 2)]
     assert [seen.outcome for seen in kaslr.judge("arm64", boots)] == ["pass", "skip"]
+
+
+def test_boots_that_are_interrupted_end_all_their_nodes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is ended sooner than the others, as on any host."""
+    begun: list[int] = []
+    ended: list[int] = []
+    all_begun = asyncio.Event()
+
+    class Slow:
+        def __init__(self, **_: object) -> None:
+            pass
+
+        async def run(self, plans: list[Plan], _: object) -> None:
+            number = plans[0].node
+            begun.append(number)
+            if len(begun) == 3:
+                all_begun.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                for _turn in range(10 * number):
+                    await asyncio.sleep(0)
+                ended.append(number)
+
+    async def interrupted() -> None:
+        task = asyncio.create_task(kaslr.boot(cast("Execution", run)))
+        await all_begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert ended == [1, 2, 3]
+
+    @dataclass
+    class OfBoot:
+        arch: SimpleNamespace
+        clock: str = "wall"
+        seed: int = 1
+
+    recipe = SimpleNamespace(
+        machine=OfBoot(SimpleNamespace(name="x86_64")), slots=3, timeout=1.0, settings=SimpleNamespace(seed=1)
+    )
+    run = SimpleNamespace(
+        recipe=recipe, logs=lambda: tmp_path, scratch=tmp_path, again=False, examination=None, tries=1
+    )
+    monkeypatch.setattr(kaslr, "Cluster", Slow)
+    asyncio.run(interrupted())

@@ -119,4 +119,7 @@ async def boot(run: Execution) -> list[NodeReport]:
             (report,) = await cluster.run([plan], _Unseen())
         return report
 
-    return list(await asyncio.gather(*(one(number) for number in range(1, _BOOTS + 1))))
+    # gather would go on as soon as the first of them is interrupted, while the others are still ending their nodes
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(number)) for number in range(1, _BOOTS + 1)]
+    return [task.result() for task in tasks]
