@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.cluster.nodes import Cluster
-from sistasks.errors import NodeError
+from sistasks.errors import NodeError, SistasksError
 from sistasks.evidence.monitor import ResourceMonitor
 from sistasks.guest.plan import Plan
 from sistasks.layout import Layout
@@ -49,7 +49,8 @@ def measure_pairs(
         For each pair (baseline, candidate): (metric, statistic) -> value of that boot.
 
     Raises:
-        NodeError: more than two boots failed: then nothing is confirmed. A pair of which one failed is measured again.
+        SistasksError: more than two boots failed: then nothing is confirmed. A pair of which one failed is measured
+            again.
     """
     layout = Layout(recipe.settings.output)
     kept = layout.kept_kernels(recipe.settings.db)
@@ -111,13 +112,13 @@ async def _run_pairs(
         return boots[0].result(), boots[1].result()
 
     found: list[tuple[Boot, Boot]] = []
-    failures: list[NodeError] = []
+    failures: list[SistasksError] = []
     pair = 0
     while len(found) < pairs:
         try:
             found.append(await both(pair))
-        except* NodeError as group:
-            failures += [error for error in group.exceptions if isinstance(error, NodeError)]
+        except* SistasksError as group:  # a cluster that does not come up is its kernel's failure
+            failures += [error for error in group.exceptions if isinstance(error, SistasksError)]
         if len(failures) > _FAILURES:
             raise failures[0]
         pair += 1
