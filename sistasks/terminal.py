@@ -16,6 +16,7 @@ import time
 from typing import IO, TYPE_CHECKING, Any, Final, Self, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from rich.live import Live
@@ -128,6 +129,20 @@ class Terminal:
                 self.log(f"the output cannot be written: {error.strerror}")
                 sys.stderr.write(f"the output cannot be written: {error.strerror}; the work goes on\n")
 
+    def lines(self, render: Callable[[], Any]) -> Live:
+        """Lines that are drawn anew until they are stopped; only for a terminal that is `live`.
+
+        Args:
+            render: gives what rich is to draw.
+        """
+        from rich.console import Console
+        from rich.live import Live
+
+        console = Console(file=cast("IO[str]", _Bearing(self)))
+        live = Live(get_renderable=render, console=console, refresh_per_second=8, transient=True)
+        live.start()
+        return live
+
     def nodes(self, total: int) -> NodeLines:
         """A view on `total` nodes, an observer of the cluster; use as a context manager."""
         return NodeLines(self, total)
@@ -168,14 +183,7 @@ class NodeLines:
 
     def __enter__(self) -> Self:
         if self._terminal.live:
-            from rich.console import Console
-            from rich.live import Live
-
-            console = Console(file=cast("IO[str]", _Bearing(self._terminal)))
-            self._live = Live(
-                get_renderable=self._render, console=console, refresh_per_second=8, transient=True
-            )
-            self._live.start()
+            self._live = self._terminal.lines(self._render)
         return self
 
     def __exit__(

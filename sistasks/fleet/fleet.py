@@ -45,6 +45,7 @@ class Fleet:
         self.client = client
         # of each job: worker -> what it made of it, or why it cannot take part
         self._surveys: dict[str, dict[str, Survey | str]] = {}
+        self._names: dict[str, str] = {}
         self._told: set[tuple[str, str]] = set()
 
     @property
@@ -64,14 +65,15 @@ class Fleet:
             FleetError: the scheduler is lost.
         """
         try:
-            return dict(self.client.scheduler_info(n_workers=-1)["workers"])
+            there = dict(self.client.scheduler_info(n_workers=-1)["workers"])
         except (OSError, RuntimeError, TimeoutError) as error:
             raise self.gone() from error
+        self._names.update({address: str(known["name"]) for address, known in there.items()})
+        return there
 
     def name(self, address: str) -> str:
-        """What a person calls a worker."""
-        known = self.workers().get(address)
-        name = str(known["name"]) if known else address
+        """What a person calls a worker, also one that has gone."""
+        name = self._names.get(address, address)
         return name if name == address else f"{name} ({address})"
 
     def gone(self) -> FleetError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import secrets
 import tempfile
@@ -15,6 +16,7 @@ from sistasks.errors import FleetError, HistoryError, SistasksError, UsageError
 from sistasks.evidence.records import Evidence
 from sistasks.fleet import fleet as fleets
 from sistasks.fleet.job import pack, why_not
+from sistasks.fleet.progress import RunLines
 from sistasks.fleet.records import Returned
 from sistasks.history import read
 from sistasks.history.connection import prepare
@@ -123,6 +125,7 @@ class _Session:
         # worker -> when it was last heard of by the scheduler's clock, and by ours
         self._heard: dict[str, tuple[float, float]] = {}
         self._alone_since: float | None = None
+        self._lines = RunLines(terminal, 0)
 
     def run(self) -> list[int]:
         """Submit all runs and record each when it ends."""
@@ -140,24 +143,34 @@ class _Session:
             f"{self._job.suite.name}: {number} run{'s' * (number > 1)} on {who} of {self._fleet.address}; "
             f"{self._fleet.dashboard}"
         )
+        self._lines = RunLines(self._terminal, number)
         try:
-            while self._tasks:
-                try:
-                    future = self._ended.get(timeout=_LOOK)
-                except queue.Empty:
-                    self._look()
-                else:
-                    self._take(future)
+            with self._lines:
+                self._wait()
         finally:
             self._fleet.cancel([task.future for task in self._tasks.values()])
         if self._failure is not None:
             raise self._failure
         return self._numbers
 
+    def _wait(self) -> None:
+        """Until every run has ended."""
+        look = time.monotonic()
+        while self._tasks:
+            with contextlib.suppress(queue.Empty):
+                self._take(self._ended.get(timeout=max(0.0, look - time.monotonic())))
+            if time.monotonic() >= look:
+                self._look()
+                look = time.monotonic() + _LOOK
+
+    def _say(self, text: str) -> None:
+        with self._lines.aside():
+            self._terminal.say(text, always=True)
+
     def _enlist(self) -> None:
         self._able = self._fleet.enlist(self._job, self._paths)
         for address, why in self._fleet.untold(self._job):
-            self._terminal.say(f"worker {self._fleet.name(address)} is left out: {why}", always=True)
+            self._say(f"worker {self._fleet.name(address)} is left out: {why}")
 
     def _nobody(self) -> FleetError:
         refused = self._fleet.refused(self._job)
@@ -198,7 +211,9 @@ class _Session:
             address, answer = future.result()
             del self._tasks[future.key]
             if isinstance(answer, Returned):
-                self._record(task, address, answer)
+                self._lines.ended(task.number, self._fleet.name(address))
+                with self._lines.aside():
+                    self._record(task, address, answer)
             elif isinstance(answer, UsageError):
                 raise answer
             else:
@@ -216,7 +231,7 @@ class _Session:
         barred = task.barred | {address}
         if barred >= self._able.keys():
             raise FleetError(f"run {task.number} cannot be had of worker {name}: {why}", "")
-        self._terminal.say(f"run {task.number}: not on worker {name}: {why}", always=True)
+        self._say(f"run {task.number}: not on worker {name}: {why}")
         self._submit(task.number, task.index, barred)
 
     def _look(self) -> None:
@@ -246,9 +261,8 @@ class _Session:
         if task.where != address:
             name = self._fleet.name(address)
             if task.where:
-                self._terminal.say(f"run {task.number}: again, on worker {name}", always=True)
-            else:
-                self._terminal.detail(f"run {task.number}: on worker {name}")
+                self._say(f"run {task.number}: again, on worker {name}")
+            self._lines.runs(task.number, name)
             task.where = address
         if silent > _SILENT:
             del self._tasks[key]
