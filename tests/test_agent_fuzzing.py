@@ -38,14 +38,23 @@ void channel_release(void) {}
 void channel_drain(void) {}
 void channel_hold(void) {}
 void sleep_to_boundary(uint64_t ns) { (void)ns; }
-uint64_t now_ns(void) { return 1; }
-uint64_t plan_number(const char *key) { return strcmp(key, "fuzz_episodes") == 0 ? 2 : 0; }
+/* episodes take 1 s, 3 s and 2 s */
+uint64_t now_ns(void)
+{
+    static const uint64_t TIMES[] = {0, 1000000000u, 1000000000u, 4000000000u, 4000000000u, 6000000000u};
+    static unsigned next;
+    return TIMES[next < 5 ? next++ : 5];
+}
+uint64_t plan_number(const char *key) { return strcmp(key, "fuzz_episodes") == 0 ? 3 : 0; }
 int64_t *samples_allocate(uint32_t count) { return calloc(count, sizeof(int64_t)); }
 void samples_free(int64_t *samples, uint32_t count) { (void)count, free(samples); }
 void channel_samples(const char *metric, const int64_t *values, uint32_t count)
 {
-    (void)values;
-    printf("samples %s %u\n", metric, count);
+    printf("samples %s %u", metric, count);
+    for (uint32_t i = 0; i < count; i++) {
+        printf(" %lld", (long long)values[i]);
+    }
+    printf("\n");
 }
 void finding(const char *rule, const char *outcome, const char *format, ...)
 {
@@ -85,6 +94,7 @@ def test_calls_that_were_never_made_found_nothing_out(harness: Path) -> None:
 
 
 def test_calls_that_were_made_count(harness: Path) -> None:
-    said = run_harness(harness, "5").decode().splitlines()
-    assert said[:2] == ["finding fuzz.privilege pass", "samples fuzzing.rate 2"]
-    assert said[2].startswith("pass: 2 episodes, 0 cut short; of 10 calls, ")
+    """The rate is that of the median episode, the one of 2 s."""
+    said = run_harness(harness, "1200").decode().splitlines()
+    assert said[:2] == ["finding fuzz.privilege pass", "samples fuzzing.rate 1 599"]
+    assert said[2].startswith("pass: 3 episodes, 0 cut short; of 3600 calls, ")

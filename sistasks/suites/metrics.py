@@ -164,7 +164,7 @@ METRICS: Final = {
         ),
         Metric(
             name="fuzzing.rate", unit="calls/s", better="higher", minimum_effect=0.2,
-            description="system calls of an episode of fuzzing, with all that they wait for",
+            description="system calls of the median episode of fuzzing, with all that they wait for",
         ),
         Metric(
             name="penetration.rest", unit="ns", better="lower",
