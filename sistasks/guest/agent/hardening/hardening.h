@@ -30,7 +30,6 @@ const char *attempt_words(const struct attempt *attempt);
 bool file_text(const char *path, char *text, size_t size);
 bool file_number(const char *path, long long *number);
 bool boot_log_line(const char *words, char *line, size_t size); /* the first that has these words */
-bool boot_log_whole(void); /* its beginning has not been written over */
 bool cpu_flag(const char *name);
 /* the address of a symbol as root may see it; 0: the kernel does not tell */
 uint64_t symbol_address(const char *name);

@@ -50,11 +50,6 @@ static const char *boot_log(void)
     return text == NULL ? "" : text;
 }
 
-bool boot_log_whole(void)
-{
-    return strstr(boot_log(), "Linux version ") != NULL;
-}
-
 bool boot_log_line(const char *words, char *line, size_t size)
 {
     const char *log = boot_log(), *found = strstr(log, words);
