@@ -52,7 +52,12 @@ def _show_run(store: Store, settings: Settings, terminal: Terminal) -> None:
 
     with open_history(settings.db) as history:
         run = history.run(settings.run)
-    found = [(stored, _state(store, stored)) for stored in artifacts_of(settings.db, run.id)]
+    left = artifacts_of(settings.db, run.id)
+    if settings.cluster:
+        from sistasks.fleet.bring import bring
+
+        bring([stored.row for stored in left], store, settings, terminal)
+    found = [(stored, _state(store, stored)) for stored in left]
     if not found:
         terminal.result(f"run {run.id} left no artifacts")
         return

@@ -35,6 +35,11 @@ def files() -> Path:
     return root() / "files"
 
 
+def artifacts() -> Path:
+    """The store of evidence that is too large to be sent unasked."""
+    return root() / "artifacts"
+
+
 def missing(wanted: Iterable[str]) -> list[str]:
     """Those of the files that are not here, or not whole."""
     return [sha256 for sha256 in wanted if not _is_whole(files() / sha256)]

@@ -135,6 +135,19 @@ class Fleet:
         except (OSError, RuntimeError, TimeoutError) as error:
             raise self.gone() from error
 
+    def first(self, function: Any, *arguments: object) -> Any:
+        """What the first worker gives of which a function gives anything; None: nothing was given by any.
+
+        Raises:
+            FleetError: the scheduler is lost.
+        """
+        for address in self.workers():
+            with contextlib.suppress(OSError, TimeoutError, ModuleNotFoundError, AttributeError):
+                found = self.client.sync(self._on, address, function, *arguments)
+                if found is not None:
+                    return found
+        return None
+
     def cancel(self, futures: list[Future]) -> None:
         """Want nothing more of these; what a worker has begun it ends."""
         if futures and not self.lost:

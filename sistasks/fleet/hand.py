@@ -29,11 +29,6 @@ if TYPE_CHECKING:
 INLINE: Final = 4 << 20
 
 
-def artifacts() -> Path:
-    """Where a worker keeps what is too large to be sent unasked."""
-    return cache.root() / "artifacts"
-
-
 def survey(folder: Path, job: Job) -> Survey:
     """Set this machine up for a job, and tell what it is.
 
@@ -136,7 +131,7 @@ def _returned(done: Executed, recipe: Recipe, said: str) -> Returned:
                 data = zstandard.compress(item.path.read_bytes())
                 parcels.append(Parcel(node=item.node, kind=item.kind, name=item.name, data=data))
             elif item.path not in made:
-                staying.append(Store(artifacts()).put(item))
+                staying.append(Store(cache.artifacts()).put(item))
     failure = done.failure
     if failure is not None:
         failure.crashes, failure.evidence = (), ()

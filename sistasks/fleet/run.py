@@ -287,7 +287,10 @@ class _Session:
             rows = (*keep(evidence, self._settings, Path(name), self._terminal), *came.staying)
         if came.staying:
             size = sum(row.size for row in came.staying) / 1e6
-            self._terminal.say(f"{len(came.staying)} files of {size:.1f} MB stay in the store of that worker")
+            self._terminal.say(
+                f"{len(came.staying)} files of {size:.1f} MB stay on that worker until `doit artifacts` asks for them: "
+                f"run={{its number}} cluster={self._fleet.address}"
+            )
         run = replace(run, kernel=replace(run.kernel, path=str(recipe.kernel.image)))
         try:
             self._numbers.append(

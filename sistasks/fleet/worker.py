@@ -51,9 +51,11 @@ def perform(job: Job, index: int, limit: float) -> tuple[str, Any]:
     return get_worker().address, crew.ask("run", job, index, limit=limit)
 
 
-def fetch(path: str) -> bytes | None:
+async def fetch(path: str) -> bytes | None:
     """What a worker keeps under this path of its store; None: nothing."""
-    from sistasks.fleet.hand import artifacts
+    from sistasks.evidence.places import Place
 
-    place = artifacts() / path
-    return place.read_bytes() if place.is_file() else None
+    place = cache.artifacts() / path
+    if Place.read(path) is None or not place.is_file():
+        return None
+    return await asyncio.to_thread(place.read_bytes)
