@@ -10,6 +10,7 @@ import statistics
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from sistasks.history.numbers import spans
 from sistasks.verdicts.baseline import by_run, labelled
 from sistasks.verdicts.records import STATISTICS, Verdict
 
@@ -70,13 +71,7 @@ def _names(runs: Sequence[RunInfo]) -> str:
     """The runs by number, neighbours together: `runs 1-3, 7`."""
     if len(runs) == 1:
         return f"run {runs[0].id} ({runs[0].kernel_name})"
-    spans: list[list[int]] = []
-    for number in sorted(other.id for other in runs):
-        if spans and spans[-1][-1] == number - 1:
-            spans[-1] = [spans[-1][0], number]
-        else:
-            spans.append([number])
-    return f"runs {', '.join('-'.join(map(str, span)) for span in spans)}"
+    return f"runs {spans(other.id for other in runs)}"
 
 
 def _screen_one(
