@@ -29,11 +29,11 @@ Ask: TypeAlias = "Callable[..., Sequence[sqlite3.Row]]"
 
 # what is written with its run and never changes
 _MEASURED: Final = ("results", "summaries", "samples", "crashes", "resources", "findings")
-# what is said of a run later, and may be said again; with the columns that name runs in words
-_SAID: Final = {
-    "verdicts": ("baseline", "reason"),
-    "finding_verdicts": ("baseline", "reason"),
-    "annotations": (),
+# what is said of a run later, and may be said again; with the columns that name runs in words, and how often at most
+_SAID: Final[dict[str, dict[str, int]]] = {
+    "verdicts": {"baseline": 1, "reason": 0},
+    "finding_verdicts": {"baseline": 1, "reason": 0},
+    "annotations": {},
 }
 # all that is told of a run by its number, and where
 REFERENCES: Final = (
@@ -172,10 +172,11 @@ class _Merge:
                 query = f"UPDATE {table} SET {column} = ? WHERE {column} = ?"  # noqa: S608 - our own names
                 self._db.execute(query, (moved[old], old))
         for table, columns in _SAID.items():
-            for column in columns:
+            for column, most in columns.items():
                 query = f"SELECT id, {column} AS words FROM {table} WHERE {column} LIKE '%run%'"  # noqa: S608 - our own names
                 told = [
-                    (retold(row["words"], self.merged.numbers.ours), row["id"]) for row in self._ask(query)
+                    (retold(row["words"], self.merged.numbers.ours, most), row["id"])
+                    for row in self._ask(query)
                 ]
                 self._db.executemany(f"UPDATE {table} SET {column} = ? WHERE id = ?", told)  # noqa: S608 - our own names
 
@@ -213,8 +214,8 @@ class _Merge:
     def _said(self, table: str, old: int) -> Rows:
         rows = self._of(table, old)
         for row in rows:
-            for column in _SAID[table]:
-                row[column] = retold(row[column], self._numbers)
+            for column, most in _SAID[table].items():
+                row[column] = retold(row[column], self._numbers, most)
         return rows
 
     def _changes(self, old: int) -> Rows:

@@ -132,12 +132,13 @@ def number(ours: Sequence[Run], theirs: Sequence[Run]) -> Numbering:
     return Numbering(ours=ours_now, theirs=all_theirs, known=frozenset(known))
 
 
-def retold(words: str, numbers: Mapping[int, int]) -> str:
-    """Words of the gate's with the new numbers of the runs that they name; what is no run of the history stays.
+def retold(words: str, numbers: Mapping[int, int], most: int = 0) -> str:
+    """Words of the gate's with the new numbers of the runs that they name; where none is known they stay.
 
     Args:
         words: `run 7 (debian)`, `runs 1-3, 7`, `this run did not measure it, run 1 did`.
         numbers: old -> new.
+        most: how often runs are named; what follows may be a kernel's name. 0: as often as it looks so.
     """
     known = sorted(numbers)
 
@@ -149,7 +150,7 @@ def retold(words: str, numbers: Mapping[int, int]) -> str:
             found.update(numbers[old] for old in known[slice(*ends)])
         return f"{match[1]} {spans(found)}" if found else match[0]
 
-    return _NAMED.sub(again, words)
+    return _NAMED.sub(again, words, count=most)
 
 
 def spans(numbers: Iterable[int]) -> str:
