@@ -57,7 +57,7 @@ def test_merging_again_changes_nothing(times: list[tuple[int, int, str]]) -> Non
 def test_words_name_the_same_runs(numbers: dict[int, int], data: st.DataObject) -> None:
     named = data.draw(st.sets(st.sampled_from(sorted(numbers)), min_size=1))
     words = retold(f"runs {spans(named)}", numbers)
-    found = set()
+    found: set[int] = set()
     for part in re.fullmatch(r"runs (.*)", words)[1].split(", "):  # type: ignore[index]
         low, _, high = part.partition("-")
         found.update(range(int(low), int(high or low) + 1))
