@@ -46,11 +46,11 @@ class Fleet:
             process.kill()
             process.wait()
 
-    @staticmethod
-    def _start(mark: str, *arguments: str, **variables: str) -> tuple[subprocess.Popen[str], str]:
+    def _start(self, mark: str, *arguments: str, **variables: str) -> tuple[subprocess.Popen[str], str]:
+        # elsewhere than where the tests are started, which may be where another sistasks lies
         process = subprocess.Popen(
             [sys.executable, "-m", "dask", *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, text=True, env=environment() | variables,
+            stderr=subprocess.PIPE, text=True, env=environment() | variables, cwd=self.folder,
         )  # fmt: skip
         said = []
         assert process.stderr is not None

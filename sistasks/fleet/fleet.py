@@ -78,6 +78,8 @@ class Fleet:
 
     def gone(self) -> FleetError:
         """The scheduler is lost, as a person is told."""
+        # Dask's own attempts to reach it are broken off in the middle, and asyncio would say so
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         return FleetError(
             f"the scheduler {self.address} is lost",
             "runs that had ended are kept; when it is back the same command goes on where it stopped",

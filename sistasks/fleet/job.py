@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sistasks import build_records
 from sistasks.files import sha256_of, write_atomically
-from sistasks.suites import registry
 from sistasks.suites.suite import SECURITY
 
 if TYPE_CHECKING:
@@ -118,8 +117,7 @@ def pack(suite: Suite, settings: Settings, recipes: list[Recipe]) -> tuple[Job, 
                 files[name, field] = sent
                 paths[sent.sha256] = path
     advisories = Path(settings.advisories).read_text() if settings.advisories else ""
-    # a worker has no dodo.py: what that brings is sent along
-    settings = replace(settings, metrics=dict(registry.metrics(settings)), matrix=(), cluster="")
+    settings = replace(settings, matrix=(), cluster="")
     return Job(suite=suite, settings=settings, records=records, files=files, advisories=advisories), paths
 
 

@@ -191,7 +191,11 @@ def _execute(
         first: how the nodes of an execution before this one ended, which had the same plans.
     """
     recipe, settings = run.recipe, run.recipe.settings
-    known: Mapping[str, Metric] = registry.metrics(settings)
+    # a suite of somebody's dodo.py may run where nobody has registered it
+    known: Mapping[str, Metric] = {
+        **{metric.name: metric for metric in suite.metrics},
+        **registry.metrics(settings),
+    }
     began = time.monotonic()
     try:
         # of one without our agent the security suite can look at the files, and asks it nothing
