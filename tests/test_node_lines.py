@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -134,3 +135,26 @@ def test_so_is_that_of_a_kernel_that_is_not_ours(tmp_path: Path) -> None:
         return node.notes
 
     assert asyncio.run(run()) == SAID
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_start_that_is_given_up_leaves_no_line_open(tmp_path: Path) -> None:
+    """As where a neighbour of a cluster fails meanwhile: at whichever await it is."""
+
+    async def give_up(step: int) -> bool:
+        """Whether the start was still under way after so many turns of the loop."""
+        files = NodeFiles(plan=tmp_path / "plan", console=tmp_path / "log", stderr=tmp_path / "stderr")
+        async with Node(1, bare(agent=True), Role.COLD, Plan(node=1, seed=1), files, session="t") as node:
+            starting = asyncio.create_task(node.start())
+            for _ in range(step):
+                await asyncio.sleep(0)
+            under_way = not starting.done()
+            starting.cancel()
+            await asyncio.wait([starting])
+        return under_way
+
+    before = {path.name for path in Path("/proc/self/fd").iterdir()}
+    for step in range(1, 8):
+        assert asyncio.run(give_up(step))
+        gc.collect()
+    assert {path.name for path in Path("/proc/self/fd").iterdir()} <= before

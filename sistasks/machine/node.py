@@ -129,6 +129,8 @@ class Node(Emulator):
             theirs.enter_context(qmp)
             console, console_end = open_line(theirs)
             results, results_end = open_line(theirs)
+            for ours in (monitor, console, results):  # where this is given up before they are taken over
+                self._stack.callback(ours.close)
             network = theirs.enter_context(self._network()).fileno() if self.machine.network else -1
             await self._launch(qmp.fileno(), console_end, results_end, network)
         await self._listen(console, results)
