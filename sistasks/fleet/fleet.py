@@ -78,8 +78,6 @@ class Fleet:
 
     def gone(self) -> FleetError:
         """The scheduler is lost, as a person is told."""
-        # Dask's own attempts to reach it are broken off in the middle, and asyncio would say so
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         return FleetError(
             f"the scheduler {self.address} is lost",
             "runs that had ended are kept; when it is back the same command goes on where it stopped",
@@ -250,8 +248,10 @@ def connect(address: str) -> Fleet:
         raise ToolMissing(
             "cluster= needs distributed, which is not installed", "pip install 'sistasks[dask]'"
         ) from error
-    # what it has to say of lost connections is said here, once
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    # what it has to say of lost connections is said here, once; each of its loggers has a level of its own
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
