@@ -193,7 +193,7 @@ def _tell(asked: Search, repository: Repository, commits: tuple[str, ...], termi
             terminal.result(f"  {repository.title(commit)}")
         return
     (commit,) = commits
-    terminal.result(f"first bad commit: {repository.title(commit)}")
+    terminal.result(f"\nfirst bad commit: {repository.title(commit)}")
     if asked.metric:
         _explain(asked, repository, commit, terminal)
 

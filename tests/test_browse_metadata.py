@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sistasks.browse.queries import Query
+    from sistasks.browse.query import Query
 
 
 @pytest.fixture

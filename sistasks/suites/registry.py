@@ -11,8 +11,9 @@ from sistasks.errors import UsageError
 from sistasks.guest.plan import Plan
 from sistasks.suites.console.naming import full_name
 from sistasks.suites.metrics import METRICS, Metric
+from sistasks.suites.security.rules import digest
 from sistasks.suites.stress.config import narrowed
-from sistasks.suites.suite import PERFORMANCE, STRESS, SUITES, Suite
+from sistasks.suites.suite import PENETRATION, PERFORMANCE, SECURITY, STRESS, SUITES, Suite
 from sistasks.tables import nearest
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ def suites(settings: Settings) -> dict[str, Suite]:
     _installed()
     found = {**SUITES, PROGRAMS.name: PROGRAMS, **_registered}
     found[STRESS.name] = narrowed(STRESS, settings)
+    for judged in (SECURITY, PENETRATION):  # other rules find other things
+        found[judged.name] = replace(judged, rules=digest())
     homes = (PROGRAMS.name, PERFORMANCE.name, *_registered)
     for program in settings.programs.values():
         if program.name in AGENT_TESTS:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # what came after suites had runs in histories: left out of the identity where a suite has nothing of it
 _LATER: Final = (
     "programs", "metrics", "act", "measures", "conducted", "of_cluster", "variables", "asked",
-    "guarded",
+    "guarded", "rules",
 )  # fmt: skip
 
 
@@ -47,6 +47,7 @@ class Suite:
         metrics: that the suite brings with it.
         act: what is done with its nodes while they are up and run the tests.
         measures: the metrics that `act` must give.
+        rules: digest of what its findings are judged by.
         version: raised when the meaning of a number changes, so that old runs are no longer compared.
     """
 
@@ -68,6 +69,7 @@ class Suite:
     metrics: tuple[Metric, ...] = ()
     act: Act | None = None
     measures: tuple[str, ...] = ()
+    rules: str = ""
     version: int = 1
 
     @property

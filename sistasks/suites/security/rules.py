@@ -7,6 +7,7 @@ else stands there is for those who look.
 from __future__ import annotations
 
 import functools
+import hashlib
 import tomllib
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -55,6 +56,16 @@ def load(category: str) -> dict[str, Rule]:
         # a running node may tell of what is no matter of its own: vulnerabilities, for one
         found[texts["name"]] = Rule(category=texts["name"].partition(".")[0], more=table, **texts)
     return found
+
+
+@functools.cache
+def digest() -> str:
+    """SHA-256 of all rules' files."""
+    sha256 = hashlib.sha256()
+    for category in CATEGORIES:
+        file = files(__package__) / "rules" / f"{category}.toml"
+        sha256.update(file.read_bytes() if file.is_file() else b"")
+    return sha256.hexdigest()
 
 
 @functools.cache
