@@ -27,10 +27,11 @@ def compare(settings: Settings, terminal: Terminal) -> None:
         UsageError: a reference names nothing, or the two have no suite in common.
         HistoryError: the history cannot be read.
     """
+    from sistasks.textlines import visible
     from sistasks.verdicts.baseline import open_history
     from sistasks.verdicts.finding_table import show_findings
     from sistasks.verdicts.references import before, find
-    from sistasks.verdicts.table import verdict_table, visible
+    from sistasks.verdicts.table import verdict_table
 
     with open_history(settings.db) as history:
         heads = find(history, settings.head or "latest")
@@ -144,8 +145,8 @@ def _percentiles(db: Path, history: History, base: RunInfo, head: RunInfo, metri
     from rich.text import Text
 
     from sistasks.history.read import samples_of
+    from sistasks.textlines import visible
     from sistasks.units import percent, show
-    from sistasks.verdicts.table import visible
 
     unit = history.metrics()[metric]["unit"]
     boots = history.boots([base.id, head.id]).get((metric, "p50"), {})

@@ -99,8 +99,8 @@ def _run_table(run_id: int, found: Sequence[tuple[StoredArtifact, tuple[str, str
     from rich.text import Text
 
     from sistasks.history.artifacts import name_of
+    from sistasks.textlines import visible
     from sistasks.units import show
-    from sistasks.verdicts.table import visible
 
     table = _columns(f"artifacts of run {run_id}", "number node kind name bytes state", "number node bytes")
     for stored, (state, _) in found:

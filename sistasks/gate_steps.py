@@ -181,8 +181,8 @@ def _confirm(
 
 def _show(judged: _Judged, terminal: Terminal) -> None:
     """The gate's tables for one run, and the reasons below them."""
+    from sistasks.textlines import visible
     from sistasks.verdicts.finding_table import show_findings
-    from sistasks.verdicts.table import visible
 
     run = judged.run
     if not judged.verdicts and not judged.findings:
@@ -221,8 +221,9 @@ def _explain(judged: _Judged, settings: Settings, terminal: Terminal) -> None:
 
 
 def _show_verdicts(judged: _Judged, terminal: Terminal) -> None:
+    from sistasks.textlines import visible
     from sistasks.units import percent
-    from sistasks.verdicts.table import interval, verdict_table, visible
+    from sistasks.verdicts.table import interval, verdict_table
 
     run = judged.run
     terminal.table(verdict_table(run, judged.verdicts, terminal.width))
@@ -262,8 +263,8 @@ def _export(settings: Settings, terminal: Terminal) -> None:
 def _conclude(
     judged: Sequence[_Judged], broken: Sequence[RunInfo], settings: Settings, terminal: Terminal
 ) -> None:
+    from sistasks.textlines import visible
     from sistasks.verdicts.finding_table import regression
-    from sistasks.verdicts.table import visible
 
     # errors of ours last: exit code 2 is for when nothing was found out about the kernel
     for run in broken:
@@ -296,7 +297,7 @@ def _conclude(
 
 
 def _ended(run: RunInfo) -> str:
-    from sistasks.verdicts.table import visible
+    from sistasks.textlines import visible
 
     how = "failed" if run.status == "failed" else "ended in an error"
     return f"run {run.id} ({visible(run.suite)}) has nothing to judge, it {how}: {visible(run.message, 300)}"
@@ -304,8 +305,8 @@ def _ended(run: RunInfo) -> str:
 
 def _regression(judged: _Judged, verdicts: Sequence[Verdict]) -> str:
     """One metric in words: `a.latency +12.0% (p95 +12.5%, run 14, since run 8)`."""
+    from sistasks.textlines import visible
     from sistasks.units import percent
-    from sistasks.verdicts.table import visible
 
     first, *others = verdicts
     words = [f"{verdict.statistic} {percent(verdict.effect, '')}" for verdict in others]

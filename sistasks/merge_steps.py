@@ -99,7 +99,7 @@ def _take_kernels(settings: Settings, stores: Sequence[Store]) -> None:
 
 
 def _tell(merged: Merged, settings: Settings, terminal: Terminal) -> None:
-    from sistasks.verdicts.table import visible
+    from sistasks.textlines import visible
 
     ours, theirs = settings.db, settings.other
     words: list[str] = []

@@ -27,7 +27,7 @@ def reproduce(settings: Settings, terminal: Terminal) -> None:
     """
     from sistasks.suites.registry import find
     from sistasks.suites.security.reproduce import play
-    from sistasks.verdicts.table import visible
+    from sistasks.textlines import visible
 
     crash, reproducer = _asked(settings)
     number = settings.crash

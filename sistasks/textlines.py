@@ -45,6 +45,12 @@ def shorten(text: str, limit: int = 80) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def visible(words: str, limit: int = 60) -> str:
+    """Words of anybody, on one line, without what would steer a terminal, and not too many of them."""
+    kept = words if len(words) <= limit else words[: limit - 1] + "…"
+    return kept if kept.isprintable() else repr(kept)[1:-1]
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One line.

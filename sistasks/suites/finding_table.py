@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sistasks.history.findings import by_rule, rules_words, severity_words
-from sistasks.verdicts.table import visible
+from sistasks.textlines import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sistasks.history.findings import verdict_words, worth_a_look
-from sistasks.verdicts.table import SIGNS, visible
+from sistasks.textlines import visible
+from sistasks.verdicts.table import SIGNS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sistasks.textlines import visible
 from sistasks.units import percent, show
 
 if TYPE_CHECKING:
@@ -26,12 +27,6 @@ SIGNS: Final = {
 
 # columns from which on there is room for intervals
 _WIDE: Final = 100
-
-
-def visible(words: str, limit: int = 60) -> str:
-    """Words of anybody, on one line, without what would steer a terminal, and not too many of them."""
-    kept = words if len(words) <= limit else words[: limit - 1] + "…"
-    return kept if kept.isprintable() else repr(kept)[1:-1]
 
 
 def interval(verdict: Verdict) -> str:
