@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import re
 from importlib import metadata
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -76,7 +78,10 @@ def _check(name: str, wanted: str) -> Part:
 
 def _module(found: metadata.Distribution) -> str:
     """The distribution's outermost package, such as `qemu.qmp`; empty where its files are not listed."""
-    inits = [str(file.parent) for file in found.files or [] if file.name == "__init__.py"]
+    # not `files`: some of the readers that may be installed leave out what is missing, which is what is asked here
+    rows = csv.reader((found.read_text("RECORD") or "").splitlines())
+    files = [PurePosixPath(row[0]) for row in rows if row]
+    inits = [str(file.parent) for file in files if file.name == "__init__.py"]
     return min(inits, key=lambda path: path.count("/"), default="").replace("/", ".")
 
 

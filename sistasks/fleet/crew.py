@@ -19,7 +19,7 @@ class _Hand:
         command = [sys.executable, "-m", "sistasks.fleet.hand"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         assert self._process.stdin is not None  # noqa: S101 - they are pipes
-        assert self._process.stdout is not None  # noqa: S101
+        assert self._process.stdout is not None  # noqa: S101 - they are pipes
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
 
     def ask(self, request: object, limit: float) -> Any:

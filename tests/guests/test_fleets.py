@@ -40,12 +40,12 @@ def asked(fleet: Fleet, seed: int, runs: int) -> tuple[str, ...]:
 
 
 def of_seed(project: Project, seed: int, columns: str) -> list[tuple[Any, ...]]:
-    query = f"select {columns} from runs where seed = {seed} and status = 'ok' order by id"  # noqa: S608
+    query = f"select {columns} from runs where seed = {seed} and status = 'ok' order by id"  # noqa: S608 - our own numbers and names
     return rows(project.folder / "results.db", query)
 
 
 def samples(project: Project, run: int) -> list[tuple[Any, ...]]:
-    query = f"select node, metric, count, encoding, data from samples where run_id = {run} order by 1, 2"  # noqa: S608
+    query = f"select node, metric, count, encoding, data from samples where run_id = {run} order by 1, 2"  # noqa: S608 - our own number
     return rows(project.folder / "results.db", query)
 
 
