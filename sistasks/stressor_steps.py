@@ -104,7 +104,7 @@ def pack_stressors(settings: Settings, terminal: Terminal) -> None:
     else:
         whole = guest
         terminal.say(f"stressors: the agent's own, without stress-ng: {packed.why}")
-    whole = swap.behind(whole, swap.archive(_kernel(settings).modules), folder)
+    whole = programs.behind(whole, swap.archive(_kernel(settings).modules), folder)
     write_atomically(build_records.stress_ng_record(settings), packed.to_json())
     build_records.keep(build_records.stressors_record(settings), _inputs(settings, guest), whole.to_json())
 

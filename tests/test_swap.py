@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from sistasks.guest import initramfs, swap
+from sistasks.guest import initramfs, programs, swap
 from sistasks.guest.build import Guest
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ def test_modules_behind_a_guest_make_no_other_guest(tmp_path: Path) -> None:
     path = tmp_path / "initramfs.cpio"
     path.write_bytes(initramfs.pack([initramfs.file("init", b"agent", executable=True)]))
     guest = Guest("x86_64", path, hashlib.sha256(path.read_bytes()).hexdigest(), "bare", "gcc")
-    assert swap.behind(guest, b"", tmp_path / "more") == guest
+    assert programs.behind(guest, b"", tmp_path / "more") == guest
     more = initramfs.pack([initramfs.file("modules/swap", b"zram.ko\n")])
-    made = swap.behind(guest, more, tmp_path / "more")
+    made = programs.behind(guest, more, tmp_path / "more")
     assert made.initramfs.read_bytes() == path.read_bytes() + more
     assert made.sha256 == hashlib.sha256(made.initramfs.read_bytes()).hexdigest() != guest.sha256
     assert made.bare_sha256 == "bare", "kernels whose modules differ can be compared"

@@ -239,28 +239,37 @@ def archive(wanted: Iterable[Program], arch: str, memory: int) -> bytes:
     return initramfs.pack(entries)
 
 
-def with_archive(guest: Guest, programs: bytes, folder: Path) -> Guest:
-    """The guest with an archive behind it.
+def behind(guest: Guest, archive: bytes, folder: Path) -> Guest:
+    """The guest with an archive behind it, which is no other guest for that (`bare_sha256`).
 
     Args:
         guest: as it is built.
-        programs: the archive.
+        archive: what the kernel unpacks after it; the guest stays as it is if it is empty.
         folder: gets `initramfs.cpio`; made if missing.
 
     Raises:
         GuestBuildError: the folder cannot be written.
     """
-    whole = hashlib.sha256(programs).hexdigest()
+    if not archive:
+        return guest
     target = folder / "initramfs.cpio"
     try:
-        data = guest.initramfs.read_bytes() + programs
+        data = guest.initramfs.read_bytes() + archive
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(target, data)
     except OSError as error:
         raise GuestBuildError(
             f"{target} cannot be made: {error.strerror}", "make room, or set output="
         ) from error
-    return replace(
-        guest, initramfs=target, sha256=hashlib.sha256(data).hexdigest(),
-        bare_sha256=hashlib.sha256(f"{guest.bare_sha256} {whole}".encode()).hexdigest(),
-    )  # fmt: skip
+    return replace(guest, initramfs=target, sha256=hashlib.sha256(data).hexdigest())
+
+
+def with_archive(guest: Guest, programs: bytes, folder: Path) -> Guest:
+    """The same where what is in the archive makes it another guest.
+
+    Raises:
+        GuestBuildError: the folder cannot be written.
+    """
+    whole = hashlib.sha256(programs).hexdigest()
+    both = hashlib.sha256(f"{guest.bare_sha256} {whole}".encode()).hexdigest()
+    return replace(behind(guest, programs, folder), bare_sha256=both)

@@ -6,19 +6,13 @@ the guest's archive as `/modules/swap` (their names, in load order) and `/module
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from sistasks.errors import GuestBuildError
-from sistasks.files import write_atomically
 from sistasks.guest import initramfs
 from sistasks.kernels import modules
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from sistasks.guest.build import Guest
 
 # what zram compresses with unless it is told otherwise (Linux drivers/block/zram/Kconfig), which no depends= names
 _COMPRESSION: Final = "lzo_rle"
@@ -45,28 +39,3 @@ def archive(modules_root: Path | None) -> bytes:
     return initramfs.pack(
         [*entries, *(initramfs.file(f"modules/{name}", data) for name, data in files.items())]
     )
-
-
-def behind(guest: Guest, swap: bytes, folder: Path) -> Guest:
-    """The guest with the archive behind it; as other modules, it makes no other guest of it (`bare_sha256`).
-
-    Args:
-        guest: with whatever it has.
-        swap: the archive; the guest stays as it is if it is empty.
-        folder: gets `initramfs.cpio`; made if missing.
-
-    Raises:
-        GuestBuildError: the folder cannot be written.
-    """
-    if not swap:
-        return guest
-    target = folder / "initramfs.cpio"
-    try:
-        data = guest.initramfs.read_bytes() + swap
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, data)
-    except OSError as error:
-        raise GuestBuildError(
-            f"{target} cannot be made: {error.strerror}", "make room, or set output="
-        ) from error
-    return replace(guest, initramfs=target, sha256=hashlib.sha256(data).hexdigest())
