@@ -41,7 +41,6 @@ _STRIP: Final = "-Wl,-s"
 # what is told of each phase as metrics of its test, in thousandths for each sample
 _TOLD: Final = {
     "instructions": "instructions",
-    "blocks": "sequences of instructions without a branch",
     "accesses": "loads from memory and stores to it",
 }
 
