@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from sistasks.errors import HistoryError
 from sistasks.history.finding_tables import JUDGED_FINDINGS
+from sistasks.history.profile_tables import PROFILES
 from sistasks.history.views import DETAILED_VERDICTS, RECENT_NOISE, VIEWS
 
 if TYPE_CHECKING:
@@ -313,26 +314,6 @@ _FINDINGS: Final = (
 # what plays a crash again: the seed and the episode of the fuzzing that it came in
 _REPRODUCERS: Final = ("ALTER TABLE crashes ADD COLUMN reproducer TEXT NOT NULL DEFAULT ''",)
 
-# what each function executed in a phase of a test (history/profiles.py)
-_PROFILES: Final = (
-    "CREATE TABLE functions (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT",
-    """CREATE TABLE profiles (
-        run_id INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
-        node INTEGER NOT NULL,
-        test TEXT NOT NULL,
-        phase TEXT NOT NULL,
-        metrics TEXT NOT NULL,
-        instructions INTEGER NOT NULL,
-        calls INTEGER NOT NULL,
-        blocks INTEGER NOT NULL,
-        accesses INTEGER NOT NULL,
-        functions INTEGER NOT NULL,
-        encoding TEXT NOT NULL,
-        data BLOB NOT NULL,
-        PRIMARY KEY (run_id, node, test, phase)
-    ) STRICT""",
-)
-
 # name -> statements, in the order in which they are applied
 MIGRATIONS: Final = {
     "0001_runs": _RUNS,
@@ -347,7 +328,7 @@ MIGRATIONS: Final = {
     "0010_findings": _FINDINGS,
     "0011_reproducers": _REPRODUCERS,
     "0012_judged_findings": JUDGED_FINDINGS,
-    "0013_profiles": _PROFILES,
+    "0013_profiles": PROFILES,
 }
 
 
