@@ -152,7 +152,7 @@ class QemuTestRunner:
         from sistasks.history.artifacts import artifacts_of
         from sistasks.history.cases import crashes_of, newest_run, note_test_case, runs_of_session
         from sistasks.session import SESSION_ID
-        from sistasks.suites.run import run_suite
+        from sistasks.suite_steps import run
 
         _refuse_running_loop()
         case = TestCase(id=test_case, suite=test_case) if isinstance(test_case, str) else test_case
@@ -163,7 +163,7 @@ class QemuTestRunner:
         try:
             with self._terminal(settings) as terminal:
                 self._build(settings, terminal, case.suite)
-                run_suite(case.suite, settings, terminal)
+                run(case.suite, settings, terminal)
         except UsageError:
             raise
         except KernelFailure as failure:

@@ -12,21 +12,36 @@ if TYPE_CHECKING:
     from sistasks.terminal import Terminal
 
 
-def run(suite: str, settings: Settings, terminal: Terminal) -> None:
-    """Run one suite and keep the run.
+def run(suite: str, settings: Settings, terminal: Terminal) -> list[int]:
+    """Run one suite, here or on the workers of `cluster=`, and keep its runs.
+
+    Returns:
+        Their numbers.
 
     Raises:
         KernelFailure: a test failed.
         SistasksError: the tool or the machine failed.
     """
     if settings.cluster:
-        from sistasks.fleet import run as on_fleet
+        from sistasks.fleet.run import finish
 
-        if on_fleet.run_suite(suite, settings, terminal) is not None:
-            return
+        found = finish(suite, settings, terminal)
+        if found is not None:
+            return found
     from sistasks.suites.run import run_suite
 
-    run_suite(suite, settings, terminal)
+    return run_suite(suite, settings, terminal)
+
+
+def begin(suite: str, settings: Settings, terminal: Terminal) -> None:
+    """Have the workers of `cluster=` begin with a suite, which `run` then waits for.
+
+    Raises:
+        SistasksError: the fleet or the history failed.
+    """
+    from sistasks.fleet.run import begin as begin_on_fleet
+
+    begin_on_fleet(suite, settings, terminal)
 
 
 def is_up_to_date(suite: str, settings: Settings) -> bool:

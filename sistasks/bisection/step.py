@@ -80,7 +80,7 @@ def test(search: Search, settings: Settings, terminal: Terminal) -> Tested:
     from sistasks import steps
     from sistasks.history.cases import newest_run, runs_of_session
     from sistasks.session import SESSION_ID
-    from sistasks.suites.run import run_suite
+    from sistasks.suite_steps import run
 
     before = newest_run(settings.db)
     steps.require_output(settings)
@@ -93,7 +93,7 @@ def test(search: Search, settings: Settings, terminal: Terminal) -> Tested:
             if not is_fresh(settings):
                 make(settings, terminal)
         # another session may write to the same history: its newest run need not be ours
-        return Tested(run_suite(search.suite, settings, terminal)[-1])
+        return Tested(run(search.suite, settings, terminal)[-1])
     except KernelFailure as failure:
         made = runs_of_session(settings.db, SESSION_ID, before)
         return Tested(made[-1].id if made else 0, failure.problem)

@@ -20,15 +20,15 @@ class RunLines:
 
     Args:
         terminal: where to show them.
-        total: runs.
+        total: runs that are waited for, also those that have not begun.
     """
 
     def __init__(self, terminal: Terminal, total: int) -> None:
-        self._terminal = terminal
+        self.terminal = terminal
         self._total = total
         self._ended: dict[str, int] = {}
         # run -> worker and since when
-        self._where: dict[int, tuple[str, float]] = {}
+        self._where: dict[str, tuple[str, float]] = {}
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
@@ -40,14 +40,19 @@ class RunLines:
     ) -> None:
         self._stop()
 
-    def runs(self, number: int, worker: str) -> None:
+    def runs(self, run: str, worker: str) -> None:
         """A run is on this worker now."""
-        self._where[number] = worker, time.monotonic()
+        self._where[run] = worker, time.monotonic()
 
-    def ended(self, number: int, worker: str) -> None:
+    def ended(self, run: str, worker: str) -> None:
         """A run came from this worker."""
-        self._where.pop(number, None)
+        self._where.pop(run, None)
         self._ended[worker] = self._ended.get(worker, 0) + 1
+
+    def say(self, text: str) -> None:
+        """Say one thing for good, also when quiet."""
+        with self.aside():
+            self.terminal.say(text, always=True)
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
@@ -61,8 +66,8 @@ class RunLines:
                 self._start()
 
     def _start(self) -> None:
-        if self._terminal.live:
-            self._live = self._terminal.lines(self._render)
+        if self.terminal.live:
+            self._live = self.terminal.lines(self._render)
 
     def _stop(self) -> None:
         if self._live is not None:
@@ -75,8 +80,8 @@ class RunLines:
         room = max(3, (self._live.console.height if self._live is not None else 24) - 4)
         text = Text()
         now = time.monotonic()
-        for number, (worker, since) in sorted(self._where.items())[:room]:
-            text.append(f"  run {number:>5}  ", style="dim")
+        for run, (worker, since) in list(self._where.items())[:room]:
+            text.append(f"  {run}  ", style="dim")
             text.append(f"{worker[:80]}, {now - since:.0f} s\n", style="cyan")
         done = ", ".join(f"{worker[:40]}: {count}" for worker, count in sorted(self._ended.items())[:4])
         text.append(

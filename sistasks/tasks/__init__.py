@@ -19,6 +19,7 @@ from sistasks.tasks.show import task_browse, task_report
 from sistasks.tasks.suites import (
     task__advisories,
     task__attackers,
+    task__begin,
     task__cluster,
     task__fleet,
     task__programs,
@@ -40,6 +41,7 @@ __all__ = [
     "DOIT_CONFIG",
     "task__advisories",
     "task__attackers",
+    "task__begin",
     "task__cluster",
     "task__crash",
     "task__fleet",

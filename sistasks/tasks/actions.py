@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sistasks.settings import Settings
 
-    Step = Callable[[Settings, Terminal], None]
+    Step = Callable[[Settings, Terminal], object]
 
 
 def action(step: Step, settings: Settings | None = None) -> Callable[[Any], Any]:

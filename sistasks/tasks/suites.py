@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial, update_wrapper
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from doit.exceptions import InvalidDodoFile
 
@@ -28,58 +28,103 @@ def _plan(settings: Settings, name: str = "") -> suite_steps.Plan:
         raise InvalidDodoFile(str(error)) from error
 
 
-def _suite(settings: Settings, name: str, *needs: str) -> dict[str, Any]:
+# those that have a task of their own here
+_SUITES: Final = (
+    "boot",
+    "performance",
+    "distributed",
+    "stress",
+    "security",
+    "penetration",
+    "programs",
+    "ktap",
+)
+# what a suite needs beside kernel and guest
+_NEEDS: Final = {
+    "distributed": "_cluster",
+    "stress": "_stressors",
+    "security": "_advisories",
+    "penetration": "_attackers",
+}
+
+
+def _needs(settings: Settings, name: str) -> list[str]:
+    return [
+        *(["_fleet"] if settings.cluster else []),
+        *([_NEEDS[name]] if name in _NEEDS else []),
+        "setup",
+        "kernel",
+        "guest",
+        *(["firmware"] if name == "boot" or steps.needs_firmware(settings) else []),
+        *(["_programs"] if _plan(settings, name).programs else []),
+    ]
+
+
+def _suite(settings: Settings, name: str) -> dict[str, Any]:
+    """A suite; on a fleet it waits for what was begun, of all architectures before the first is waited for.
+
+    It freezes its template itself, where there is none: so a kernel that does not get up is a run of its own.
+    """
     step = update_wrapper(partial(suite_steps.run, name), suite_steps.run)
     step.__name__ = name
     return {
         "actions": [action(step, settings)],
         "uptodate": [fresh(partial(suite_steps.is_up_to_date, name), settings)],
-        "task_dep": [
-            *(["_fleet"] if settings.cluster else []),
-            "setup",
-            "kernel",
-            "guest",
-            *needs,
-            *(["_programs"] if _plan(settings, name).programs else []),
-        ],
+        "task_dep": [_begun(name)] if settings.cluster else _needs(settings, name),
         "io": NO_CAPTURE,
     }
+
+
+def _begun(name: str) -> str:
+    return f"__{name}"
+
+
+def task__begin() -> Iterator[dict[str, Any]]:
+    """Have the workers of cluster= begin with suites."""
+    if not SETTINGS.cluster:
+        return
+    for name in (*_SUITES, *_plan(SETTINGS).registered):
+        if len(matrix.ALL) > 1:
+            yield {"basename": _begun(name), "name": None}
+        for settings in matrix.ALL:
+            step = update_wrapper(partial(suite_steps.begin, name), suite_steps.begin)
+            task = {
+                "actions": [action(step, settings)],
+                "uptodate": [fresh(partial(suite_steps.is_up_to_date, name), settings)],
+                "task_dep": _needs(settings, name),
+                "io": NO_CAPTURE,
+            }
+            yield {**matrix.subtask(task, settings), "basename": _begun(name)}
 
 
 @for_each_architecture
 def task_boot(settings: Settings) -> dict[str, Any]:
     """Measure the stages of a cold boot, directly and through UEFI."""
-    return _suite(settings, "boot", "firmware")
+    return _suite(settings, "boot")
 
 
 @for_each_architecture
 def task_performance(settings: Settings) -> dict[str, Any]:
     """Measure context switch, memory allocation, inference and throughput on every node."""
-    firmware = ["firmware"] if steps.needs_firmware(settings) else []
-    # it freezes its template itself, where there is none: so a kernel that does not get up is a run of its own
-    return _suite(settings, "performance", *firmware)
+    return _suite(settings, "performance")
 
 
 @for_each_architecture
 def task_distributed(settings: Settings) -> dict[str, Any]:
     """Let the nodes agree over a network that is broken: consensus, partitions, elections."""
-    firmware = ["firmware"] if steps.needs_firmware(settings) else []
-    task = _suite(settings, "distributed", *firmware)
-    task["task_dep"] = ["_cluster", *task["task_dep"]]
-    return task
+    return _suite(settings, "distributed")
 
 
 @for_each_architecture
 def task_stress(settings: Settings) -> dict[str, Any]:
     """Load every part of the kernel, and see that it goes on, errs in nothing and recovers."""
-    return _suite(settings, "stress", "_stressors", *(["firmware"] if steps.needs_firmware(settings) else []))
+    return _suite(settings, "stress")
 
 
 @for_each_architecture
 def task_security(settings: Settings) -> dict[str, Any]:
     """See how the kernel is protected: configuration, image, hardening by trying, fuzzing; penetration, too."""
-    task = _suite(settings, "security", *(["firmware"] if steps.needs_firmware(settings) else []))
-    task["task_dep"] = ["_advisories", *task["task_dep"]]
+    task = _suite(settings, "security")
     if suite_steps.has_attackers(settings):
         task["task_dep"] = [*task["task_dep"], "penetration"]
     return task
@@ -88,15 +133,19 @@ def task_security(settings: Settings) -> dict[str, Any]:
 @for_each_architecture
 def task_penetration(settings: Settings) -> dict[str, Any]:
     """Let one node send the others what no network should, and see that they stay alive."""
-    task = _suite(settings, "penetration", *(["firmware"] if steps.needs_firmware(settings) else []))
-    task["task_dep"] = ["_attackers", *task["task_dep"]]
-    return task
+    return _suite(settings, "penetration")
 
 
 @for_each_architecture
 def task_programs(settings: Settings) -> dict[str, Any]:
     """Run the programs of [tool.sistasks.programs] in the guest, and keep what they measure."""
-    return _suite(settings, "programs", *(["firmware"] if steps.needs_firmware(settings) else []))
+    return _suite(settings, "programs")
+
+
+@for_each_architecture
+def task_ktap(settings: Settings) -> dict[str, Any]:
+    """Boot a kernel without our guest and read the tests that are built into it: KUnit, or another's KTAP."""
+    return _suite(settings, "ktap")
 
 
 @for_each_architecture
@@ -128,8 +177,7 @@ def task__suites() -> Iterator[dict[str, Any]]:
             yield {"basename": name, "name": None, "doc": title}
         matrix.EACH.add(name)
         for settings in matrix.ALL:
-            firmware = ["firmware"] if steps.needs_firmware(settings) else []
-            task = matrix.subtask(_suite(settings, name, *firmware), settings)
+            task = matrix.subtask(_suite(settings, name), settings)
             yield {**task, "basename": name, "doc": title}
 
 
@@ -158,16 +206,12 @@ def task__attackers(settings: Settings) -> dict[str, Any]:
 
 
 @for_each_architecture
-def task_ktap(settings: Settings) -> dict[str, Any]:
-    """Boot a kernel without our guest and read the tests that are built into it: KUnit, or another's KTAP."""
-    return _suite(settings, "ktap", *(["firmware"] if steps.needs_firmware(settings) else []))
-
-
-@for_each_architecture
 def task_test(settings: Settings) -> dict[str, Any]:
     """Run all suites, then show the summary."""
+    suites = ["boot", *_plan(settings).tested]
+    begun = [_begun(name) for name in suites] if settings.cluster else []
     return {
         "actions": [action(suite_steps.summary, settings)],
-        "task_dep": ["boot", *_plan(settings).tested],
+        "task_dep": [*begun, *suites],
         "io": NO_CAPTURE,
     }
