@@ -44,10 +44,6 @@ def _of_load(name: str) -> tuple[Metric, ...]:
     test = table.PREFIX + name
     return (
         Metric(
-            name=f"{test}.rate", unit="ops/s", better="higher",
-            description="operations of all stressors together, by the stressors' own count",
-        ),
-        Metric(
             name=f"{test}.latency", unit="ns", better="lower",
             description="as context_switch.latency, once a millisecond, under this load",
         ),

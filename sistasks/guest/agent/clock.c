@@ -1,5 +1,6 @@
 /* Time in the guest. */
 #include <errno.h>
+#include <poll.h>
 #include <time.h>
 
 #include "sis.h"
@@ -9,6 +10,9 @@
 #else
 #define FENCE /* an old 32-bit processor has none */
 #endif
+
+#define MILLISECOND_NS UINT64_C(1000000)
+#define LONGEST_MS 1000u
 
 uint64_t now_ns(void)
 {
@@ -20,7 +24,14 @@ uint64_t now_ns(void)
 void sleep_until(uint64_t ns)
 {
     struct timespec until = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR) {
+    int error;
+    do {
+        error = clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+    } while (error == EINTR);
+    /* a kernel without this call: whoever waits for nothing waits by the millisecond, and never too short */
+    for (uint64_t now; error != 0 && (now = now_ns()) < ns;) {
+        uint64_t rest = (ns - now + MILLISECOND_NS - 1) / MILLISECOND_NS;
+        poll(NULL, 0, (int)(rest < LONGEST_MS ? rest : LONGEST_MS));
     }
 }
 

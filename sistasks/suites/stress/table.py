@@ -60,7 +60,7 @@ STRESSORS: Final[dict[str, dict[str, str]]] = {
     },
 }
 CLASSES: Final = tuple(STRESSORS)
-METRICS: Final = ("rate", "latency", "rest", "memory", "recovery")
-"""What each class measures."""
+METRICS: Final = ("latency", "rest", "memory", "recovery")
+"""What each class measures, beside the rate of each stressor that came to the end of a round."""
 PREFIX: Final = "stress_"
 """Of the test of a class."""

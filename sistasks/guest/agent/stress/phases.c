@@ -68,7 +68,6 @@ void stress_idle(struct stress *stress, const char *stressor)
 void stress_rate(struct stress *stress, const char *stressor, double rate)
 {
     stress->ran++;
-    stress->rate += rate;
     channel_text(FRAME_LINES, "METRIC rate.%s=%.3f ops/s\n", stressor, rate);
 }
 
@@ -270,9 +269,6 @@ void stress_send(struct stress *stress)
             snprintf(name, sizeof name, "%s.%s", stress->test, all[i].what);
             channel_samples(name, all[i].samples, all[i].count);
         }
-    }
-    if (stress->ran > 0) {
-        channel_text(FRAME_LINES, "METRIC rate=%.3f ops/s\n", stress->rate);
     }
 }
 

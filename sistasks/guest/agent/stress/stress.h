@@ -27,7 +27,6 @@ struct stress {
     uint64_t total, before, lowest;    /* bytes of memory: all, available at rest, available at worst */
     uint64_t killed;                   /* by the kernel, for want of memory, before the load */
     uint64_t swapped;                  /* pages, before it */
-    double rate;                       /* operations a second, of all stressors */
     unsigned ran, lacking, idle;       /* stressors that did something, those that cannot be had, and those too slow */
     bool by_force;                     /* the load was ended by a signal: what it has left behind is not the kernel's */
     char failure[STRESS_WORDS];        /* the first one */
@@ -42,7 +41,7 @@ void stress_remark(struct stress *stress, const char *format, ...) __attribute__
 void stress_skip(struct stress *stress, const char *stressor, const char *why);
 /* one that came to no whole round in its time */
 void stress_idle(struct stress *stress, const char *stressor);
-/* operations a second of one stressor: a metric of its own, and part of the class's rate */
+/* operations a second of one stressor; of a class there is no such figure, for what is one differs among stressors */
 void stress_rate(struct stress *stress, const char *stressor, double rate);
 bool stress_prepare(struct stress *stress, const struct plan *plan, char *problem, size_t size);
 void stress_rest(struct stress *stress);
