@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import importlib.util
 import re
+import tomllib
 from importlib import metadata
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ _RELEASE: Final = re.compile(
     r"v?(?:\d+!)?(\d+(?:\.\d+)*)\s*[._-]?(a|b|c|rc|alpha|beta|pre|preview|dev)?",
     re.IGNORECASE,
 )
+
+_PYPROJECT: Final = Path(__file__).parents[1] / "pyproject.toml"
 
 
 class Part(NamedTuple):
@@ -40,7 +43,20 @@ class Part(NamedTuple):
     fault: str
 
 
-def check(distribution: str = "sistasks") -> list[Part]:
+def check_ours() -> list[Part]:
+    """Every dependency of this package, as `check`: by the tree that it runs from, where it runs from one.
+
+    What was written down when a tree was installed is as old as that; its pyproject.toml comes with each change.
+    """
+    try:
+        project = tomllib.loads(_PYPROJECT.read_text(encoding="utf-8"))["project"]
+        ours = project["name"] == "sistasks"
+    except (OSError, ValueError, KeyError):
+        ours = False
+    return check_requirements(project["dependencies"]) if ours else check("sistasks")
+
+
+def check(distribution: str) -> list[Part]:
     """Every dependency of an installed distribution, extras left out, in the order of their names."""
     try:
         requirements = metadata.requires(distribution) or []
@@ -68,7 +84,7 @@ def _check(name: str, wanted: str) -> Part:
         return Part(name, wanted, "", "is not installed")
     if not satisfies(found.version, wanted):
         return Part(name, wanted, found.version, "has another version")
-    module = _module(found)
+    module = _module(found, name)
     try:
         importable = not module or importlib.util.find_spec(module) is not None
     except ImportError:
@@ -76,13 +92,18 @@ def _check(name: str, wanted: str) -> Part:
     return Part(name, wanted, found.version, "" if importable else f"has no module {module}")
 
 
-def _module(found: metadata.Distribution) -> str:
-    """The distribution's outermost package, such as `qemu.qmp`; empty where its files are not listed."""
+def _module(found: metadata.Distribution, name: str) -> str:
+    """The distribution's outermost package or module, such as `qemu.qmp`, that of its own name before others.
+
+    Empty where its files are not listed.
+    """
     # not `files`: some of the readers that may be installed leave out what is missing, which is what is asked here
     rows = csv.reader((found.read_text("RECORD") or "").splitlines())
     files = [PurePosixPath(row[0]) for row in rows if row]
-    inits = [str(file.parent) for file in files if file.name == "__init__.py"]
-    return min(inits, key=lambda path: path.count("/"), default="").replace("/", ".")
+    modules = [".".join(file.parent.parts) for file in files if file.name == "__init__.py"]
+    modules += [file.stem for file in files if file.suffix == ".py" and len(file.parts) == 1]
+    own = name.lower().replace("-", "_")
+    return min(modules, key=lambda module: (module.lower() != own, module.count(".")), default="")
 
 
 def satisfies(version: str, wanted: str) -> bool:

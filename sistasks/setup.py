@@ -218,7 +218,7 @@ def _python_parts() -> list[Part]:
     # importing this costs more than all the rest here
     from sistasks import distributions
 
-    parts = distributions.check()
+    parts = distributions.check_ours()
     if faulty := [part for part in parts if part.fault]:
         wanted = [f"{part.name}{part.wanted}" for part in faulty]
         lines = [

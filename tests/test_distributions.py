@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -10,18 +11,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sistasks.distributions import Part, check, check_requirements, satisfies
+from sistasks import distributions
+from sistasks.distributions import Part, check, check_ours, check_requirements, satisfies
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def test_our_own_parts_are_all_there() -> None:
-    parts = check()
-    assert {"doit", "numpy", "psutil", "rich"} <= {part.name for part in parts}
+    parts = check_ours()
+    # as the tree says, however long ago it was installed
+    assert {"doit", "lz4", "numpy", "pefile", "psutil", "rich"} <= {part.name for part in parts}
     assert not [part for part in parts if part.fault]
     # the tools of the tests are an extra
     assert "ruff" not in {part.name for part in parts}
+
+
+def test_without_a_tree_of_ours_what_is_installed_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for text in (None, "[project]\nname = 'other'\ndependencies = ['absent-thing']\n", "[project]\n", "no"):
+        if text is not None:
+            (tmp_path / "pyproject.toml").write_text(text)
+        monkeypatch.setattr(distributions, "_PYPROJECT", tmp_path / "pyproject.toml")
+        assert check_ours() == check("sistasks")
 
 
 def test_a_distribution_that_is_not_installed_says_so() -> None:
@@ -55,6 +68,12 @@ def test_a_distribution_without_its_module_cannot_be_used(
     (tmp_path / "hollow" / "__init__.py").touch()
     importlib.invalidate_caches()
     assert check_requirements(["hollow"]) == [Part("hollow", "", "1.0", "")]
+    # a module of its own name is the one that counts, not what it brings beside it
+    (info / "RECORD").write_text("hollow.py,,\nhollows/__init__.py,,\n")
+    shutil.rmtree(tmp_path / "hollow")
+    (tmp_path / "hollows").mkdir()
+    importlib.invalidate_caches()
+    assert check_requirements(["hollow"]) == [Part("hollow", "", "1.0", "has no module hollow")]
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ def test_what_is_missing_is_installed_with_its_firmware(
 
 def test_unusable_python_parts_stop_setup(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = [Part("doit", ">=0.37,<0.38", "0.36", "has another version"), Part("rich", "", "13", "")]
-    monkeypatch.setattr("sistasks.distributions.check", lambda: parts)
+    monkeypatch.setattr("sistasks.distributions.check_ours", lambda: parts)
     with pytest.raises(
         ToolMissing, match=r"1 Python part cannot be used; run .* -m pip install 'doit>=0"
     ) as caught:
