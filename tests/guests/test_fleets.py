@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from fleet_processes import fleet
-from guest_project import SMALL, Project, rows
+from guest_project import SMALL, Project, environment, rows
 from running import running
 
 import sistasks
@@ -133,3 +135,25 @@ def test_workers_that_cannot_are_left_out_by_name(
         done = project.doit(*asked(made, 4104, 1))
         assert done.returncode == 0, done.stdout + done.stderr
         assert "from worker one" in done.stdout
+
+
+SCRIPT = """
+from sistasks.api import Environment, QemuTestRunner, TestCase
+
+with QemuTestRunner(Environment(cluster={address!r}, nodes=1, memory="128M", iterations=100)) as runner:
+    for seed in (4105, 4106):
+        result = runner.execute(TestCase(id="far", suite="performance", variables=dict(seed=seed)))
+        print(result.status, len(result.runs), len(result.artifacts) > 0)
+"""
+
+
+def test_a_runner_of_python_has_workers_execute_its_test_cases(project: Project, two: Fleet) -> None:
+    script = SCRIPT.format(address=two.address)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=project.folder, env=environment(), capture_output=True, text=True,
+        check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines() == ["ok 1 True"] * 2
+    said = (project.folder / "target/testing/orchestrator/orchestrator.log").read_text()
+    assert said.count("from worker") >= 2
