@@ -22,14 +22,31 @@ def selfcheck(settings: Settings, terminal: Terminal) -> None:
     Raises:
         SistasksError: a run or a confirmation failed.
     """
-    from sistasks.gate_steps import judge
     from sistasks.suites.run import run_suite
+
+    judge_alike(
+        [number for _ in range(settings.count) for number in run_suite("performance", settings, terminal)],
+        settings,
+        terminal,
+    )
+
+
+def judge_alike(numbers: Sequence[int], settings: Settings, terminal: Terminal, of: str = "") -> None:
+    """Judge runs of the same kernel in the same environment, each by those before, and keep alarms and noise.
+
+    Args:
+        numbers: of the runs, the oldest first; at least one.
+        settings: where they are, and what the gate is to be told.
+        terminal: told what came of it.
+        of: which runs, where there are others; ends with a blank.
+
+    Raises:
+        SistasksError: a confirmation failed, or the history cannot be used.
+    """
+    from sistasks.gate_steps import judge
     from sistasks.verdicts.baseline import open_history
     from sistasks.verdicts.store import annotate_metrics
 
-    numbers = [
-        number for _ in range(settings.count) for number in run_suite("performance", settings, terminal)
-    ]
     verdicts: list[Verdict] = []
     with open_history(settings.db) as history:
         runs = [history.run(number) for number in numbers]
@@ -48,11 +65,13 @@ def selfcheck(settings: Settings, terminal: Terminal) -> None:
         )
     annotate_metrics(settings.db, numbers[-1], "selfcheck", notes)
     for metric, note in notes.items():
-        terminal.result(f"{metric}: {note}")
+        terminal.result(f"{of}{metric}: {note}")
     total = sum(judged for _, judged in alarms.values())
     false = sum(false for false, _ in alarms.values())
     share = f"{false / total:.2%}" if total else "none judged"
-    terminal.result(f"selfcheck: {false} false alarms in {total} verdicts of {len(numbers)} runs ({share})")
+    terminal.result(
+        f"selfcheck: {of}{false} false alarms in {total} verdicts of {len(numbers)} runs ({share})"
+    )
 
 
 def _alarms(verdicts: Sequence[Verdict]) -> dict[str, tuple[int, int]]:

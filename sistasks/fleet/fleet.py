@@ -71,10 +71,10 @@ class Fleet:
         self._names.update({address: str(known["name"]) for address, known in there.items()})
         return there
 
-    def name(self, address: str) -> str:
-        """What a person calls a worker, also one that has gone."""
+    def name(self, address: str, *, short: bool = False) -> str:
+        """What a person calls a worker, also one that has gone; `short` without its address, if it has a name."""
         name = self._names.get(address, address)
-        return name if name == address else f"{name} ({address})"
+        return name if short or name == address else f"{name} ({address})"
 
     def gone(self) -> FleetError:
         """The scheduler is lost, as a person is told."""

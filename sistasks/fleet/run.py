@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sistasks.errors import SistasksError
+from sistasks.errors import SistasksError, UsageError
 from sistasks.fleet import fleet as fleets
 from sistasks.fleet.board import board
 from sistasks.fleet.job import pack, why_not
@@ -14,6 +14,7 @@ from sistasks.suites import registry, staleness
 from sistasks.suites.recipe import recipes
 
 if TYPE_CHECKING:
+    from sistasks.fleet.records import Survey
     from sistasks.fleet.session import Session
     from sistasks.settings import Settings
     from sistasks.terminal import Terminal
@@ -70,6 +71,29 @@ def finish(suite_name: str, settings: Settings, terminal: Terminal) -> list[int]
         _begin(made, settings, terminal)
         session = made
     return board(settings.cluster).wait(session, terminal)
+
+
+def on_each(
+    suite_name: str, settings: Settings, count: int, terminal: Terminal
+) -> tuple[Session, dict[str, Survey]]:
+    """Run a suite `count` times on each worker that can, to compare the runs; all are kept.
+
+    Returns:
+        The session, which knows the runs and where each came from, and its workers, by address.
+
+    Raises:
+        UsageError: the suite can only be run here.
+        KernelFailure: a test failed.
+        SistasksError: the fleet, a worker or the history failed, or there would be nothing to compare.
+    """
+    session = _session(suite_name, settings)
+    if isinstance(session, str):
+        raise UsageError(
+            f"{suite_name} cannot be run on {settings.cluster}, for {session}", "leave cluster= out"
+        )
+    workers = session.begin_on_each(count, terminal)
+    board(settings.cluster).wait(session, terminal)
+    return session, workers
 
 
 def _begin(session: Session, settings: Settings, terminal: Terminal) -> None:

@@ -120,18 +120,24 @@ class Session:
                 self._add(index, "")
         self._say_begun(terminal)
 
-    def begin_on_each(self, count: int, terminal: Terminal) -> None:
-        """Submit `count` runs for each worker.
+    def begin_on_each(self, count: int, terminal: Terminal) -> dict[str, Survey]:
+        """Submit `count` runs for each worker, for them to be compared.
+
+        Returns:
+            The workers, by address.
 
         Raises:
-            FleetError: no worker can run them, or the scheduler is lost.
+            FleetError: no worker can run them, no two runs could be compared, or the scheduler is lost.
         """
         self._enlist(terminal)
+        if count < 2 and len({survey.inputs for survey in self._able.values()}) == len(self._able):
+            raise self._nobody_to_compare()
         for address in self._able:
             for index in range(len(self._made)):
                 for _ in range(count):
                     self._add(index, address)
         self._say_begun(terminal)
+        return dict(self._able)
 
     def _enlist(self, terminal: Terminal) -> None:
         self._able = self._fleet.enlist(self._job, self._paths)
@@ -162,9 +168,21 @@ class Session:
             refused[0] if refused else f"start one: dask worker {self._fleet.address}",
         )
 
-    def name(self, address: str) -> str:
-        """What a person calls a worker."""
-        return self._fleet.name(address)
+    def _nobody_to_compare(self) -> FleetError:
+        names = [self.name(address) for address in self._able]
+        alone = (
+            f"worker {names[0]} is alone"
+            if len(names) == 1
+            else f"each of the {len(names)} workers is an environment of its own"
+        )
+        return FleetError(
+            f"{alone}, and one run has nothing to be compared with",
+            "start another worker on the same kind of machine, or give count=2 to compare each with itself",
+        )
+
+    def name(self, address: str, *, short: bool = False) -> str:
+        """What a person calls a worker; `short` without its address, where it has a name of its own."""
+        return self._fleet.name(address, short=short)
 
     def _called(self, task: _Task) -> str:
         return f"{self._label} run {task.number}"

@@ -5,11 +5,19 @@ from __future__ import annotations
 from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Any
 
-from sistasks import bisect_steps, compare_steps, gate_steps, merge_steps, selfcheck_steps
+from sistasks import (
+    bisect_steps,
+    compare_steps,
+    fleet_check_steps,
+    gate_steps,
+    merge_steps,
+    selfcheck_steps,
+    steps,
+)
 from sistasks.tasks.actions import action
 from sistasks.tasks.build import NO_CAPTURE
 from sistasks.tasks.configuration import COMMAND_LINE
-from sistasks.tasks.matrix import for_each_architecture
+from sistasks.tasks.matrix import for_each_of_matrix
 
 if TYPE_CHECKING:
     from sistasks.settings import Settings
@@ -41,11 +49,13 @@ def task_bisect() -> dict[str, Any]:
     return {"actions": [action(step)], "io": NO_CAPTURE}
 
 
-@for_each_architecture
+@for_each_of_matrix
 def task_selfcheck(settings: Settings) -> dict[str, Any]:
     """Measure the kernel against itself through the real gate: false alarms and noise."""
-    return {
-        "actions": [action(selfcheck_steps.selfcheck, settings)],
-        "task_dep": ["setup", "kernel", "guest", "template"],
-        "io": NO_CAPTURE,
-    }
+    if settings.cluster:  # each worker freezes a template of its own
+        needs = ["_fleet", "setup", "kernel", "guest"]
+        needs += ["firmware"] if steps.needs_firmware(settings) else []
+    else:
+        needs = ["setup", "kernel", "guest", "template"]
+    step = fleet_check_steps.selfcheck if settings.cluster else selfcheck_steps.selfcheck
+    return {"actions": [action(step, settings)], "task_dep": needs, "io": NO_CAPTURE}
