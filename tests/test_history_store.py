@@ -76,6 +76,13 @@ def test_every_column_holds_the_field_of_its_name(db: Path) -> None:
         assert dict(found) == dataclasses.asdict(session()) | times
 
 
+def test_remarks_become_annotations_of_their_run(db: Path) -> None:
+    number = write_run(db, session(), run(remarks=(("worker", "one"),)), METRICS)
+    assert rows(db, "SELECT run_id, kind, text, author FROM annotations") == [
+        (number, "worker", "one", "sistasks")
+    ]
+
+
 def test_what_is_known_is_not_written_twice(db: Path) -> None:
     write_run(db, session(), run(), METRICS)
     later = run(finished_at=START.replace(year=2027))

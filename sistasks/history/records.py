@@ -322,6 +322,7 @@ class RunRecord:
         inputs_sha256: what the run was made of; staleness is asked by it.
         status: `ok`, `failed` (the kernel under test) or `error` (the tool or the machine).
         message: why it is not `ok`, in one line.
+        remarks: what else is to be known of it, for its annotations: (kind, text).
     """
 
     suite: str
@@ -343,6 +344,7 @@ class RunRecord:
     artifacts: tuple[ArtifactRow, ...] = ()
     findings: tuple[FindingRow, ...] = ()
     profiles: tuple[ProfileRecord, ...] = ()
+    remarks: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,8 @@ _Row: TypeAlias = "Mapping[str, _Value]"
 _RUN_COLUMNS: Final = (
     "suite", "inputs_sha256", "started_at", "finished_at", "status", "nodes", "iterations", "seed", "message",
 )  # fmt: skip
+# of remarks that no person made
+_AUTHOR: Final = "sistasks"
 _KNOWN_ALREADY: Final = "ON CONFLICT (id) DO NOTHING"
 _REDEFINED: Final = """ON CONFLICT (name) DO UPDATE SET
     unit = excluded.unit, better = excluded.better, target = excluded.target,
@@ -78,6 +80,10 @@ def write_run(
         "resources": [_row(resource) for resource in run.resources],
         "artifacts": [_row(artifact) for artifact in run.artifacts],
         "findings": [_row(finding) for finding in run.findings],
+        "annotations": [
+            {"kind": kind, "text": text, "author": _AUTHOR, "created_at": utc_text(run.finished_at)}
+            for kind, text in run.remarks
+        ],
     }
     with writing(db, timeout) as connection:
         _insert(connection, "metrics", metric_rows, _REDEFINED)
