@@ -17,6 +17,7 @@ from sistasks.fleet import cache, crew, frames, identity
 from sistasks.settings import resolve
 
 KEEP = b"the content of a file"
+TLS = ("CA_FILE", "CLIENT__CERT", "CLIENT__KEY")
 NAME = hashlib.sha256(KEEP).hexdigest()
 
 
@@ -53,6 +54,24 @@ def test_a_scheduler_that_does_not_answer_is_a_sentence_before_anything_is_built
     assert "no scheduler answers at tcp://127.0.0.1:1; start one" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(empty.folder.glob("target/testing/build/kernel*"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({}, "no keys are configured for tls://127.0.0.1:1; Dask's configuration names them"),
+        (
+            {"DASK_DISTRIBUTED__COMM__TLS__CA_FILE": "/nowhere/ca.pem"},
+            "the keys for tls://127.0.0.1:1 cannot be read: [Errno 2] No such file",
+        ),
+    ],
+)
+def test_a_scheduler_behind_keys_needs_them(empty: Project, keys: dict[str, str], said: str) -> None:
+    keys = {name.replace("CA_FILE", part): path for name, path in keys.items() for part in TLS}
+    done = empty.doit("performance", "cluster=tls://127.0.0.1:1", **keys)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_without_the_extra_its_name_is_told(empty: Project, tmp_path: Path) -> None:

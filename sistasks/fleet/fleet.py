@@ -29,6 +29,7 @@ _SURVEY: Final = 180.0
 WHOLE: Final = 1024.0
 # a resource that is only a mark: nobody uses it up
 _PLENTY: Final = 1e6
+_KEYS: Final = "Dask's configuration names them (docs/scale.md)"
 _open: Final[dict[str, Fleet]] = {}
 
 
@@ -243,11 +244,17 @@ def connect(address: str) -> Fleet:
     if known is not None and not known.lost:
         return known
     try:
-        from distributed import Client
+        from distributed import Client, Security
     except ImportError as error:
         raise ToolMissing(
             "cluster= needs distributed, which is not installed", "pip install 'sistasks[dask]'"
         ) from error
+    try:  # a client without its keys would be half a client, and say so with a trace
+        keys = Security().get_connection_args("client").get("ssl_context")
+    except OSError as error:
+        raise FleetError(f"the keys for {address} cannot be read: {error}", _KEYS) from error
+    if address.startswith("tls://") and keys is None:
+        raise FleetError(f"no keys are configured for {address}", _KEYS)
     # what it has to say of lost connections is said here, once; each of its loggers has a level of its own
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] == "distributed":
