@@ -70,21 +70,23 @@ def selfcheck(settings: Settings, terminal: Terminal) -> None:
         SistasksError: a run, the fleet or a confirmation failed.
     """
     from sistasks.fleet.run import on_each
-    from sistasks.selfcheck_steps import judge_alike
 
     count = settings.count if "count" in settings.given else 1
-    session, workers = on_each(_SUITE, settings, count, terminal)
+    session, workers, failure = on_each(_SUITE, settings, count, terminal)
     groups = _groups(session, settings)
-    for group in groups:
-        if group.clock == "wall" and len(group.numbers) > 1:
-            judge_alike(group.numbers, settings, terminal, f"{group.words}: ")
     title = f"selfcheck: {_SUITE} on {_some(len(workers), 'worker')} of {settings.cluster}"
     terminal.table(_table(title, groups, session, workers))
     for group in groups:
         _tell(group, session, settings, terminal)
     if len(groups) > 1:
         terminal.result("runs of different environments are never compared")
-    _conclude(groups, session)
+    wrong = _disagreements(groups, session)
+    if wrong is not None:
+        if failure is not None:
+            terminal.say(str(failure), always=True)
+        raise wrong
+    if failure is not None:
+        raise failure
 
 
 def _groups(session: Session, settings: Settings) -> list[_Group]:
@@ -95,7 +97,7 @@ def _groups(session: Session, settings: Settings) -> list[_Group]:
 
     runs: dict[tuple[str, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     with open_history(settings.db) as history:
-        for number, address in sorted(session.came):
+        for number, address in sorted(session.came, key=lambda one: (session.name(one[1]), one[0])):
             run = history.run(number)
             runs[run.environment_id, run.clock][address].append(number)
     groups = []
@@ -109,7 +111,7 @@ def _groups(session: Session, settings: Settings) -> list[_Group]:
             ]
         found = agreement(sampled) if sampled else None
         groups.append(_Group(environment=environment, clock=clock, runs=by_worker, agreement=found))
-    return groups
+    return sorted(groups, key=lambda group: (-len(group.runs), group.environment))
 
 
 def _table(title: str, groups: Sequence[_Group], session: Session, workers: Mapping[str, Survey]) -> Table:
@@ -141,6 +143,11 @@ def _table(title: str, groups: Sequence[_Group], session: Session, workers: Mapp
                 spans(numbers),
                 Text(_compared(group, address, session), "bold red" if address in group.odd else ""),
             )
+    for address in workers.keys() - {address for _, address in session.came}:
+        name = Text(visible(session.name(address, short=True)))
+        table.add_row(
+            name, "-", "-", Text(visible(workers[address].host_cpu)), "-", "-", "no good run came from it"
+        )
     return table
 
 
@@ -163,6 +170,8 @@ def _compared(group: _Group, address: str, session: Session) -> str:
 
 def _tell(group: _Group, session: Session, settings: Settings, terminal: Terminal) -> None:
     """What the runs of one environment come to, in figures."""
+    from sistasks.selfcheck_steps import judge_alike
+
     runs, workers = _some(len(group.numbers), "run"), _some(len(group.runs), "worker")
     of = f"selfcheck: {group.words}"
     if len(group.numbers) == 1:
@@ -170,9 +179,7 @@ def _tell(group: _Group, session: Session, settings: Settings, terminal: Termina
         name = visible(session.name(address), _ADDRESS)
         terminal.result(f"{of}: worker {name} alone has it: run {group.numbers[0]} is compared with none")
     elif group.agreement is None:
-        terminal.result(
-            f"{of}: {runs} on {workers} judged by the gate; the wall clock repeats nothing to the bit"
-        )
+        judge_alike(group.numbers, settings, terminal, f"{group.words}: ")
     elif not group.agreement.apart:
         one = group.agreement.reference
         terminal.result(
@@ -221,19 +228,15 @@ def _value(value: float | None, unit: str) -> str:
     return "none" if value is None else f"{value!r} {unit}".rstrip()
 
 
-def _conclude(groups: Sequence[_Group], session: Session) -> None:
-    """Say no where workers that should agree do not.
-
-    Raises:
-        FleetError: some do not.
-    """
+def _disagreements(groups: Sequence[_Group], session: Session) -> FleetError | None:
+    """What is wrong with workers that should agree and do not; None: all do."""
     from sistasks.history.numbers import spans
 
     wrong = [group for group in groups if group.odd]
     if not wrong:
-        return
+        return None
     runs = [number for group in wrong for address in group.odd for number in group.runs[address]]
-    raise FleetError(
+    return FleetError(
         ", and ".join(_disagreement(group, session) for group in wrong),
         f"compare run{'s' * (len(runs) > 1)} {spans(runs)} with no others, and see what QEMU is there",
     )

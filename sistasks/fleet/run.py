@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sistasks.errors import SistasksError, UsageError
+from sistasks.errors import HistoryError, SistasksError, UsageError
 from sistasks.fleet import fleet as fleets
 from sistasks.fleet.board import board
 from sistasks.fleet.job import pack, why_not
@@ -30,7 +30,7 @@ def up_to_date(suite_name: str, settings: Settings) -> bool:
     try:
         suite = registry.find(suite_name, settings)
         made = recipes(suite, settings)
-        if why_not(suite, made):
+        if why_not(suite):
             return staleness.up_to_date(suite_name, settings)
         job, paths = pack(suite, settings, made)
         able = fleets.connect(settings.cluster).enlist(job, paths)
@@ -75,16 +75,16 @@ def finish(suite_name: str, settings: Settings, terminal: Terminal) -> list[int]
 
 def on_each(
     suite_name: str, settings: Settings, count: int, terminal: Terminal
-) -> tuple[Session, dict[str, Survey]]:
+) -> tuple[Session, dict[str, Survey], SistasksError | None]:
     """Run a suite `count` times on each worker that can, to compare the runs; all are kept.
 
     Returns:
-        The session, which knows the runs and where each came from, and its workers, by address.
+        The session, which knows the runs and where each came from; its workers, by address; and why some of the runs
+        are not there or not good, if there is a reason.
 
     Raises:
         UsageError: the suite can only be run here.
-        KernelFailure: a test failed.
-        SistasksError: the fleet, a worker or the history failed, or there would be nothing to compare.
+        SistasksError: no worker can run it, there would be nothing to compare, or the history failed.
     """
     session = _session(suite_name, settings)
     if isinstance(session, str):
@@ -92,8 +92,14 @@ def on_each(
             f"{suite_name} cannot be run on {settings.cluster}, for {session}", "leave cluster= out"
         )
     workers = session.begin_on_each(count, terminal)
-    board(settings.cluster).wait(session, terminal)
-    return session, workers
+    failure = None
+    try:
+        board(settings.cluster).wait(session, terminal)
+    except HistoryError:
+        raise
+    except SistasksError as error:
+        failure = error
+    return session, workers, failure
 
 
 def _begin(session: Session, settings: Settings, terminal: Terminal) -> None:
@@ -115,7 +121,7 @@ def _session(suite_name: str, settings: Settings) -> Session | str:
     made = recipes(suite, settings)
     for recipe in made:
         recipe.verify()
-    if why := why_not(suite, made):
+    if why := why_not(suite):
         return why
     job, paths = pack(suite, settings, made)
     return board(settings.cluster).session(job, paths, made)

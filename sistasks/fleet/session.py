@@ -10,6 +10,7 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sistasks.combinations import titled
 from sistasks.errors import FleetError, HistoryError, SistasksError, UsageError
 from sistasks.evidence.records import Evidence
 from sistasks.fleet import fleet as fleets
@@ -92,9 +93,7 @@ class Session:
     ) -> None:
         self._fleet, self._job, self._paths, self._made, self._ended = fleet, job, paths, made, ended
         self._settings = made[0].settings
-        names = [job.suite.name]
-        names += [self._settings.arch] if self._settings.matrix else []
-        self._label = " ".join(names)
+        self._label = titled(job.suite.name, self._settings)
         self._able: dict[str, Survey] = {}
         self._tasks: dict[str, _Task] = {}
         self._failure: SistasksError | None = None
@@ -247,15 +246,24 @@ class Session:
         name = self._fleet.name(address)
         barred = task.barred | {address}
         if task.only or barred >= self._able.keys():
-            raise FleetError(f"{self._called(task)} cannot be had of worker {name}: {why}", "")
+            self._give_up(task, address, why, lines)
+            return
         lines.say(f"{self._called(task)}: not on worker {name}: {why}")
         self._submit(task.number, task.index, "", barred)
+
+    def _give_up(self, task: _Task, address: str, why: str, lines: RunLines) -> None:
+        """A run cannot be had: the end of the session, unless the run was for that worker alone; then others go on."""
+        error = FleetError(f"{self._called(task)} cannot be had of worker {self.name(address)}: {why}", "")
+        if not task.only:
+            raise error
+        self._failure = self._failure or error
+        lines.say(str(error))
 
     def look(self, lines: RunLines) -> None:
         """See who is there: who is new is enlisted.
 
         Raises:
-            FleetError: there has been nobody for long, or who alone may run something has gone.
+            FleetError: there has been nobody for long.
         """
         self._able = self._fleet.enlist(self._job, self._paths)
         for line in self._left_out():
@@ -267,12 +275,11 @@ class Session:
             raise self._nobody()
         else:
             self._alone_since = self._alone_since or now
-        for task in self._tasks.values():
+        for key, task in list(self._tasks.items()):
             if task.only and task.only not in self._able:
-                raise FleetError(
-                    f"{self._called(task)} cannot be had: worker {self.name(task.only)} has gone",
-                    "the same command does it again",
-                )
+                del self._tasks[key]
+                self._fleet.cancel([task.future])
+                self._give_up(task, task.only, "it has gone", lines)
 
     def follow(self, key: str, address: str, silent: float, lines: RunLines) -> None:
         """Note where a task is, and start its run elsewhere where nothing is heard of that worker.
