@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 # fields of records that name a file
 _FILES: Final = ("image", "config", "symbols", "initramfs", "code", "vars")
-# and those that name what only the machine has that made them
-_HOME: Final = ("modules", "esp")
 _RECORDS: Final[dict[str, Callable[[Settings], Path]]] = {
     "kernel": build_records.kernel_record,
     "guest": build_records.guest_record,
@@ -67,19 +65,15 @@ class Job:
     def digest(self) -> str:
         """The same for the same work on the same files."""
         files = sorted((*where, sent.sha256) for where, sent in self.files.items())
-        parts = (self.suite.digest(), repr(self.settings), files, self.advisories)
+        records = sorted(self.records.items())
+        parts = (self.suite.digest(), repr(self.settings), records, files, self.advisories)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def why_not(suite: Suite, recipes: list[Recipe]) -> str:
+def why_not(suite: Suite) -> str:
     """Why a suite can only be run here; empty where it can be run anywhere."""
-    kernel = recipes[0].kernel
     if suite.act is not None:
         return "the function that acts on its nodes is known here alone"
-    if kernel.esp is not None:
-        return "its kernel boots from a folder"
-    if suite.name == SECURITY.name and kernel.modules is not None:
-        return "it looks at the kernel's modules"
     return ""
 
 
@@ -97,6 +91,8 @@ def pack(suite: Suite, settings: Settings, recipes: list[Recipe]) -> tuple[Job, 
     Raises:
         OSError: a file cannot be read.
     """
+    from sistasks.suites.security import static
+
     wanted = {"kernel"}
     if recipes[0].guest is not None:
         wanted |= {"guest"} | ({"programs"} if suite.programs else set())
@@ -107,9 +103,12 @@ def pack(suite: Suite, settings: Settings, recipes: list[Recipe]) -> tuple[Job, 
     files: dict[tuple[str, str], Sent] = {}
     paths: dict[str, Path] = {}
     for name in sorted(wanted):
-        text = _RECORDS[name](settings).read_text()
-        records[name] = text
-        fields = json.loads(text)
+        fields: dict[str, Any] = json.loads(_RECORDS[name](settings).read_text())
+        if name == "kernel":
+            fields["modules"] = None  # their folder stays here
+            if suite.name == SECURITY.name:
+                fields["modules_told"] = asdict(static.modules_told(recipes[0].kernel))
+        records[name] = json.dumps(fields)
         for field in _FILES:
             if fields.get(field):
                 path = Path(fields[field])
@@ -117,7 +116,7 @@ def pack(suite: Suite, settings: Settings, recipes: list[Recipe]) -> tuple[Job, 
                 files[name, field] = sent
                 paths[sent.sha256] = path
     advisories = Path(settings.advisories).read_text() if settings.advisories else ""
-    settings = replace(settings, matrix=(), cluster="")
+    settings = replace(settings, matrix=(), kernels_asked=(), cluster="")
     return Job(suite=suite, settings=settings, records=records, files=files, advisories=advisories), paths
 
 
@@ -135,20 +134,26 @@ def unpack(job: Job, store: Path, folder: Path, qemu: str) -> Settings:
 
     Raises:
         OSError: there is no room, or a file is not there.
+        SistasksError: a kernel's EFI partition cannot be made here.
     """
+    from sistasks.kernels import esp
+
     output = folder.absolute()
     settings = replace(
         job.settings, output=output, db=output / "none.db", qemu=qemu, verbose=False, quiet=False
     )
     for name, text in job.records.items():
         fields: dict[str, Any] = json.loads(text)
-        fields |= {field: None for field in _HOME if name == "kernel" and field in fields}
         for field in _FILES:
             if (name, field) in job.files:
                 fields[field] = str(_linked(job.files[name, field], store, output / "build" / "sent"))
+        if fields.get("esp"):
+            packed = Path(fields["image"])
+            fields["esp"] = str(esp.unpack(packed, fields["sha256"], output / "build" / "esp"))
         write_atomically(_RECORDS[name](settings), json.dumps(fields, indent=2) + "\n", durable=False)
     if job.advisories:
-        path = output / "build" / "advisories.toml"
+        # findings tell its name, which also tells what it is written in
+        path = output / "build" / "advisories" / Path(job.settings.advisories).name
         write_atomically(path, job.advisories, durable=False)
         settings = replace(settings, advisories=str(path))
     return settings

@@ -15,6 +15,7 @@ from sistasks.errors import KernelImageError, SistasksError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sistasks.protocols.findings import Seen
     from sistasks.protocols.profile import ConsoleProfile
     from sistasks.settings import Settings
 
@@ -23,6 +24,21 @@ if TYPE_CHECKING:
 # Debian's package has an 83-byte note in the symbols' place; the smallest real table is a hundred times this
 _SMALLEST_SYMBOLS: Final = 4096
 _PATHS: Final = ("image", "modules", "config", "symbols", "esp", "initramfs")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModulesTold:
+    """What a kernel's modules have told where they were at hand.
+
+    Attributes:
+        signed: whether they are signed.
+        config: the configuration that one of them holds; None: none does.
+        problem: why that cannot be told; empty: it can.
+    """
+
+    signed: Seen
+    config: str | None = None
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +54,7 @@ class Kernel:
         format: as in `image.ImageInfo`.
         size: bytes of the image.
         modules: the folder `lib/modules/<release>`, None if there is none.
+        modules_told: what they told elsewhere; None: only the folder tells.
         config: the configuration it was built with, None if unknown.
         config_sha256: of config, hexadecimal; empty without one.
         modules_sha256: of the modules, where they may change and keep their folder; else empty.
@@ -62,6 +79,7 @@ class Kernel:
     format: str
     size: int
     modules: Path | None = None
+    modules_told: ModulesTold | None = None
     config: Path | None = None
     config_sha256: str = ""
     modules_sha256: str = ""
@@ -97,6 +115,7 @@ class Kernel:
             for field in dataclasses.fields(self)
         }
         record["console"] = self.console.to_table() if self.console else None
+        record["modules_told"] = dataclasses.asdict(self.modules_told) if self.modules_told else None
         return json.dumps(record, indent=2) + "\n"
 
     @classmethod
@@ -113,6 +132,11 @@ class Kernel:
                 from sistasks.protocols.profile import from_table
 
                 record["console"] = from_table(record["console"])
+            if record.get("modules_told") is not None:
+                from sistasks.protocols.findings import Seen
+
+                told = record["modules_told"]
+                record["modules_told"] = ModulesTold(**{**told, "signed": Seen(**told["signed"])})
             return cls(**record)
         except (ValueError, TypeError, KeyError, UsageError) as error:
             raise SistasksError(

@@ -55,10 +55,11 @@ def read(kernel: Kernel, body: Buffer | None) -> Configuration | Seen:
         if kernel.config is not None:
             text = kernel.config.read_text(errors="replace")
             return Configuration(kconfig.parse(text, kernel.config.name), kernel.config.name)
-        for what, data in (("the image", body), ("its module configs", _module(kernel.modules))):
-            inside = embedded(data) if data is not None else None
-            if inside is not None:
-                return Configuration(kconfig.parse(inside, f"IKCONFIG in {what}"), f"IKCONFIG in {what}")
+        what, inside = "the image", embedded(body) if body is not None else None
+        if inside is None:
+            what, inside = "its module configs", _of_modules(kernel)
+        if inside is not None:
+            return Configuration(kconfig.parse(inside, f"IKCONFIG in {what}"), f"IKCONFIG in {what}")
     except OSError as error:
         return Seen(AVAILABLE, "error", f"{kernel.config} cannot be read: {error.strerror}")
     except SistasksError as error:
@@ -152,6 +153,23 @@ def _bound(text: str) -> versions.Numbers:
     return found
 
 
-def _module(folder: Path | None) -> bytes | None:
+def of_modules(folder: Path | None) -> str | None:
+    """The configuration that a kernel's module configs holds; None: none does.
+
+    Args:
+        folder: `lib/modules/<release>`; None: there is none.
+
+    Raises:
+        SistasksError: the module cannot be read.
+    """
     found = sorted(folder.rglob("configs.ko*")) if folder is not None else []
-    return modules.read(found[0]) if found else None
+    return embedded(modules.read(found[0])) if found else None
+
+
+def _of_modules(kernel: Kernel) -> str | None:
+    told = kernel.modules_told
+    if told is None:
+        return of_modules(kernel.modules)
+    if told.problem:
+        raise SistasksError(told.problem)
+    return told.config

@@ -112,7 +112,7 @@ def assess(
         *_elf(elf, unseen),
         *_kaslr(kernel, elf, inside, config),
         *_efi(packed),
-        _modules(kernel.modules),
+        modules_signed(kernel.modules) if kernel.modules_told is None else kernel.modules_told.signed,
     ]
 
 
@@ -216,7 +216,12 @@ def _pe(file: Any) -> list[Seen]:
     ]  # fmt: skip
 
 
-def _modules(folder: Path | None) -> Seen:
+def modules_signed(folder: Path | None) -> Seen:
+    """What a kernel's modules say of `image.modules_signed`.
+
+    Args:
+        folder: `lib/modules/<release>`; None: there is none.
+    """
     rule = "image.modules_signed"
     files = sorted(folder.rglob("*.ko*")) if folder is not None else []
     plain = [path for path in files if path.suffix == ".ko"]

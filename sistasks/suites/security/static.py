@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from sistasks.errors import KernelImageError
+from sistasks.errors import KernelImageError, SistasksError
+from sistasks.kernels import ModulesTold
 from sistasks.protocols.findings import EVIDENCE_MAX, Seen
 from sistasks.textlines import plain, shorten
 
 if TYPE_CHECKING:
+    from sistasks.kernels import Kernel
     from sistasks.suites.recipe import Recipe
 
 CONFIGURATION: Final = "configuration"
@@ -51,6 +53,19 @@ def assess(recipe: Recipe) -> dict[str, list[Seen]]:
         VULNERABILITIES: vulnerabilities.assess(advisories, recipe.settings.advisories, version),
     }
     return {test: [_clean(item) for item in items] for test, items in seen.items()}
+
+
+def modules_told(kernel: Kernel) -> ModulesTold:
+    """What `assess` wants to know of a kernel's modules, for where they are not at hand."""
+    from sistasks.suites.security import configuration, image
+
+    signed = image.modules_signed(kernel.modules)
+    if kernel.config is not None:  # theirs is not asked for
+        return ModulesTold(signed=signed)
+    try:
+        return ModulesTold(signed=signed, config=configuration.of_modules(kernel.modules))
+    except SistasksError as error:
+        return ModulesTold(signed=signed, problem=error.problem)
 
 
 def _clean(seen: Seen) -> Seen:
