@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from sistasks.errors import HistoryError, KernelFailure, NodeError, SistasksError, UsageError
+from sistasks.errors import HistoryError, KernelFailure, NodeError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sistasks.history.findings import FindingVerdict
     from sistasks.settings import Settings
-    from sistasks.suites.confirm import Boot
     from sistasks.terminal import Terminal
     from sistasks.verdicts.baseline import History, RunInfo
     from sistasks.verdicts.changes import Changes
@@ -108,6 +107,7 @@ def judge(
         terminal: told what happens.
         same_kernel: judge the run against its own kernel: every alarm is then a false one.
     """
+    from sistasks.confirm_steps import confirm
     from sistasks.verdicts import virtual, wall
 
     runs = history.baseline_runs(run, same_kernel=same_kernel)
@@ -123,10 +123,7 @@ def judge(
     flagged = [verdict for verdict in screened if verdict.outcome == "worse"]
     if not flagged:
         return screened
-    pairs = _confirm(run, runs, wall.pairs_needed(flagged, metrics), settings, terminal)
-    if isinstance(pairs, str):
-        return [wall.unconfirmed(verdict, pairs) if verdict in flagged else verdict for verdict in screened]
-    confirmed = wall.confirm(flagged, pairs, metrics, seed=settings.seed)
+    confirmed = confirm(run, runs, flagged, metrics, settings=settings, terminal=terminal)
     return [confirmed.get((verdict.metric, verdict.statistic), verdict) for verdict in screened]
 
 
@@ -136,47 +133,6 @@ def judge_findings(history: History, run: RunInfo) -> list[FindingVerdict]:
 
     runs = history.baseline_runs(run)
     return findings.judge(run, runs, history.findings([run.id, *(other.id for other in runs)]))
-
-
-def _confirm(
-    run: RunInfo, runs: Sequence[RunInfo], pairs: int, settings: Settings, terminal: Terminal
-) -> list[tuple[Boot, Boot]] | str:
-    """Values of fresh boots of both kernels, or why there are none."""
-    from sistasks.evidence import kernels
-    from sistasks.history.records import identity
-    from sistasks.layout import Layout
-    from sistasks.suites.confirm import measure_pairs
-    from sistasks.suites.recipe import recipes_of_each
-    from sistasks.suites.registry import suites
-
-    suite = suites(settings).get(run.suite)
-    if suite is None:
-        return f"this sistasks has no suite {run.suite}"
-    try:
-        fitting = [
-            recipe
-            for recipe in recipes_of_each(suite, settings)
-            if recipe.kernel_id == run.kernel_id and identity(recipe.environment(suite)) == run.environment_id
-        ]
-        for recipe in fitting:
-            recipe.verify()
-    except (SistasksError, OSError, ValueError) as error:
-        return f"the kernel of run {run.id} is not at hand: {error}"
-    if not fitting:
-        return f"the settings are not those of run {run.id}: give the gate the same variables"
-    folder = Layout(settings.output).kept_kernels(settings.db)
-    for other in runs:
-        kept = kernels.find(folder, other.kernel_id, fitting[0].guest_sha256)
-        if kept is not None:
-            terminal.say(f"{run.suite}: flagged against run {other.id} ({other.kernel_name})")
-            # as the run was measured, whatever the gate was told
-            own = replace(fitting[0].settings, iterations=run.iterations, seed=run.seed)
-            recipe = replace(fitting[0], settings=own)
-            try:
-                return measure_pairs(recipe, suite, kept, pairs, terminal)
-            except SistasksError as error:
-                return error.problem
-    return "no kernel of the baseline is kept, so that none can be booted again"
 
 
 def _show(judged: _Judged, terminal: Terminal) -> None:

@@ -158,6 +158,11 @@ class Settings:
     )
 
     strict: bool = _variable(False, YES_NO, "gate: what cannot be decided fails, too")
+    confirm: float = _variable(
+        600.0,
+        number(0, 86400),
+        "gate: seconds of each suite's fresh boots that look into a suspicion on the wall clock; 0: none",
+    )
     base: str = _variable(
         "", LINE, "compare: a run, a kernel or a session to compare with", shown="the one before"
     )

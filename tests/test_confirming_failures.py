@@ -14,6 +14,7 @@ from sistasks.layout import Layout
 from sistasks.settings import Settings, resolve
 from sistasks.suites import confirm
 from sistasks.suites.suite import DISTRIBUTED
+from sistasks.suites.trial import Trial
 from sistasks.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -57,5 +58,5 @@ def test_clusters_that_do_not_come_up_are_told_of_in_a_sentence(
         Terminal(settings, Layout(settings.output), io.StringIO()) as terminal,
         pytest.raises(kind, match="node 1 did not get ready"),
     ):
-        confirm.measure_pairs(made, DISTRIBUTED, kept, 1, terminal)
+        confirm.measure_pairs(made, DISTRIBUTED, kept, Trial(1), terminal)
     assert len(tried) >= 3, "a single one may fail"

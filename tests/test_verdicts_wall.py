@@ -244,7 +244,7 @@ def test_several_flagged_are_accounted_for() -> None:
     assert found[SWITCH, "p50"].outcome == "worse"
     assert found[RATE, "p50"].outcome == "same"
     assert wall.pairs_needed(flagged(2), DEFINED) == 6
-    assert wall.pairs_needed(flagged(2) * 10, DEFINED) == math.ceil(math.log2(20 / 0.05))
+    assert wall.pairs_needed(flagged(2) * 10, DEFINED) == math.ceil(math.log2(20 / 0.03))
 
 
 def test_pairs_are_as_many_as_the_noisiest_needs() -> None:

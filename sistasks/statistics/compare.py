@@ -194,7 +194,7 @@ def screen(
         shift = Shift(shift.shift, shift.shift - half, shift.shift + half)
     return _screen(
         shift, (above, below), better=better, method=method, spread=used, drift=0.0, error=error, degrees=degrees,
-        n=n, k=k, level=level, least=threshold(minimum_effect, noise), notes=_notes(n, k, level),
+        n=n, k=k, level=level, alone=level, least=threshold(minimum_effect, noise), notes=_notes(n, k, level),
     )  # fmt: skip
 
 
@@ -208,6 +208,7 @@ def screen_sessions(
     better: Literal["lower", "higher"] = "lower",
     minimum_effect: float = LEAST_EFFECT,
     level: float = LEVEL,
+    alone: float = LEVEL,
     confidence: float = 0.99,
 ) -> Screen:
     """A first look at boots of several sessions, whose moods differ: is the candidate worse, could it have been seen?
@@ -224,6 +225,7 @@ def screen_sessions(
         better: which direction is better.
         minimum_effect: the metric's own, as a share.
         level: of the one-sided test.
+        alone: level that a change must reach which no other metric shows; what is detectable is told by it.
         confidence: level of the interval.
 
     Raises:
@@ -236,14 +238,14 @@ def screen_sessions(
     if n < 2:
         return _screen(
             Shift(middle, -math.inf, math.inf), (1.0, 1.0), better=better, method="sessions", spread=math.inf,
-            drift=math.inf, error=math.inf, degrees=0.0, n=n, k=k, level=level, least=least, sessions=n,
+            drift=math.inf, error=math.inf, degrees=0.0, n=n, k=k, level=level, alone=alone, least=least, sessions=n,
         )  # fmt: skip
     found = difference(before, sessions, after, session=session, others=others)
     half = _t_quantile(found.degrees, (1 + confidence) / 2) * found.error
     return _screen(
         Shift(middle, middle - half, middle + half), _t_probabilities(found.shift, found.error, found.degrees),
         better=better, method="sessions", spread=found.spread, drift=found.drift, error=found.error,
-        degrees=found.degrees, n=n, k=k, level=level, least=least, sessions=found.sessions,
+        degrees=found.degrees, n=n, k=k, level=level, alone=alone, least=least, sessions=found.sessions,
     )  # fmt: skip
 
 
@@ -260,6 +262,7 @@ def _screen(
     n: int,
     k: int,
     level: float,
+    alone: float,
     least: float,
     sessions: int = 0,
     notes: tuple[str, ...] = (),
@@ -267,7 +270,7 @@ def _screen(
     above, below = probabilities
     worse, good = (above, below) if better == "lower" else (below, above)
     loss = shift.shift if better == "lower" else -shift.shift
-    detectable = detectable_effect(error, degrees, level=level)
+    detectable = detectable_effect(error, degrees, level=alone)
     doubts = _doubts(n, loss, detectable, least, sessions)
     return Screen(
         outcome=_outcome(worse <= level and loss >= least, good <= level and -loss >= least, doubts),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import statistics
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sistasks.cluster.nodes import Cluster
 from sistasks.errors import NodeError, SistasksError
@@ -22,69 +23,87 @@ from sistasks.suites.printed import take_printed
 from sistasks.suites.ways import run_nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from sistasks.cluster.nodes import NodeReport, Observer
     from sistasks.evidence.kernels import KeptKernel
     from sistasks.machine.spec import Machine
+    from sistasks.suites.metrics import Metric
     from sistasks.suites.recipe import Recipe
     from sistasks.suites.suite import Suite
+    from sistasks.suites.trial import Boot, Pair, Trial
     from sistasks.terminal import Terminal
-
-Boot = dict[tuple[str, str], float]
-# boots of some pairs that may fail before nothing is confirmed: some kernels do not get up every time
-_FAILURES: Final = 2
 
 
 def measure_pairs(
-    recipe: Recipe, suite: Suite, baseline: KeptKernel, pairs: int, terminal: Terminal
-) -> list[tuple[Boot, Boot]]:
-    """Boot both kernels `pairs` times, cold, and measure the suite in each.
-
-    The two of a pair do the same work, and run side by side where the host has room for both, so that whatever disturbs
-    one disturbs the other (Bulej et al. 2020, "Duet benchmarking"); else one after the other. Which of them begins
-    alternates from pair to pair. Of a suite of clusters a boot is a whole cluster, and no two of them run at once.
+    recipe: Recipe, suite: Suite, baseline: KeptKernel, trial: Trial, terminal: Terminal
+) -> list[Pair]:
+    """Boot both kernels again and again, cold, and measure the suite in each, for as long as a trial wants pairs.
 
     Returns:
         For each pair (baseline, candidate): (metric, statistic) -> value of that boot.
 
     Raises:
-        SistasksError: more than two boots failed: then nothing is confirmed. A pair of which one failed is measured
-            again.
+        SistasksError: more than two pairs failed: then nothing is confirmed. Instead of one that failed another is
+            measured.
     """
     layout = Layout(recipe.settings.output)
-    kept = layout.kept_kernels(recipe.settings.db)
-    before = replace(
+    before = machine_of(recipe, baseline, layout.kept_kernels(recipe.settings.db))
+    nodes = recipe.settings.nodes if together(suite) else 2 * trial.pairs
+    with scratch_folder(layout.scratch / SESSION_ID), terminal.nodes(nodes) as lines:
+        for pair in itertools.count():
+            if not trial.wants():
+                break
+            started = time.monotonic()
+            try:
+                found = measure_pair(recipe, suite, before, pair, terminal=terminal, lines=lines)
+            except SistasksError as error:
+                trial.fail(error, time.monotonic() - started)
+            else:
+                trial.take(found, time.monotonic() - started)
+    return trial.found
+
+
+def machine_of(recipe: Recipe, baseline: KeptKernel, folder: Path) -> Machine:
+    """The recipe's machine with a kernel that was kept in a folder."""
+    return replace(
         recipe.machine,
-        kernel=kept / baseline.image,
-        initramfs=kept / baseline.initramfs,
+        kernel=folder / baseline.image,
+        initramfs=folder / baseline.initramfs,
         arguments=baseline.arguments,
         results_line=baseline.results_line,
     )
-    terminal.say(f"confirming with {pairs} pairs of fresh boots of both kernels")
-    started = time.monotonic()
-    nodes = recipe.settings.nodes if _together(suite) else 2 * pairs
-    with scratch_folder(layout.scratch / SESSION_ID), terminal.nodes(nodes) as lines:
-        found = asyncio.run(
-            _run_pairs(recipe, suite, (before, recipe.machine), pairs, terminal=terminal, lines=lines)
-        )
-    terminal.detail(f"{pairs} pairs after {time.monotonic() - started:.1f} s")
-    return found
 
 
-async def _run_pairs(
-    recipe: Recipe,
-    suite: Suite,
-    machines: tuple[Machine, Machine],
-    pairs: int,
-    *,
-    terminal: Terminal,
-    lines: Observer,
-) -> list[tuple[Boot, Boot]]:
+def measure_pair(
+    recipe: Recipe, suite: Suite, before: Machine, pair: int, *, terminal: Terminal, lines: Observer
+) -> Pair:
+    """Boot two kernels, cold, and measure the suite in each.
+
+    The two do the same work, and run side by side where the host has room for both, so that whatever disturbs one
+    disturbs the other (Bulej et al. 2020, "Duet benchmarking"); else one after the other. Which of them begins
+    alternates from pair to pair. Of a suite of clusters a boot is a whole cluster, and no two of them run at once.
+
+    Args:
+        recipe: of the candidate.
+        suite: what is measured.
+        before: the baseline's machine.
+        pair: its number, from 0.
+        terminal: told of what nodes say.
+        lines: told of the nodes' stages.
+
+    Returns:
+        (baseline, candidate).
+
+    Raises:
+        SistasksError: a boot failed.
+    """
     layout = Layout(recipe.settings.output)
+    machines = (before, recipe.machine)
 
-    async def boot(machine: Machine, pair: int, number: int, at_once: asyncio.Semaphore) -> Boot:
-        if _together(suite):
+    async def boot(machine: Machine, number: int, at_once: asyncio.Semaphore) -> Boot:
+        if together(suite):
             async with at_once:
                 return await _boot_cluster(replace(recipe, machine=machine), suite, pair, terminal, lines)
         cluster = Cluster(
@@ -98,34 +117,33 @@ async def _run_pairs(
         )  # fmt: skip
         async with at_once:
             (report,) = await cluster.run([plan], lines)
-        take_printed(suite, [report.results], registry.metrics(recipe.settings))
+        take_printed(suite, [report.results], _known(suite, recipe))
         return _values(report)
 
-    async def both(pair: int) -> tuple[Boot, Boot]:
+    async def both() -> Pair:
         order = (0, 1) if pair % 2 == 0 else (1, 0)
-        at_once = asyncio.Semaphore(1 if _together(suite) else min(2, recipe.slots))
+        at_once = asyncio.Semaphore(1 if together(suite) else min(2, recipe.slots))
         async with asyncio.TaskGroup() as group:
             boots = {
-                index: group.create_task(boot(machines[index], pair, 2 * pair + index + 1, at_once))
+                index: group.create_task(boot(machines[index], 2 * pair + index + 1, at_once))
                 for index in order
             }
         return boots[0].result(), boots[1].result()
 
-    found: list[tuple[Boot, Boot]] = []
-    failures: list[SistasksError] = []
-    pair = 0
-    while len(found) < pairs:
-        try:
-            found.append(await both(pair))
-        except* SistasksError as group:  # a cluster that does not come up is its kernel's failure
-            failures += [error for error in group.exceptions if isinstance(error, SistasksError)]
-        if len(failures) > _FAILURES:
-            raise failures[0]
-        pair += 1
-    return found
+    failures: list[BaseException] = []
+    try:
+        return asyncio.run(both())
+    except* SistasksError as group:  # a cluster that does not come up is its kernel's failure
+        failures += group.exceptions
+    raise failures[0]
 
 
-def _together(suite: Suite) -> bool:
+def _known(suite: Suite, recipe: Recipe) -> Mapping[str, Metric]:
+    """Every metric; a suite of somebody's dodo.py may run where nobody has registered it."""
+    return {**{metric.name: metric for metric in suite.metrics}, **registry.metrics(recipe.settings)}
+
+
+def together(suite: Suite) -> bool:
     """Whether a boot is that of all its nodes."""
     return suite.network or suite.act is not None
 
@@ -138,7 +156,7 @@ async def _boot_cluster(recipe: Recipe, suite: Suite, pair: int, terminal: Termi
         recipe, terminal, layout.scratch / SESSION_ID, ResourceMonitor(0.0, 1), None, tries=1, place="confirm"
     )
     reports = await run_nodes(suite, here, None, lines)
-    take_printed(suite, [report.results for report in reports], registry.metrics(recipe.settings))
+    take_printed(suite, [report.results for report in reports], _known(suite, recipe))
     whole: Boot = {}
     if suite.whole is not None:
         whole = _values(reports[0])

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sistasks.statistics.compare import Screen
+    from sistasks.statistics.paired import Confirmation
     from sistasks.verdicts.baseline import Boots, RunInfo
 
 MINIMUM_EFFECT: Final = 0.05
 SLOWDOWN: Final = 0.1
 METHOD: Final = "screen, t-rule over sessions"
+# of unchanged kernels, how many may be booted again for nothing, however many metrics were looked at
+CHANCE: Final = 0.1
 Boot = dict[tuple[str, str], float]
 
 
@@ -35,6 +38,12 @@ def screen(
 ) -> list[Verdict]:
     """A verdict for each statistic of each metric; `worse` is a suspicion until it is confirmed.
 
+    Many metrics are many chances: Benjamini-Hochberg over the metrics of the run, q <= CHANCE, beside each one's own
+    level. Where nothing changed, at most that share of runs is flagged at all. Statistics of one metric are no metrics
+    of their own: its p is Simes's of them (Simes 1986, "An improved Bonferroni procedure"; families of hypotheses:
+    Benjamini & Bogomolov 2014, "Selective inference on multiple families of hypotheses"). Up to ten metrics it changes
+    nothing.
+
     Args:
         run: the candidate.
         runs: its baseline, the newest first.
@@ -45,9 +54,8 @@ def screen(
     against = _names(runs)
     found = []
     judged = {run.id, *(other.id for other in runs)}
-    for metric in sorted(
-        {name for (name, _), values in boots.items() if any(i in judged for i, _ in values)}
-    ):
+    names = sorted({name for (name, _), values in boots.items() if any(i in judged for i, _ in values)})
+    for metric in names:
         for statistic in (one for one in STATISTICS if (metric, one) in boots):
             known = {
                 "metric": metric,
@@ -58,7 +66,32 @@ def screen(
             }
             minimum = minimum_effect(metrics[metric])
             values = boots[metric, statistic]
-            found.append(_screen_one(run, (runs, *others), values, minimum, known))
+            found.append(
+                _screen_one(run, (runs, *others), values, minimum, known=known, alone=CHANCE / len(names))
+            )
+    return _by_chance(found)
+
+
+def _by_chance(screened: Sequence[Verdict]) -> list[Verdict]:
+    """The verdicts with their q, and `unsure` for what so many metrics show by chance."""
+    from sistasks.statistics.paired import benjamini_hochberg
+
+    tested: dict[str, list[float]] = {}
+    for verdict in screened:
+        if verdict.p is not None:
+            tested.setdefault(verdict.metric, []).append(verdict.p)
+    # Simes's p is the smallest q
+    own = {metric: float(benjamini_hochberg(p).min()) for metric, p in tested.items()}
+    q = dict(zip(own, benjamini_hochberg(list(own.values())).tolist(), strict=True)) if own else {}
+    found = []
+    for verdict in screened:
+        if verdict.metric in q and verdict.p is not None:
+            verdict = replace(verdict, q=q[verdict.metric])  # noqa: PLW2901 - the same with what it lacked
+            if verdict.outcome == "worse" and q[verdict.metric] > CHANCE:
+                why = f"seems worse (p = {verdict.p:.2g}), as one of {len(own)} metrics may by chance"
+                reason = "; ".join([why, verdict.reason] if verdict.reason else [why])
+                verdict = replace(verdict, outcome="unsure", reason=reason)  # noqa: PLW2901 - likewise
+        found.append(verdict)
     return found
 
 
@@ -75,7 +108,13 @@ def _names(runs: Sequence[RunInfo]) -> str:
 
 
 def _screen_one(
-    run: RunInfo, levels: Sequence[Sequence[RunInfo]], values: Boots, minimum: float, known: dict[str, Any]
+    run: RunInfo,
+    levels: Sequence[Sequence[RunInfo]],
+    values: Boots,
+    minimum: float,
+    *,
+    known: dict[str, Any],
+    alone: float,
 ) -> Verdict:
     from sistasks.statistics import compare
 
@@ -102,6 +141,7 @@ def _screen_one(
         others=[(_logarithms(level), labels) for level, labels in others if level and min(level) > 0],
         better=known["better"],
         minimum_effect=minimum,
+        alone=min(compare.LEVEL, alone),
     )
     return Verdict(
         **known,
@@ -157,27 +197,89 @@ def unconfirmed(verdict: Verdict, why: str) -> Verdict:
     return replace(verdict, outcome="unsure", reason=f"flagged, but not confirmed: {why}")
 
 
+def settled(
+    flagged: Sequence[Verdict],
+    pairs: Sequence[tuple[Boot, Boot]],
+    metrics: Mapping[str, Mapping[str, Any]],
+    *,
+    seed: int,
+) -> bool:
+    """Whether a first look at half of the pairs decides all: each is confirmed, or shown to be less than counts."""
+    from sistasks.statistics import paired
+
+    verdicts, found = _paired(flagged, pairs, metrics, level=paired.EARLY, seed=seed)
+    return not verdicts and all(one.confirmed or one.excluded for _, one, _ in found)
+
+
 def confirm(
     flagged: Sequence[Verdict],
     pairs: Sequence[tuple[Boot, Boot]],
     metrics: Mapping[str, Mapping[str, Any]],
     *,
     seed: int,
+    planned: int = 0,
+    short: str = "",
 ) -> Mapping[tuple[str, str], Verdict]:
     """What fresh boots of both kernels say of the flagged.
 
     `worse` where they agree, `same` where they show less than counts, and `unsure` between: a shift that counts and
-    that chance makes too.
+    that chance makes too. Of fewer pairs than were planned only what they show beyond doubt; how many there was time
+    for has nothing to do with what they show, so that it costs power and no level.
 
     Args:
         flagged: verdicts of the screen, `worse`.
         pairs: for each pair (baseline, candidate): (metric, statistic) -> value of that boot.
         metrics: definitions by name.
         seed: of the sign flips.
+        planned: how many pairs were to be measured; 0: as many as there are.
+        short: why there are no more, where that was no first look at them that settled all.
 
     Returns:
         (metric, statistic) -> the verdict that stands.
     """
+    from sistasks.statistics import paired
+
+    planned = max(planned, len(pairs))
+    look = paired.first_look(planned)
+    level = paired.final_level(planned) if look and len(pairs) >= look else paired.LEVEL
+    if look == len(pairs) and settled(flagged, pairs, metrics, seed=seed):
+        level, planned = paired.EARLY, look
+    if not pairs:
+        why = short or "no fresh boot was measured"
+        return {(verdict.metric, verdict.statistic): unconfirmed(verdict, why) for verdict in flagged}
+    verdicts, found = _paired(flagged, pairs, metrics, level=level, seed=seed)
+    for verdict, one, enough in found:
+        small = one.excluded or (one.pairs >= planned and one.median < paired.ENOUGH * enough)
+        verdicts[verdict.metric, verdict.statistic] = replace(
+            verdict,
+            outcome="worse" if one.confirmed else "same" if small else "unsure",
+            confirmed=one.confirmed,
+            p=one.p,
+            q=one.q,
+            seed=seed,
+            method=f"{verdict.method}, sign-flip on pairs",
+            reason=_told(verdict, one, "" if small else short),
+        )
+    return verdicts
+
+
+def _told(verdict: Verdict, found: Confirmation, short: str) -> str:
+    change = math.expm1(found.median if verdict.better == "lower" else -found.median)
+    words = f"by {found.pairs} pair{'s' * (found.pairs > 1)} of fresh boots: {change:+.1%}"
+    if found.confirmed:
+        return f"confirmed {words}"
+    return f"flagged, not decided {words}; {short}" if short else f"flagged, not confirmed {words}"
+
+
+def _paired(
+    flagged: Sequence[Verdict],
+    pairs: Sequence[tuple[Boot, Boot]],
+    metrics: Mapping[str, Mapping[str, Any]],
+    *,
+    level: float,
+    seed: int,
+) -> tuple[dict[tuple[str, str], Verdict], list[tuple[Verdict, Confirmation, float]]]:
+    """(verdicts on what not every pair measured, each other one with what its pairs say and what counts of it)."""
     from sistasks.statistics import compare, paired
 
     verdicts = {}
@@ -189,21 +291,8 @@ def confirm(
             verdicts[key] = unconfirmed(verdict, "not every fresh boot measured it, or some measured 0")
             continue
         sign = 1 if verdict.better == "lower" else -1
-        measured.append((key, verdict))
+        measured.append(verdict)
         differences.append([sign * math.log(after[key] / before[key]) for before, after in pairs])
         least.append(compare.threshold(minimum_effect(metrics[verdict.metric])))
-    found = paired.confirm(differences, least, seed=seed)
-    for (key, verdict), one, enough in zip(measured, found, least, strict=True):
-        change = math.expm1(one.median if verdict.better == "lower" else -one.median)
-        words = f"{one.pairs} pairs of fresh boots: {change:+.1%}"
-        verdicts[key] = replace(
-            verdict,
-            outcome="worse" if one.confirmed else "same" if one.median < paired.ENOUGH * enough else "unsure",
-            confirmed=one.confirmed,
-            p=one.p,
-            q=one.q,
-            seed=seed,
-            method=f"{verdict.method}, sign-flip on pairs",
-            reason=f"confirmed by {words}" if one.confirmed else f"flagged, not confirmed by {words}",
-        )
-    return verdicts
+    found = paired.confirm(differences, least, level=level, seed=seed)
+    return verdicts, list(zip(measured, found, least, strict=True))

@@ -16,6 +16,7 @@ from sistasks.settings import resolve
 from sistasks.suites.confirm import measure_pairs
 from sistasks.suites.recipe import recipes
 from sistasks.suites.suite import SUITES
+from sistasks.suites.trial import Trial
 from sistasks.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def test_a_pair_is_two_fresh_clusters(
     assert kept is not None
     assert recipe.kernel_id != kernel_id
     with Terminal(settings, layout, io.StringIO()) as terminal:
-        ((before, after),) = measure_pairs(recipe, suite, kept, 1, terminal)
+        ((before, after),) = measure_pairs(recipe, suite, kept, Trial(1), terminal)
     assert before.keys() == after.keys()
     for values in (before, after):
         # the cluster's own, and the median over nodes of what each node measures itself

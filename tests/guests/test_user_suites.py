@@ -19,6 +19,7 @@ from sistasks.settings import resolve
 from sistasks.suites import registry
 from sistasks.suites.confirm import measure_pairs
 from sistasks.suites.recipe import recipes
+from sistasks.suites.trial import Trial
 from sistasks.terminal import Terminal
 from sistasks.tools import find_compiler
 
@@ -275,7 +276,7 @@ def test_what_acts_on_nodes_is_confirmed_with_fresh_ones(user: User, monkeypatch
     kept = kernels.find(layout.kept_kernels(settings.db), recipe.kernel_id, recipe.guest_sha256)
     assert kept is not None, "the guest with its programs is kept beside the kernel"
     with Terminal(settings, layout, io.StringIO()) as terminal:
-        ((before, after),) = measure_pairs(recipe, quiet, kept, 1, terminal)
+        ((before, after),) = measure_pairs(recipe, quiet, kept, Trial(1), terminal)
     assert before.keys() == after.keys()
     assert before["poke.value", "p50"] == 50
     assert before["bench.latency", "p50"] > 0
