@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sistasks.combinations import require_one
 from sistasks.errors import HistoryError, NodeError, SistasksError, UsageError
 from sistasks.files import locked
 from sistasks.layout import Layout
@@ -101,6 +102,7 @@ def _search(asked: Search, repository: Repository, record: Path, db: Path, termi
 
 
 def _entry(settings: Settings) -> Entry:
+    require_one(settings, "a bisection", "name the one that got worse")
     entry = settings.kernels.get(settings.kernel)
     if entry is None or entry.kind != "tree":
         raise UsageError(

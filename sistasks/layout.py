@@ -88,7 +88,10 @@ class Layout:
 
 def kernel_key(settings: Settings) -> str:
     """A file name for the kernel that the settings ask for: readable, and different for different paths."""
-    plain = _PLAIN.sub("-", settings.kernel).strip("-")[-40:]
-    if plain != settings.kernel:
-        plain += "-" + hashlib.sha256(settings.kernel.encode()).hexdigest()[:8]
-    return f"{plain}-{settings.arch}"
+    return f"{plain_name(settings.kernel)}-{settings.arch}"
+
+
+def plain_name(text: str) -> str:
+    """A text as a part of a name that any tool takes: readable, and different for different texts."""
+    plain = _PLAIN.sub("-", text).strip("-")[-40:]
+    return plain if plain == text else plain + "-" + hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sistasks.combinations import each_architecture, require_one
 from sistasks.errors import NotReproduced, UsageError
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ def _asked(settings: Settings) -> tuple[StoredCrash, Reproducer]:
     from sistasks.suites.security.fuzzing import Reproducer
     from sistasks.verdicts.baseline import open_history
 
+    require_one(replace(settings, matrix=()), "a crash", "name the kernel that it came on")
     number = settings.crash
     if "crash" not in settings.given:
         raise UsageError("reproduce needs a crash", f"doit reproduce crash=12; {_LISTED}")
@@ -97,8 +100,6 @@ def _of_architecture(settings: Settings, crash: StoredCrash) -> Settings:
     Raises:
         UsageError: others are asked for.
     """
-    from sistasks.settings import each_architecture
-
     arch = crash.environment.arch
     for one in each_architecture(settings):
         if one.arch == arch:

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
+from sistasks.combinations import require_one
 from sistasks.errors import KernelFailure, SistasksError, UsageError
 from sistasks.layout import Layout
 from sistasks.refusals import refusal
@@ -44,10 +45,7 @@ class Environment:
         texts = {name: _text(value) for name, value in variables.items()}
         object.__setattr__(self, "variables", texts)
         object.__setattr__(self, "settings", resolve(texts))
-        if self.settings.matrix:
-            raise UsageError(
-                f"arch={','.join(self.settings.matrix)} are several", "make a runner for each architecture"
-            )
+        require_one(self.settings, "a runner", "make a runner for each")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

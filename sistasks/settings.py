@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from sistasks.combinations import each_architecture
 from sistasks.errors import UsageError
+from sistasks.kernels import names as kernel_names
 from sistasks.kinds import (
     LINE,
     MIB,
@@ -86,7 +88,8 @@ class Settings:
     kernel: str = _variable(
         "debian",
         TEXT,
-        "the kernel under test: debian, host, source, a name of [tool.sistasks.kernels], or an image's path",
+        "the kernel under test: debian, host, source, a name of [tool.sistasks.kernels], or an image's path; "
+        "of several each in turn",
     )
     arguments: str = _variable(
         "", LINE, "more kernel command line; the kernel with it counts as another one", shown="none"
@@ -200,6 +203,8 @@ class Settings:
     """Programs of `[tool.sistasks.programs]`, by name (not itself a variable)."""
     matrix: tuple[str, ...] = ()
     """The architectures that were asked for, if several; `arch` is then one of them (not itself a variable)."""
+    kernels_asked: tuple[str, ...] = ()
+    """The kernels that were asked for, if several; `kernel` is then one of them (not itself a variable)."""
     every_arch: bool = False
     """`all` of them were asked for: those whose kernel cannot be had are passed over (not itself a variable)."""
 
@@ -309,8 +314,13 @@ def resolve(
     matrix, every = _matrix(values.get("arch", ""))
     if matrix:
         values["arch"] = matrix[0]
+    kernels = kernel_names.several(values.get("kernel", ""), tables["kernels"])
+    if kernels:
+        values["kernel"] = kernels[0]
     fields = {attribute(name): value for name, value in values.items()}
-    settings = Settings(**fields, given=given, **tables, matrix=matrix, every_arch=every)
+    settings = Settings(
+        **fields, given=given, **tables, matrix=matrix, every_arch=every, kernels_asked=kernels
+    )
     _refuse_conflicts(settings)
     return settings
 
@@ -321,11 +331,6 @@ def _matrix(asked: str) -> tuple[tuple[str, ...], bool]:
         return tuple(sorted(ARCHES, key=lambda name: name != host_arch())), True
     names = tuple(asked.split(","))
     return (names if len(names) > 1 else ()), False
-
-
-def each_architecture(settings: Settings) -> tuple[Settings, ...]:
-    """The settings for each architecture that was asked for, in order."""
-    return tuple(dataclasses.replace(settings, arch=name) for name in settings.matrix) or (settings,)
 
 
 # each with the module and the function that read it

@@ -9,6 +9,7 @@ import tempfile
 from typing import TYPE_CHECKING, Any, Final
 
 from sistasks import build_records
+from sistasks.combinations import each_of_matrix, titled
 from sistasks.errors import GuestBuildError, SistasksError, ToolMissing
 from sistasks.layout import Layout, kernel_key
 from sistasks.suites import recipe
@@ -38,7 +39,7 @@ def set_up(settings: Settings, terminal: Terminal) -> None:
     from sistasks import setup
 
     record = setup.setup(settings, build_records.setup_record(settings), terminal.say)
-    table = Table(title="setup", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=titled("setup", settings), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("part", "found", "note"):
         table.add_column(heading, overflow="fold")
     for row in record.rows:
@@ -99,6 +100,20 @@ def has_firmware(settings: Settings) -> bool:
     except (SistasksError, ValueError, TypeError, KeyError):
         return False
     return found.code.exists() and found.vars.exists()
+
+
+def check_kernels(settings: Settings, terminal: Terminal) -> None:  # noqa: ARG001 - a step's signature
+    """Refuse several kernels of which one is not known, before anything is built for the others.
+
+    Raises:
+        UsageError: one is neither a name nor a file.
+    """
+    from sistasks.kernels import provider
+    from sistasks.kernels.names import known
+
+    for one in each_of_matrix(settings):
+        if not known(one.kernel, one.kernels):
+            provider(one)
 
 
 def provide_kernel(settings: Settings, terminal: Terminal) -> None:

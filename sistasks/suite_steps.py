@@ -171,11 +171,16 @@ def check_advisories(settings: Settings, terminal: Terminal) -> None:  # noqa: A
 
 def summary(settings: Settings, terminal: Terminal) -> None:
     """Show the suites that did not have to run again."""
+    from sistasks.combinations import titled
     from sistasks.session import SESSION_ID
     from sistasks.suites.staleness import show_kept
 
     if not has_cluster(settings) and _profile(settings) is None:
-        terminal.say(f"distributed: skipped, nodes={settings.nodes} are too few to agree")
+        terminal.say(
+            f"{titled('distributed', settings)}: skipped, nodes={settings.nodes} are too few to agree"
+        )
     if not has_cluster(settings, "penetration") and _profile(settings) is None:
-        terminal.say(f"penetration: skipped, nodes={settings.nodes} has nobody to strike at")
+        terminal.say(
+            f"{titled('penetration', settings)}: skipped, nodes={settings.nodes} has nobody to strike at"
+        )
     show_kept(settings, terminal, SESSION_ID)

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from sistasks.combinations import each_architecture
 from sistasks.errors import UsageError
 from sistasks.kinds import host_arch
 from sistasks.machine.arch import ARCHES
-from sistasks.settings import Settings, each_architecture, resolve
+from sistasks.settings import Settings, resolve
 
 
 def read(**values: str) -> Settings:

@@ -52,7 +52,7 @@ class ImageFile:
         home = self.path.absolute().parent
         kernel = describe_image(
             self.path,
-            name=self.path.stem if self.path.suffix.lower() in _SUFFIXES else self.path.name,
+            name=called(self.path),
             provider="file",
             arch=settings.arch,
             # beside /boot as in a system's tree, or where `make INSTALL_MOD_PATH=.` puts them
@@ -61,6 +61,11 @@ class ImageFile:
         if self.initramfs is None:
             return kernel
         return dataclasses.replace(kernel, initramfs=self.initramfs.absolute())
+
+
+def called(path: Path) -> str:
+    """What an image's kernel is called: its file's name without a format's suffix."""
+    return path.stem if path.suffix.lower() in _SUFFIXES else path.name
 
 
 def _state(name: str, path: Path) -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sistasks import build_records, setup
+from sistasks.combinations import each_of_matrix
 from sistasks.errors import FileChanged, SistasksError, UsageError
 from sistasks.files import sha256_of
 from sistasks.firmware import Firmware, has_uefi
@@ -17,7 +18,6 @@ from sistasks.machine.arch import ARCHES
 from sistasks.machine.confinement import confine
 from sistasks.machine.spec import Machine
 from sistasks.protocols.profile import PROFILES
-from sistasks.settings import each_architecture
 from sistasks.suites import identities
 from sistasks.suites.suite import STRESS
 
@@ -358,14 +358,14 @@ def recipes(suite: Suite, settings: Settings) -> list[Recipe]:
 
 
 def recipes_of_each(suite: Suite, settings: Settings) -> list[Recipe]:
-    """What a suite runs on with these settings, on each architecture that was asked for and has a kernel.
+    """What a suite runs on with these settings: each kernel that can be had, on each architecture that was asked for.
 
     Raises:
         SistasksError, OSError, ValueError: none of them has one, or two settings cannot be together.
     """
     found: list[Recipe] = []
     failure: Exception | None = None
-    for one in each_architecture(settings):
+    for one in each_of_matrix(settings):
         try:
             found += recipes(suite, one)
         except (SistasksError, OSError, ValueError) as error:

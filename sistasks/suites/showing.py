@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sistasks.combinations import titled
 from sistasks.evidence.score import assess
 from sistasks.evidence.usage import summarise
 from sistasks.history.clusters import cluster_sizes
@@ -69,7 +70,7 @@ def show(
     """Show what came of a run."""
     passed = sum(row.status == "pass" for row in run.results)
     seconds = (run.finished_at - run.started_at).total_seconds()
-    title = f"{suite.name} ({recipe.machine.boot} boot)" if suite.cold else suite.name
+    title = titled(suite.name, recipe.settings) + (f" ({recipe.machine.boot} boot)" if suite.cold else "")
     heading = f"{title}: median over {run.nodes} node{'s' * (run.nodes > 1)}"
     if run.summaries:
         terminal.table(results_table(heading, run.summaries, terminal.width, known))

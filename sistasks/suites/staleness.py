@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from sistasks.combinations import titled
 from sistasks.errors import SistasksError, UsageError
 from sistasks.history import read
 from sistasks.suites import registry
@@ -53,5 +54,6 @@ def show_kept(settings: Settings, terminal: Terminal, session_id: str = "") -> N
             if run is None or run.session_id == session_id:
                 continue
             how = f" ({recipe.machine.boot} boot)" if suite.cold else ""
-            title = f"{suite.name}{how}: run {run.id} of {run.started_at:%Y-%m-%d %H:%M} holds, nothing has changed"
+            when = f"run {run.id} of {run.started_at:%Y-%m-%d %H:%M}"
+            title = f"{titled(suite.name, settings)}{how}: {when} holds, nothing has changed"
             terminal.table(results_table(title, run.summaries, terminal.width, metrics))

@@ -3,7 +3,14 @@
 from sistasks.tasks import interrupts  # noqa: F401 - first: from here on an interrupt is answered with a sentence
 
 # isort: split
-from sistasks.tasks.build import task_firmware, task_guest, task_kernel, task_setup, task_template
+from sistasks.tasks.build import (
+    task__kernels,
+    task_firmware,
+    task_guest,
+    task_kernel,
+    task_setup,
+    task_template,
+)
 from sistasks.tasks.configuration import DOIT_CONFIG
 from sistasks.tasks.evidence import task_archive, task_artifacts
 from sistasks.tasks.history import (
@@ -45,6 +52,7 @@ __all__ = [
     "task__cluster",
     "task__crash",
     "task__fleet",
+    "task__kernels",
     "task__programs",
     "task__stressors",
     "task__suites",

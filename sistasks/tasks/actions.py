@@ -26,11 +26,11 @@ def action(step: Step, settings: Settings | None = None) -> Callable[[Any], Any]
     """A doit action that runs a step.
 
     Exit codes: an error's own; doit knows 1 (failed) and 2 (error), wrong usage and an interrupt leave at once. Of
-    several architectures an error ends only its own.
+    several kernels or architectures an error ends only its own combination.
 
     Args:
         step: what to run.
-        settings: of an architecture; None: the step is the same for all.
+        settings: of a combination; None: the step is the same for all.
     """
 
     def failure(task: Any, error: SistasksError) -> Any:
@@ -40,7 +40,7 @@ def action(step: Step, settings: Settings | None = None) -> Callable[[Any], Any]
         if settings is not None:
             if matrix.has_ended(settings):
                 return True
-            matrix.note(settings)
+            matrix.note()
         try:
             _run(step, settings or SETTINGS)
         except SistasksError as error:
@@ -76,7 +76,8 @@ def _failure(task: str, error: SistasksError) -> TaskFailed | TaskError:
         return TaskFailed(str(error))
     if error.exit_code == 2:
         return TaskError(str(error))
-    sys.stderr.write(f"{task}: {error}\n")
+    # a step that only serves another one has a name that doit list does not show
+    sys.stderr.write(f"{task.lstrip('_')}: {error}\n")
     sys.exit(error.exit_code)
 
 
@@ -86,7 +87,7 @@ def fresh(check: Callable[[Settings], bool], settings: Settings) -> Callable[[],
     def is_fresh() -> bool:
         found = not matrix.has_ended(settings) and check(settings)
         if found:
-            matrix.note(settings)
+            matrix.note()
         return found
 
     return is_fresh

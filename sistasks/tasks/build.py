@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from sistasks import build_records, steps
 from sistasks.tasks.actions import action, fresh
-from sistasks.tasks.matrix import for_each_architecture
+from sistasks.tasks.configuration import SETTINGS
+from sistasks.tasks.matrix import for_each_architecture, for_each_of_matrix
 
 if TYPE_CHECKING:
     from sistasks.settings import Settings
 
 NO_CAPTURE = {"capture": False}
+
+
+def task__kernels() -> dict[str, Any]:
+    """Refuse kernels that are not there, where several were asked for."""
+    return {"actions": [action(steps.check_kernels)], "io": NO_CAPTURE}
 
 
 @for_each_architecture
@@ -21,6 +27,7 @@ def task_setup(settings: Settings) -> dict[str, Any]:
         "actions": [action(steps.set_up, settings)],
         "uptodate": [fresh(steps.is_set_up, settings)],
         "targets": [str(build_records.setup_record(settings))],
+        "task_dep": ["_kernels"] if SETTINGS.kernels_asked else [],
         "io": NO_CAPTURE,
     }
 
@@ -36,7 +43,7 @@ def task_firmware(settings: Settings) -> dict[str, Any]:
     }
 
 
-@for_each_architecture
+@for_each_of_matrix
 def task_kernel(settings: Settings) -> dict[str, Any]:
     """Get the kernel under test and identify it."""
     return {
@@ -48,7 +55,7 @@ def task_kernel(settings: Settings) -> dict[str, Any]:
     }
 
 
-@for_each_architecture
+@for_each_of_matrix
 def task_guest(settings: Settings) -> dict[str, Any]:
     """Compile the agent and pack the initramfs."""
     return {
@@ -60,7 +67,7 @@ def task_guest(settings: Settings) -> dict[str, Any]:
     }
 
 
-@for_each_architecture
+@for_each_of_matrix
 def task_template(settings: Settings) -> dict[str, Any]:
     """Boot a node once and freeze it, for nodes to be cloned from."""
     return {

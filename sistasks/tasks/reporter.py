@@ -67,7 +67,7 @@ class Reporter(ConsoleReporter):  # type: ignore[misc] # doit is untyped
             sys.stderr.write(f"{task.name.lstrip('_')}: {fail.get_msg().rstrip()}\n")
 
     def complete_run(self) -> None:
-        """What doit itself could not do, and what became of each of several architectures."""
+        """What doit itself could not do, and what became of each of several combinations."""
         from sistasks.tasks import matrix  # which needs the configuration, and that the reporter
 
         for message in self.runtime_errors:

@@ -13,7 +13,7 @@ from sistasks.tasks import matrix
 from sistasks.tasks.actions import action, fresh
 from sistasks.tasks.build import NO_CAPTURE
 from sistasks.tasks.configuration import SETTINGS
-from sistasks.tasks.matrix import for_each_architecture
+from sistasks.tasks.matrix import for_each_of_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,7 @@ def _needs(settings: Settings, name: str) -> list[str]:
 
 
 def _suite(settings: Settings, name: str) -> dict[str, Any]:
-    """A suite; on a fleet it waits for what was begun, of all architectures before the first is waited for.
+    """A suite; on a fleet it waits for what was begun, of all combinations before the first is waited for.
 
     It freezes its template itself, where there is none: so a kernel that does not get up is a run of its own.
     """
@@ -84,7 +84,7 @@ def task__begin() -> Iterator[dict[str, Any]]:
     if not SETTINGS.cluster:
         return
     for name in (*_SUITES, *_plan(SETTINGS).registered):
-        if len(matrix.ALL) > 1:
+        if matrix.SEVERAL:
             yield {"basename": _begun(name), "name": None}
         for settings in matrix.ALL:
             step = update_wrapper(partial(suite_steps.begin, name), suite_steps.begin)
@@ -97,31 +97,31 @@ def task__begin() -> Iterator[dict[str, Any]]:
             yield {**matrix.subtask(task, settings), "basename": _begun(name)}
 
 
-@for_each_architecture
+@for_each_of_matrix
 def task_boot(settings: Settings) -> dict[str, Any]:
     """Measure the stages of a cold boot, directly and through UEFI."""
     return _suite(settings, "boot")
 
 
-@for_each_architecture
+@for_each_of_matrix
 def task_performance(settings: Settings) -> dict[str, Any]:
     """Measure context switch, memory allocation, inference and throughput on every node."""
     return _suite(settings, "performance")
 
 
-@for_each_architecture
+@for_each_of_matrix
 def task_distributed(settings: Settings) -> dict[str, Any]:
     """Let the nodes agree over a network that is broken: consensus, partitions, elections."""
     return _suite(settings, "distributed")
 
 
-@for_each_architecture
+@for_each_of_matrix
 def task_stress(settings: Settings) -> dict[str, Any]:
     """Load every part of the kernel, and see that it goes on, errs in nothing and recovers."""
     return _suite(settings, "stress")
 
 
-@for_each_architecture
+@for_each_of_matrix
 def task_security(settings: Settings) -> dict[str, Any]:
     """See how the kernel is protected: configuration, image, hardening by trying, fuzzing; penetration, too."""
     task = _suite(settings, "security")
@@ -130,25 +130,25 @@ def task_security(settings: Settings) -> dict[str, Any]:
     return task
 
 
-@for_each_architecture
+@for_each_of_matrix
 def task_penetration(settings: Settings) -> dict[str, Any]:
     """Let one node send the others what no network should, and see that they stay alive."""
     return _suite(settings, "penetration")
 
 
-@for_each_architecture
+@for_each_of_matrix
 def task_programs(settings: Settings) -> dict[str, Any]:
     """Run the programs of [tool.sistasks.programs] in the guest, and keep what they measure."""
     return _suite(settings, "programs")
 
 
-@for_each_architecture
+@for_each_of_matrix
 def task_ktap(settings: Settings) -> dict[str, Any]:
     """Boot a kernel without our guest and read the tests that are built into it: KUnit, or another's KTAP."""
     return _suite(settings, "ktap")
 
 
-@for_each_architecture
+@for_each_of_matrix
 def task__programs(settings: Settings) -> dict[str, Any]:
     """Pack the programs behind the guest."""
     return {
@@ -159,7 +159,7 @@ def task__programs(settings: Settings) -> dict[str, Any]:
     }
 
 
-@for_each_architecture
+@for_each_of_matrix
 def task__stressors(settings: Settings) -> dict[str, Any]:
     """Pack stress-ng behind the guest."""
     return {
@@ -173,7 +173,7 @@ def task__stressors(settings: Settings) -> dict[str, Any]:
 def task__suites() -> Iterator[dict[str, Any]]:
     """Suites of dodo.py and of installed packages."""
     for name, title in _plan(SETTINGS).registered.items():
-        if len(matrix.ALL) > 1:
+        if matrix.SEVERAL:
             yield {"basename": name, "name": None, "doc": title}
         matrix.EACH.add(name)
         for settings in matrix.ALL:
@@ -181,31 +181,31 @@ def task__suites() -> Iterator[dict[str, Any]]:
             yield {**task, "basename": name, "doc": title}
 
 
-@for_each_architecture
+@for_each_of_matrix
 def task__cluster(settings: Settings) -> dict[str, Any]:
     """Refuse what no cluster can be."""
     return {"actions": [action(suite_steps.check_cluster, settings)], "io": NO_CAPTURE}
 
 
-@for_each_architecture
+@for_each_of_matrix
 def task__fleet(settings: Settings) -> dict[str, Any]:
     """Refuse a scheduler that does not answer."""
     return {"actions": [action(suite_steps.check_fleet, settings)], "io": NO_CAPTURE}
 
 
-@for_each_architecture
+@for_each_of_matrix
 def task__advisories(settings: Settings) -> dict[str, Any]:
     """Refuse a file of advisories that cannot be understood."""
     return {"actions": [action(suite_steps.check_advisories, settings)], "io": NO_CAPTURE}
 
 
-@for_each_architecture
+@for_each_of_matrix
 def task__attackers(settings: Settings) -> dict[str, Any]:
     """Refuse what cannot attack itself."""
     return {"actions": [action(suite_steps.check_attackers, settings)], "io": NO_CAPTURE}
 
 
-@for_each_architecture
+@for_each_of_matrix
 def task_test(settings: Settings) -> dict[str, Any]:
     """Run all suites, then show the summary."""
     suites = ["boot", *_plan(settings).tested]
