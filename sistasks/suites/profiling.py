@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from sistasks.cluster.nodes import Cluster
-from sistasks.errors import NodeError, UsageError
+from sistasks.errors import NodeError, SistasksError, UsageError
 from sistasks.evidence.monitor import ResourceMonitor
 from sistasks.evidence.symbols import Symbols, from_vmlinux
 from sistasks.guest.build import compile_agent, flags, sources
@@ -148,6 +148,20 @@ def profiles(suite: Suite, run: Execution, reports: Sequence[NodeReport]) -> tup
                 )
             )  # fmt: skip
     return tuple(found)
+
+
+def profiles_or_note(
+    suite: Suite, run: Execution, reports: Sequence[NodeReport]
+) -> tuple[ProfileRecord, ...]:
+    """As `profiles`; none where they cannot be had, and a note of each node that was counted: its samples stand."""
+    try:
+        return profiles(suite, run, reports)
+    except (SistasksError, OSError) as error:
+        why = error.problem if isinstance(error, SistasksError) else f"{error.strerror}: {error.filename}"
+        for report in reports:
+            if report.profile is not None:
+                report.results.notes.append(f"measured, and no profile is kept: {why}")
+        return ()
 
 
 def play(

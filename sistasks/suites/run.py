@@ -220,7 +220,7 @@ def _execute(
     counted: tuple[ProfileRecord, ...] = ()
     if recipe.machine.plugin is not None:
         reports = [profiling.checked(suite, report) for report in reports]
-        counted = profiling.profiles(suite, run, reports)
+        counted = profiling.profiles_or_note(suite, run, reports)
     known = take_printed(suite, [report.results for report in reports], known)
     known |= profiling.take(suite, recipe, reports, counted)
     suite = replace(suite, own_metrics=own_metrics(suite, reports, known))

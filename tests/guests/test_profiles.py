@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from guest_project import DODO, SMALL, Project, rows
 
+from sistasks.guest.plan import SYMBOLS
 from sistasks.history.profiles import COLUMNS, profiles_of
 from sistasks.kinds import host_arch
 from sistasks.machine.arch import ARCHES
@@ -116,6 +117,23 @@ def test_what_a_program_does_longer_is_blamed_on_the_program(measured: Project) 
     table = done.stdout.partition("instructions a sample")[2]
     first = table.splitlines()[4].split()
     assert first[0] == "user:planted", done.stdout + done.stderr
+
+
+def test_a_run_whose_symbols_cannot_be_read_is_kept_without_its_profile(measured: Project) -> None:
+    for folder in (measured.folder / "target/testing/templates").iterdir():
+        (folder / SYMBOLS).unlink(missing_ok=True)
+        (folder / SYMBOLS).mkdir()  # in the way of what the kernel tells
+    words = ("arguments=init_on_alloc=0", "profile=yes", "seed=7")
+    done = measured.doit("performance", *SMALL, "nodes=1", *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "node 1: measured, and no profile is kept: Is a directory: " in done.stdout
+    db = measured.folder / "results.db"
+    ((number, status, metrics),) = rows(
+        db,
+        "select id, status, count(*) from runs join samples on run_id = runs.id where seed = 7 group by 1, 2",
+    )
+    assert (status, metrics) == ("ok", 7)
+    assert profiles_of(db, number) == []
 
 
 def test_where_nothing_can_be_counted_one_sentence_says_why(measured: Project) -> None:
