@@ -37,8 +37,11 @@ def survey(folder: Path, job: Job) -> Survey:
     """
     from sistasks.kinds import host_memory
     from sistasks.suites.recipe import recipes
+    from sistasks.suites.shipped import Shipped
 
     settings = _prepared(job, folder)
+    if isinstance(job.suite.act, Shipped):
+        job.suite.act.load()
     made = recipes(job.suite, settings)
     found = made[0].found
     return Survey(
@@ -144,7 +147,7 @@ def _returned(done: Executed, recipe: Recipe, said: str) -> Returned:
 
 def _answer(request: tuple[str, tuple[Any, ...]], folder: Path) -> object:
     """What a request comes to; a failure that a person may see is an answer, too."""
-    from sistasks.errors import SistasksError
+    from sistasks.errors import SistasksError, ToolMissing
     from sistasks.refusals import refusal
 
     name, arguments = request
@@ -153,6 +156,8 @@ def _answer(request: tuple[str, tuple[Any, ...]], folder: Path) -> object:
     except SistasksError as failure:
         failure.crashes, failure.evidence = (), ()
         return failure
+    except ImportError as error:  # of what a suite's function imports when it is called
+        return ToolMissing(f"a module is missing there: {error}", "install it")
     except OSError as error:
         refused = refusal(error, folder)
         if refused is None:

@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sistasks import build_records
+from sistasks.errors import FleetError
 from sistasks.files import sha256_of, write_atomically
+from sistasks.fleet.shipping import ship
+from sistasks.suites.shipped import Shipped
 from sistasks.suites.suite import SECURITY
 
 if TYPE_CHECKING:
@@ -48,7 +51,7 @@ class Job:
     """A suite with all that it is made of, for any machine.
 
     Attributes:
-        suite: what is run.
+        suite: what is run; what acts on its nodes is `Shipped`.
         settings: what was asked.
         records: of the build steps, by name, as JSON.
         files: of these: (record, field) -> the file.
@@ -66,15 +69,27 @@ class Job:
         """The same for the same work on the same files."""
         files = sorted((*where, sent.sha256) for where, sent in self.files.items())
         records = sorted(self.records.items())
-        parts = (self.suite.digest(), repr(self.settings), records, files, self.advisories)
+        act = self.suite.act.data if isinstance(self.suite.act, Shipped) else b""
+        parts = (self.suite.digest(), act, repr(self.settings), records, files, self.advisories)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def why_not(suite: Suite) -> str:
     """Why a suite can only be run here; empty where it can be run anywhere."""
-    if suite.act is not None:
-        return "the function that acts on its nodes is known here alone"
+    try:
+        _shipped(suite)
+    except FleetError as failure:
+        return failure.problem
     return ""
+
+
+def _shipped(suite: Suite) -> Suite:
+    """The suite with its function as it travels.
+
+    Raises:
+        FleetError: it cannot.
+    """
+    return suite if suite.act is None else replace(suite, act=ship(suite.act))
 
 
 def pack(suite: Suite, settings: Settings, recipes: list[Recipe]) -> tuple[Job, dict[str, Path]]:
@@ -90,6 +105,7 @@ def pack(suite: Suite, settings: Settings, recipes: list[Recipe]) -> tuple[Job, 
 
     Raises:
         OSError: a file cannot be read.
+        FleetError: what acts on the suite's nodes cannot be sent.
     """
     from sistasks.suites.security import static
 
@@ -117,7 +133,8 @@ def pack(suite: Suite, settings: Settings, recipes: list[Recipe]) -> tuple[Job, 
                 paths[sent.sha256] = path
     advisories = Path(settings.advisories).read_text() if settings.advisories else ""
     settings = replace(settings, matrix=(), kernels_asked=(), cluster="")
-    return Job(suite=suite, settings=settings, records=records, files=files, advisories=advisories), paths
+    job = Job(suite=_shipped(suite), settings=settings, records=records, files=files, advisories=advisories)
+    return job, paths
 
 
 def unpack(job: Job, store: Path, folder: Path, qemu: str) -> Settings:

@@ -87,7 +87,11 @@ class Act(Protocol):
     """What a suite does with its nodes: gives metric -> samples; raises KernelFailure where the kernel failed."""
 
     __name__: str
-    __code__: CodeType
+
+    @property
+    def __code__(self) -> CodeType:
+        """Where it comes from."""
+        ...
 
     async def __call__(self, nodes: Nodes, /) -> Mapping[str, Sequence[float]] | None:
         """Act."""

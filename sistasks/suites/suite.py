@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from sistasks.suites.shipped import source_of
 from sistasks.suites.stress.table import CLASSES, METRICS, PREFIX
 
 if TYPE_CHECKING:
@@ -86,17 +86,11 @@ class Suite:
         fields: dict[str, Any] = asdict(self)
         # their files are part of the guest's identity
         fields["programs"] = [(one.name, one.arguments, one.timeout) for one in self.programs]
-        fields["act"] = _source(self.act) if self.act is not None else ""
+        fields["act"] = source_of(self.act) if self.act is not None else ""
         for name in _LATER:
             if not fields[name]:
                 del fields[name]
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-
-
-def _source(act: Act) -> str:
-    """The file that a function comes from: whatever changes in it may change what the function does."""
-    path = Path(act.__code__.co_filename)
-    return hashlib.sha256(path.read_bytes() if path.is_file() else act.__code__.co_code).hexdigest()
 
 
 PERFORMANCE: Final = Suite(
