@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sistasks import programs
 from sistasks.errors import GuestBuildError
 from sistasks.files import write_atomically
 from sistasks.guest import initramfs
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 AGENT: Final = Path(__file__).parent / "agent"
-COMPILE_LIMIT: Final = 120.0
+# zig builds its libraries at the first use for a target: on a busy host of two processors that took 110 s
+COMPILE_LIMIT: Final = 600.0
 # -O2 as distributions build; everything that could carry a path, a time or an id of the build is off
 FLAGS: Final = (
     "-std=gnu11",
@@ -110,23 +111,18 @@ def compile_in(folder: Path, command: Sequence[str], what: str) -> None:
         GuestBuildError: the compiler cannot be run or refuses; with its first lines.
     """
     try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=COMPILE_LIMIT,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            errors="replace",
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
+        done = programs.run(command, limit=COMPILE_LIMIT, folder=folder)
+    except OSError as error:
         raise GuestBuildError(f"the compiler of {what} cannot be run: {error}", "doit setup") from error
-    if done.returncode != 0:
-        lines = "\n".join((done.stderr.strip() or done.stdout.strip()).splitlines()[:8])
+    if done.expired:
         raise GuestBuildError(
-            f"{command[0]} cannot build {what} (exit {done.returncode})", "doit setup", lines
+            f"{command[0]} did not build {what} within {COMPILE_LIMIT:g} s",
+            "try again when the host is less busy, or set CC to another compiler",
         )
+    if done.code != 0:
+        text = (done.err.strip() or done.out.strip()).decode(errors="replace")
+        lines = "\n".join(text.splitlines()[:8])
+        raise GuestBuildError(f"{command[0]} cannot build {what} (exit {done.code})", "doit setup", lines)
 
 
 def build(
