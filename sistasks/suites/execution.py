@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sistasks.cluster.nodes import Cluster
 from sistasks.layout import Layout
 from sistasks.machine.examination import Examination
-from sistasks.session import session_logs
+from sistasks.session import SESSION_ID, session_logs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sistasks.evidence.monitor import ResourceMonitor
+    from sistasks.machine.template import Template
     from sistasks.suites.recipe import Recipe
     from sistasks.terminal import Terminal
 
@@ -57,3 +59,18 @@ class Execution:
         """
         folder = session_logs(Layout(self.recipe.settings.output)) / (self.place or name)
         return folder / "again" if self.again else folder
+
+    def cluster(self, template: Template | None, logs: str = "", *, timeout: float | None = None) -> Cluster:
+        """Nodes each for itself, as many at once as there are processors.
+
+        Args:
+            template: what they are cloned from; None boots each one.
+            logs: the name of the suite's own folder of logs, where it has one.
+            timeout: seconds that a node may take; the recipe's if None.
+        """
+        recipe = self.recipe
+        return Cluster(
+            machine=recipe.machine, template=template, logs=self.logs(logs), scratch=self.scratch, session=SESSION_ID,
+            slots=recipe.slots, timeout=recipe.timeout if timeout is None else timeout,
+            examination=self.examination, tries=self.tries,
+        )  # fmt: skip

@@ -10,7 +10,6 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from sistasks.cluster.nodes import Cluster
 from sistasks.errors import NodeError, SistasksError, UsageError
 from sistasks.evidence.monitor import ResourceMonitor
 from sistasks.evidence.symbols import Symbols, from_vmlinux
@@ -181,10 +180,7 @@ def play(
     with scratch_folder(layout.scratch / SESSION_ID) as scratch:
         run = Execution(recipe, terminal, scratch, ResourceMonitor(0.0, 1), None, place="profile")
         template = ensure_template(recipe, terminal)
-        cluster = Cluster(
-            machine=recipe.machine, template=template, logs=run.logs(), scratch=scratch, session=SESSION_ID, slots=1,
-            timeout=recipe.timeout,
-        )  # fmt: skip
+        cluster = run.cluster(template)
         (plan,) = [plan for plan in plans(suite, recipe) if plan.node == node]
         with terminal.nodes(1) as lines:
             (report,) = asyncio.run(cluster.run([plan], lines))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Final
 
-from sistasks.cluster.nodes import Cluster
-from sistasks.session import SESSION_ID
 from sistasks.suites.acted import plans, run_acted
 
 if TYPE_CHECKING:
@@ -44,11 +42,7 @@ async def run_nodes(
         )
         return reports
     recipe = run.recipe
-    cluster = Cluster(
-        machine=recipe.machine, template=template, logs=run.logs(f"boot-{recipe.machine.boot}" if suite.cold else ""),
-        scratch=run.scratch, session=SESSION_ID, slots=recipe.slots, timeout=recipe.timeout,
-        examination=run.examination, tries=run.tries,
-    )  # fmt: skip
+    cluster = run.cluster(template, f"boot-{recipe.machine.boot}" if suite.cold else "")
     if suite.act is not None:
         return await run_acted(suite, suite.act, cluster, plans(suite, recipe), observer)
     return await cluster.run(plans(suite, recipe), observer)

@@ -7,12 +7,11 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from sistasks.cluster.nodes import Cluster, NodeReport
+from sistasks.cluster.nodes import NodeReport
 from sistasks.errors import KernelFailure, NodeError, SistasksError
 from sistasks.guest.plan import Fuzz
 from sistasks.machine.results import GuestResults, TestOutcome
 from sistasks.protocols.findings import Seen
-from sistasks.session import SESSION_ID
 from sistasks.suites.acted import plans
 from sistasks.suites.security import fuzzing, kaslr, static
 
@@ -66,10 +65,7 @@ async def execute(
     """
     recipe = run.recipe
     started = time.monotonic()
-    cluster = Cluster(
-        machine=recipe.machine, template=template, logs=run.logs(), scratch=run.scratch, session=SESSION_ID,
-        slots=recipe.slots, timeout=recipe.timeout, examination=run.examination, tries=run.tries,
-    )  # fmt: skip
+    cluster = run.cluster(template)
     whole = _Whole()
     await _assess(suite, run, whole)
     # a kernel that runs no agent of ours is looked at from outside, and no more

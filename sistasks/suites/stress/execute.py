@@ -33,11 +33,7 @@ async def execute(
     plans = plans_of(suite, recipe)
     limit = limit_of(recipe, plans)
     if not recipe.machine.network:  # each for itself, as many at once as there are processors
-        cluster = Cluster(
-            machine=recipe.machine, template=template, logs=run.logs("stress"), scratch=run.scratch,
-            session=SESSION_ID, slots=recipe.slots, timeout=limit, examination=run.examination, tries=run.tries,
-        )  # fmt: skip
-        return await cluster.run(plans, observer)
+        return await run.cluster(template, "stress", timeout=limit).run(plans, observer)
     together = Together([plan.node for plan in plans], observer)
     async with Switch() as switch:
         # one that came a second time would find its neighbours gone: they are tried again together
