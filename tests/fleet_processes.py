@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
+import psutil
 from guest_project import environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+# seconds; longer than anything that is waited for takes
+LIMIT = 30.0
+# programs on command lines
+NODE = "-node-1,"  # not a template, nor what `setup` tries
+HAND = "sistasks.fleet.hand"
 
 
 class Fleet:
@@ -32,13 +41,30 @@ class Fleet:
         )
         self.address = line.split()[-1]
 
-    def work(self, name: str, **variables: str) -> None:
-        """Start a worker, with these variables in its environment, and wait until the scheduler knows it."""
+    def work(self, name: str, *options: str, **variables: str) -> None:
+        """Start a worker, with these variables in its environment, and wait until the scheduler knows it.
+
+        Args:
+            name: its own, and its cache's.
+            options: instead of one thread and no nanny.
+            variables: of its environment.
+        """
         variables = {"SIS_FLEET_CACHE": str(self.folder / name), **variables}
         self.workers[name], _ = self._start(
-            "Registered to:", "worker", self.address, "--host", "127.0.0.1", "--name", name, "--nthreads", "1",
-            "--no-nanny", "--no-dashboard", "--local-directory", str(self.folder / "dask"), **variables,
+            "Registered to:", "worker", self.address, "--host", "127.0.0.1", "--name", name,
+            *(options or ("--nthreads", "1", "--no-nanny")), "--no-dashboard",
+            "--local-directory", str(self.folder / "dask"), **variables,
         )  # fmt: skip
+
+    def children(self, name: str, program: str, count: int = 1) -> list[psutil.Process]:
+        """Processes below a worker whose command line tells of this program, as soon as there are so many."""
+        top, end = psutil.Process(self.workers[name].pid), time.monotonic() + LIMIT
+        found: list[psutil.Process] = []
+        while len(found) < count:
+            assert time.monotonic() < end, f"worker {name} has no {count} of {program}"
+            time.sleep(0.02)  # nothing tells of a process that somebody else starts
+            found = [process for process in top.children(recursive=True) if program in _command(process)]
+        return found
 
     def end(self) -> None:
         """End all that is still there."""
@@ -61,6 +87,17 @@ class Fleet:
                 return process, line
         process.wait()
         raise AssertionError("".join(said))
+
+
+def _command(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return " ".join(process.cmdline())
+    return ""
+
+
+def gone(processes: Sequence[psutil.Process]) -> bool:
+    """Whether these end, soon."""
+    return not psutil.wait_procs(processes, timeout=LIMIT)[1]
 
 
 def _drain(source: IO[str]) -> None:

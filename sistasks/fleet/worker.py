@@ -36,7 +36,10 @@ async def survey(job: Job, limit: float) -> Any:
 
 
 async def advertise(resources: dict[str, float], dask_worker: Any) -> None:
-    """Tell the scheduler what this worker has."""
+    """Tell the scheduler what this worker has; from now on it ends what nobody wants."""
+    from sistasks.fleet.wanted import watch
+
+    await watch(dask_worker)
     await dask_worker.set_resources(**resources)
 
 
@@ -48,7 +51,8 @@ def perform(job: Job, index: int, limit: float) -> tuple[str, Any]:
     """
     from distributed import get_worker
 
-    return get_worker().address, crew.ask("run", job, index, limit=limit)
+    task = str(get_worker().get_current_task())
+    return get_worker().address, crew.ask("run", job, index, limit=limit, task=task)
 
 
 async def fetch(path: str) -> bytes | None:
