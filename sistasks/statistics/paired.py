@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 LEVEL: Final = 0.05
 # of it, what is spent where pairs are looked at before all of them are there
 EARLY: Final = 0.02
+# of what is worse by just as much as counts, how often pairs may say that it is less
+FUTILE: Final = 0.1
 LEAST_PAIRS: Final = 6
 # a boot takes seconds, and two kernels boot for each pair
 MOST_PAIRS: Final = 24
@@ -192,7 +194,7 @@ def confirm(
     Confirmed: Benjamini-Hochberg q <= level over the metrics, and a median difference of at least 0.6 of the shift
     that counts. Both kernels of a pair are booted next to each other, in changing order, so that a session's mood is
     in both (Bulej et al. 2020, "Duet benchmarking"). Excluded: by the same test the other way round, the differences
-    are less than the threshold on average, p <= EARLY (non-inferiority: Wellek 2010, "Testing Statistical Hypotheses
+    are less than the threshold on average, p <= FUTILE (non-inferiority: Wellek 2010, "Testing Statistical Hypotheses
     of Equivalence and Noninferiority").
 
     Args:
@@ -223,7 +225,7 @@ def confirm(
                 q=q,
                 pairs=row.size,
                 enough=row.size >= math.log2(len(rows) / level),
-                excluded=sign_flip(least - row, seed=seed).p <= EARLY,
+                excluded=sign_flip(least - row, seed=seed).p <= FUTILE,
             )
         )
     return tuple(found)

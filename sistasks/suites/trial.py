@@ -56,7 +56,7 @@ class Trial:
     def wants(self, under_way: int = 0) -> bool:
         """Whether another pair is to be begun.
 
-        None is where the time that is left is too short for as many as can decide anything.
+        None is where the time that is left is too short for as many as can confirm anything.
 
         Args:
             under_way: pairs that have begun and not ended.
@@ -105,7 +105,7 @@ class Trial:
         if not self._seconds:
             return f"{words}, and confirm={self.budget:g} allows none"
         needed = self.seconds * math.ceil(self.pairs / self.at_once)
-        return f"{words}, {duration(needed)}: confirm={math.ceil(needed / 60 + 0.5) * 60}"
+        return f"{words}, {duration(needed)}: confirm={math.ceil(needed / 60) * 60}"
 
 
 def duration(seconds: float) -> str:
