@@ -64,7 +64,7 @@ def record(done: Executed, recipe: Recipe, terminal: Terminal) -> int:
     """
     suite, run = done.suite, done.run
     metrics = metric_rows(suite, done.known)
-    run_id = write_run(recipe.settings.db, this_session(), run, metrics)
+    run_id = write_run(recipe.settings.db, this_session(recipe.settings), run, metrics)
     say_notes(done.notes, terminal)
     show(suite, recipe, run, run_id, known=done.known, terminal=terminal)
     if run.status == "ok":

@@ -7,9 +7,11 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
+from sistasks.combinations import called, label
 from sistasks.evidence.usage import resources_json
 from sistasks.files import write_atomically
 from sistasks.history import exports
+from sistasks.history.kin import noted
 from sistasks.history.records import EnvironmentRow, KernelRow, MetricRow, RunRecord, SessionRow, identity
 from sistasks.layout import Layout
 from sistasks.session import SESSION_ID, SESSION_STARTED, now
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping
 
+    from sistasks.settings import Settings
     from sistasks.suites.measured import Measured
     from sistasks.suites.metrics import Metric
     from sistasks.suites.recipe import Recipe
@@ -58,11 +61,12 @@ def run_record(suite: Suite, recipe: Recipe, measured: Measured, started: dt.dat
     )  # fmt: skip
 
 
-def this_session() -> SessionRow:
-    """This invocation of doit."""
+def this_session(settings: Settings) -> SessionRow:
+    """This invocation of doit, and the kernels that it was asked for, if they are several."""
+    asked = [called(kernel, settings) for kernel in settings.kernels_asked]
     return SessionRow(
         id=SESSION_ID, started_at=SESSION_STARTED, command=" ".join(["doit", *sys.argv[1:]]), host=socket.gethostname(),
-        detail="",
+        detail=noted(asked),
     )  # fmt: skip
 
 
@@ -84,6 +88,7 @@ def write_json(suite: Suite, recipe: Recipe, run: RunRecord, metrics: list[Metri
     """Write the suite's JSON file where its readers expect it."""
     found = exports.suite_json(run, metrics, suite.title, resources_json(run.resources))
     text = json.dumps(found, indent=2) + "\n"
-    name = exports.results_name(suite.name, recipe.machine.boot if suite.cold else "")
+    parts = (label(recipe.settings), recipe.machine.boot if suite.cold else "")
+    name = exports.results_name(suite.name, "-".join(filter(None, parts)))
     for folder in Layout(recipe.settings.output).results:
         write_atomically(folder / name, text)

@@ -1,19 +1,21 @@
 """What a run is judged against.
 
 The baseline is made of earlier runs of the same suite in the same environment that are ok and clean, of another kernel,
-no confirmed regressions, and not older than the last run that a person accepted as the new normal.
+no confirmed regressions, and not older than the last run that a person accepted as the new normal. Where there are such
+runs of kernels of the same name it is made of those alone, and never of kernels that were asked for together.
 """
 
 from __future__ import annotations
 
 import bisect
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.errors import HistoryError, UsageError
 from sistasks.history.connection import reading
 from sistasks.history.findings import finding_rows
+from sistasks.history.kin import KERNEL_OF_SEVERAL, Kin, accepted, kin
 from sistasks.history.read import BASELINE_CONDITION
 from sistasks.verdicts.records import STATISTICS
 
@@ -79,16 +81,18 @@ class History:
     def latest(self, *, good: bool = False) -> list[RunInfo]:
         """The latest run of each suite, and of each environment that its latest session measured it in.
 
+        Where that session was asked for several kernels, of each of these.
+
         Args:
             good: leave out runs whose status is not `ok`.
         """
         status = "status = 'ok'" if good else "TRUE"
         query = f"""{_RUN} WHERE runs.id IN (
-            SELECT max(runs.id) FROM runs JOIN (
+            SELECT max(runs.id) FROM runs JOIN kernels ON kernels.id = kernel_id JOIN (
                 SELECT suite AS s, session_id AS last FROM runs
                 WHERE id IN (SELECT max(id) FROM runs WHERE {status} GROUP BY suite)
             ) ON suite = s AND session_id = last
-            WHERE {status} GROUP BY suite, environment_id
+            WHERE {status} GROUP BY suite, environment_id, {KERNEL_OF_SEVERAL}
         ) ORDER BY runs.id"""  # noqa: S608 - our own columns
         return [_info(row) for row in self._connection.execute(query)]
 
@@ -112,10 +116,10 @@ class History:
         return [_info(row) for row in rows]
 
     def newest(self, query: str, parameters: Sequence[Any]) -> list[RunInfo]:
-        """The newest run of each suite in each environment for which a condition holds, in order."""
+        """The newest run of each suite in each environment, and of each kernel's name, for which a condition holds."""
         among = f"""{_RUN} WHERE runs.id IN (
             SELECT max(runs.id) FROM runs JOIN kernels ON kernels.id = kernel_id WHERE {query}
-            GROUP BY suite, environment_id
+            GROUP BY suite, environment_id, kernels.name
         ) ORDER BY runs.id"""  # noqa: S608 - our own columns
         return [_info(row) for row in self._connection.execute(among, parameters)]
 
@@ -128,16 +132,13 @@ class History:
         """The last run up to `run`, of its suite and in its environment, that a person accepted; 0 for none."""
         return max(self._accepted(run), default=0)
 
+    def kin(self, run: RunInfo) -> Kin:
+        """The kernels that a run is compared with."""
+        return kin(self._connection, run.id)
+
     def _accepted(self, run: RunInfo) -> list[int]:
         """All of them, in order."""
-        # CROSS JOIN: acceptances are few, and runs are not
-        rows = self._connection.execute(
-            """SELECT DISTINCT annotations.run_id FROM annotations CROSS JOIN runs ON runs.id = annotations.run_id
-               WHERE kind = 'accept' AND suite = ? AND environment_id = ? AND runs.id <= ?
-               ORDER BY annotations.run_id""",
-            (run.suite, run.environment_id, run.id),
-        )
-        return [row[0] for row in rows]
+        return accepted(self._connection, run, self.kin(run).beside)
 
     def baseline_runs(self, run: RunInfo, *, same_kernel: bool = False) -> list[RunInfo]:
         """The runs that `run` is judged against, the newest first, at most MOST_RUNS.
@@ -149,17 +150,22 @@ class History:
             same_kernel: judge it against its own kernel (the A/A check) instead of against others.
         """
         which = "kernel_id = ?" if same_kernel else f"kernel_id <> ? AND {BASELINE_CONDITION}"
-        return self.select(
-            f"""suite = ? AND environment_id = ? AND iterations = ? AND status = 'ok' AND {which}
-                AND runs.id < ? AND runs.id >= ?""",
-            (run.suite, run.environment_id, run.iterations, run.kernel_id, run.id, self.accepted(run)),
-        )
+        query = f"""suite = ? AND environment_id = ? AND iterations = ? AND status = 'ok' AND {which}
+            AND runs.id < ? AND runs.id >= ?"""
+        asked = (run.suite, run.environment_id, run.iterations, run.kernel_id, run.id, self.accepted(run))
+        if same_kernel:
+            return self.select(query, asked)
+        found = self.kin(run)
+        ways = [found, replace(found, alone=False)] if found.alone else [found]
+        tried = (self.select(f"{query} AND {one.condition()}", (*asked, one.names)) for one in ways)
+        return next(filter(None, tried), [])
 
     def other_levels(self, run: RunInfo, baseline: Sequence[RunInfo]) -> list[list[RunInfo]]:
         """Comparable good runs that are no part of the baseline, level by level: they tell how noisy the metrics are.
 
-        One level are the runs between two that were accepted, as a baseline would be made of them; and the runs of one
-        kernel that no baseline would have: the candidate's own, one that got worse, one with uncommitted changes.
+        One level are the runs between two that were accepted, as a baseline would be made of them, those of the
+        candidate's name and of each kernel beside it apart; and the runs of one kernel that no baseline would have:
+        the candidate's own, one that got worse, one with uncommitted changes.
 
         Args:
             run: the candidate.
@@ -167,28 +173,33 @@ class History:
         """
         newest = "suite = ? AND environment_id = ? AND iterations = ? AND status = 'ok' AND id < ?"
         query = f"""WITH newest AS MATERIALIZED (SELECT * FROM runs WHERE {newest} ORDER BY id DESC LIMIT ?)
-            SELECT runs.id, kernel_id <> ? AND {BASELINE_CONDITION} AS fit
+            SELECT runs.id, name, kernel_id <> ? AND {BASELINE_CONDITION} AS fit
             FROM newest AS runs JOIN kernels ON kernels.id = kernel_id"""  # noqa: S608 - our own columns
         asked = (
             run.suite, run.environment_id, run.iterations, run.id, _NOISE_RUNS + len(baseline), run.kernel_id,
         )  # fmt: skip
-        accepted = self._accepted(run)
+        since, found = self._accepted(run), self.kin(run)
+        apart = {run.kernel_name, *found.beside}
         keys = {
-            row["id"]: (bisect.bisect(accepted, row["id"]), row["fit"])
+            row["id"]: (
+                bisect.bisect(since, row["id"]),
+                row["fit"],
+                row["name"] if row["name"] in apart else "",
+            )
             for row in self._connection.execute(query, asked)
         }
         for other in baseline:
             keys.pop(other.id, None)
         numbers = ",".join(str(int(number)) for number in keys)
-        levels: dict[tuple[int, str], list[RunInfo]] = {}
+        levels: dict[tuple[int, str, str], list[RunInfo]] = {}
         boots = 0
         for row in self._connection.execute(f"{_RUN} WHERE runs.id IN ({numbers}) ORDER BY runs.id DESC"):
             one = _info(row)
             boots += one.nodes
             if boots > _NOISE_BOOTS:
                 break
-            since, fit = keys[one.id]
-            levels.setdefault((since, "" if fit else one.kernel_id), []).append(one)
+            level, fit, name = keys[one.id]
+            levels.setdefault((level, name, "" if fit else one.kernel_id), []).append(one)
         return list(levels.values())
 
     def boots(self, runs: Sequence[int]) -> dict[tuple[str, str], Boots]:
@@ -214,12 +225,16 @@ class History:
         return {number: rows for number, rows in found.items() if rows}
 
     def failing_since(self, run: RunInfo, rule: str) -> int:
-        """The first run of those up to `run`, of its suite and in its environment, since which a rule has failed."""
-        query = """SELECT runs.id, max(outcome = 'fail') FROM findings JOIN runs ON runs.id = run_id
+        """The first run of those that make a history with `run`, up to itself, since which a rule has failed."""
+        found = self.kin(run)
+        query = f"""SELECT runs.id, max(outcome = 'fail') FROM findings JOIN runs ON runs.id = run_id
+            JOIN kernels ON kernels.id = kernel_id
             WHERE rule = ? AND suite = ? AND environment_id = ? AND runs.id < ? AND status = 'ok'
-            GROUP BY runs.id ORDER BY runs.id DESC"""
+                AND {found.condition()}
+            GROUP BY runs.id ORDER BY runs.id DESC"""  # noqa: S608 - our own condition
+        asked = (rule, run.suite, run.environment_id, run.id, found.names)
         since = run.id
-        for number, failed in self._connection.execute(query, (rule, run.suite, run.environment_id, run.id)):
+        for number, failed in self._connection.execute(query, asked):
             if not failed:
                 break
             since = number
@@ -232,16 +247,21 @@ class History:
     def series(self, run: RunInfo, most: int) -> dict[tuple[str, str], list[tuple[int, float]]]:
         """(metric, statistic) -> (run, median over its nodes), the oldest first, of good runs comparable with `run`.
 
-        They are its `most` newest, up to itself, of every kernel; on the virtual clock only those of its seed.
+        They are its `most` newest, up to itself, of the kernels that make a history with it, among them its own; on the
+        virtual clock only those of its seed.
         """
         import statistics
 
+        own = self.kin(run)
         seed = "AND seed = ?" if run.clock == "virtual" else "AND ? >= 0"
         query = f"""SELECT metric, run_id, count, p50, p95, p99 FROM summaries WHERE run_id IN (
-                SELECT id FROM runs WHERE suite = ? AND environment_id = ? AND iterations = ? AND status = 'ok'
-                    AND nodes = ? AND id <= ? {seed} ORDER BY id DESC LIMIT ?
-            ) ORDER BY run_id"""  # noqa: S608 - two conditions of ours
-        asked = (run.suite, run.environment_id, run.iterations, run.nodes, run.id, run.seed, most)
+                SELECT runs.id FROM runs JOIN kernels ON kernels.id = kernel_id
+                WHERE suite = ? AND environment_id = ? AND iterations = ? AND status = 'ok'
+                    AND nodes = ? AND runs.id <= ? {seed} AND {own.condition()} ORDER BY runs.id DESC LIMIT ?
+            ) ORDER BY run_id"""  # noqa: S608 - conditions of ours
+        asked = (
+            run.suite, run.environment_id, run.iterations, run.nodes, run.id, run.seed, own.names, most,
+        )  # fmt: skip
         several = set()
         nodes: dict[tuple[str, int], list[tuple[float, ...]]] = {}
         for row in self._connection.execute(query, asked):
