@@ -265,9 +265,12 @@ class Session:
         Raises:
             FleetError: there has been nobody for long.
         """
+        before = self._able.keys()
         self._able = self._fleet.enlist(self._job, self._paths)
         for line in self._left_out():
             lines.say(line)
+        if self._able.keys() - before:
+            self._rouse()
         now = time.monotonic()
         if self._able:
             self._alone_since = None
@@ -280,6 +283,14 @@ class Session:
                 del self._tasks[key]
                 self._fleet.cancel([task.future])
                 self._give_up(task, task.only, "it has gone", lines)
+
+    def _rouse(self) -> None:
+        """Submit again what has no worker: Dask looks for one when a worker comes, which is before it is ready."""
+        for key, task in list(self._tasks.items()):
+            if task.where not in self._able and not task.only:
+                del self._tasks[key]
+                self._fleet.cancel([task.future])
+                self._submit(task.number, task.index, "", task.barred)
 
     def follow(self, key: str, address: str, silent: float, lines: RunLines) -> None:
         """Note where a task is, and start its run elsewhere where nothing is heard of that worker.
