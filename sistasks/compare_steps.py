@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sistasks.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from rich.table import Table
@@ -39,13 +40,7 @@ def compare(settings: Settings, terminal: Terminal) -> None:
         shown = 0
         detailed = False
         for head in heads:
-            if bases is None:
-                base = before(history, head)
-            else:
-                base = next((run for run in bases if _fits(run, head) and run.id != head.id), None)
-                base = base or next(
-                    (run for run in bases if run.suite == head.suite and run.id != head.id), None
-                )
+            base = before(history, head) if bases is None else _nearest(bases, head)
             if base is None:
                 continue
             shown += 1
@@ -92,8 +87,14 @@ def _show_profiles(db: Path, runs: tuple[RunInfo, RunInfo], terminal: Terminal) 
         )
 
 
-def _fits(base: RunInfo, head: RunInfo) -> bool:
-    return (base.suite, base.environment_id) == (head.suite, head.environment_id)
+def _nearest(bases: Sequence[RunInfo], head: RunInfo) -> RunInfo | None:
+    """The first of the other runs of a suite; before it one in the same environment, and one of the same kernel."""
+    others = [run for run in bases if run.suite == head.suite and run.id != head.id]
+    return max(
+        others,
+        key=lambda run: (run.environment_id == head.environment_id, run.kernel_name == head.kernel_name),
+        default=None,
+    )
 
 
 def compare_runs(history: History, base: RunInfo, head: RunInfo) -> list[Verdict]:

@@ -12,7 +12,7 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sistasks.history.read import BASELINE_CONDITION
+from sistasks.history.read import BASELINE_CONDITION, SEVERAL_KERNELS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,8 +24,8 @@ _SAME_NAME: Final = f"""SELECT 1 FROM runs JOIN kernels ON kernels.id = kernel_i
         AND kernels.name = ? AND kernel_id <> ? AND {BASELINE_CONDITION} LIMIT 1"""  # noqa: S608 - our own condition
 
 # in a query on `runs` and `kernels`: what tells the runs of a session that was asked for several kernels apart
-KERNEL_OF_SEVERAL: Final = """iif(
-    (SELECT detail FROM sessions WHERE sessions.id = runs.session_id) LIKE '{"kernels"%', kernels.name, '')"""
+KERNEL_OF_SEVERAL: Final = f"""iif(
+    (SELECT {SEVERAL_KERNELS} FROM sessions WHERE sessions.id = runs.session_id), kernels.name, '')"""  # noqa: S608 - our own words
 _NAMES: Final = "SELECT DISTINCT name FROM runs JOIN kernels ON kernels.id = kernel_id WHERE session_id = ?"
 
 
@@ -68,9 +68,7 @@ def kin(connection: sqlite3.Connection, run_id: int) -> Kin:
     asked = (suite, environment, iterations, number, name, kernel)
     try:
         alone = connection.execute(_SAME_NAME, asked).fetchone() is not None
-    except (
-        sqlite3.OperationalError
-    ):  # a history from before verdicts were what they are; it has no names side by side
+    except sqlite3.OperationalError:  # a history from before verdicts were what they are
         alone = False
     return Kin(name, beside(connection, name, session), alone)
 
@@ -113,13 +111,17 @@ def _meant(name: str, asked: Iterable[str]) -> str:
     return max((one for one in asked if f"{name} ".startswith(f"{one} ")), key=len, default="")
 
 
-def accepted(connection: sqlite3.Connection, run: Any, apart: Sequence[str]) -> list[int]:
-    """Runs up to `run`, of its suite and in its environment, that a person accepted, in order.
+def accepted(
+    connection: sqlite3.Connection, suite: str, environment_id: str, until: int, apart: Sequence[str]
+) -> list[int]:
+    """Runs of a suite in an environment that a person accepted, in order.
 
     Args:
         connection: to the history.
-        run: has `suite`, `environment_id` and `id`.
-        apart: names of kernels whose acceptance says nothing of it.
+        suite: of the runs.
+        environment_id: the same.
+        until: the last run that counts.
+        apart: names of kernels whose runs do not.
     """
     # CROSS JOIN: acceptances are few, and runs are not
     rows = connection.execute(
@@ -128,6 +130,6 @@ def accepted(connection: sqlite3.Connection, run: Any, apart: Sequence[str]) -> 
            WHERE kind = 'accept' AND suite = ? AND environment_id = ? AND runs.id <= ?
                AND kernels.name NOT IN (SELECT value FROM json_each(?))
            ORDER BY annotations.run_id""",
-        (run.suite, run.environment_id, run.id, json.dumps(apart)),
+        (suite, environment_id, until, json.dumps(apart)),
     )
     return [row[0] for row in rows]

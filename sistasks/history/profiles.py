@@ -7,12 +7,14 @@ columns of counts, little-endian 64-bit integers one column after the other, tra
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sistasks.errors import HistoryError
 from sistasks.history.connection import reading, writing
+from sistasks.history.kin import accepted, kin
 from sistasks.history.read import BASELINE_CONDITION
 from sistasks.history.samples import decode, encode
 
@@ -35,13 +37,9 @@ _BASELINE: Final = f"""
         AND EXISTS (SELECT 1 FROM profiles WHERE profiles.run_id = runs.id)
         AND (runs.id IS :preferred OR (
             status = 'ok' AND kernel_id <> :kernel_id AND {BASELINE_CONDITION}
-            AND runs.id >= coalesce((
-                SELECT max(accepted.id) FROM annotations CROSS JOIN runs AS accepted ON accepted.id = annotations.run_id
-                WHERE kind = 'accept' AND accepted.suite = :suite AND accepted.environment_id = :environment_id
-                    AND accepted.id <= :id
-            ), 0)
+            AND runs.id >= :since AND kernels.name NOT IN (SELECT value FROM json_each(:beside))
         ))
-    ORDER BY runs.id IS :preferred DESC, runs.id DESC LIMIT 1"""  # noqa: S608 - our own condition
+    ORDER BY runs.id IS :preferred DESC, kernels.name = :name DESC, runs.id DESC LIMIT 1"""  # noqa: S608 - our own condition
 
 COLUMNS: Final = ("instructions", "calls", "blocks", "accesses")
 
@@ -188,7 +186,12 @@ def profiled_baseline(connection: sqlite3.Connection, run_id: int, against: str 
     asked = dict(zip(names, run, strict=True)) if run is not None else {}
     named = _AGAINST.match(against)
     asked["preferred"] = int(named[1]) if named else None
-    row = connection.execute(_BASELINE, asked).fetchone() if run is not None else None
+    if run is None:
+        return None
+    own = kin(connection, run_id)
+    since = accepted(connection, asked["suite"], asked["environment_id"], run_id, own.beside)
+    asked |= {"name": own.name, "beside": json.dumps(own.beside), "since": max(since, default=0)}
+    row = connection.execute(_BASELINE, asked).fetchone()
     return None if row is None else int(row[0])
 
 

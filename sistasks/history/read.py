@@ -53,6 +53,10 @@ def _regressed(table: str, same: str, counts: str = "") -> str:
         AND judged.id > coalesce(accepted.last, 0)"""  # noqa: S608 - our own tables
 
 
+# whether a session was asked for several kernels together, in a query on `sessions`
+SEVERAL_KERNELS: Final = """detail LIKE '{"kernels"%'"""
+# of such kernels: there may have been many, one after the other
+_NAMES: Final = 16
 # of metrics, and of findings
 REGRESSED: Final = (
     _regressed(
@@ -120,12 +124,14 @@ def recent_kernels(db: Path, runs: int) -> set[str]:
 
     A baseline leaves out its candidate's own kernel, however often that was measured, and kernels that got worse: both
     may be more than `runs` runs in a row, and the kernel that they are compared with must not be forgotten meanwhile.
+    Of kernels that were asked for together one may change more rarely than the others: of each the two newest that a
+    baseline may name are among them.
     """
     query = f"""
         WITH good AS (
             SELECT kernels.id AS kernel_id, runs.id, {BASELINE_CONDITION} AS fit,
                 first_value(kernels.id) OVER what AS newest, row_number() OVER what AS place,
-                suite, environment_id, iterations
+                suite, environment_id, iterations, name, session_id
             FROM runs JOIN kernels ON kernels.id = kernel_id WHERE status = 'ok'
             WINDOW what AS (PARTITION BY suite, environment_id, iterations ORDER BY runs.id DESC)
         ), aged AS (
@@ -135,12 +141,26 @@ def recent_kernels(db: Path, runs: int) -> set[str]:
                     PARTITION BY suite, environment_id, iterations, kernel_id = newest ORDER BY id DESC
                 ) AS age_among_others
             FROM good WHERE fit
+        ), named AS (
+            SELECT *, dense_rank() OVER (
+                PARTITION BY suite, environment_id, iterations ORDER BY newest_of_name DESC
+            ) AS name_age, row_number() OVER (
+                PARTITION BY suite, environment_id, iterations, name ORDER BY last DESC
+            ) AS age_in_name
+            FROM (
+                SELECT suite, environment_id, iterations, name, kernel_id, max(aged.id) AS last,
+                    max(max(aged.id)) OVER (PARTITION BY suite, environment_id, iterations, name) AS newest_of_name
+                FROM aged JOIN sessions ON sessions.id = session_id WHERE {SEVERAL_KERNELS}
+                GROUP BY suite, environment_id, iterations, name, kernel_id
+            )
         )
         SELECT kernel_id FROM good WHERE place = 1
         UNION SELECT kernel_id FROM aged WHERE age <= :runs
+        UNION SELECT kernel_id FROM named WHERE name_age <= :names AND age_in_name <= 2
         UNION SELECT kernel_id FROM aged WHERE kernel_id <> newest AND age_among_others <= :runs"""  # noqa: S608 - our own columns
+    asked = {"runs": runs, "names": _NAMES}
     with reading(db) as connection:
-        return set() if connection is None else {row[0] for row in connection.execute(query, {"runs": runs})}
+        return set() if connection is None else {row[0] for row in connection.execute(query, asked)}
 
 
 def results_of(db: Path, run_id: int) -> tuple[ResultRow, ...]:

@@ -138,7 +138,8 @@ class History:
 
     def _accepted(self, run: RunInfo) -> list[int]:
         """All of them, in order."""
-        return accepted(self._connection, run, self.kin(run).beside)
+        apart = self.kin(run).beside
+        return accepted(self._connection, run.suite, run.environment_id, run.id, apart)
 
     def baseline_runs(self, run: RunInfo, *, same_kernel: bool = False) -> list[RunInfo]:
         """The runs that `run` is judged against, the newest first, at most MOST_RUNS.

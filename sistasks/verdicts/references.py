@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -16,12 +17,12 @@ _HEX: Final = re.compile(rf"[0-9a-f]{{{_DIGITS},64}}")
 
 
 def find(history: History, text: str) -> list[RunInfo]:
-    """The newest good run of each suite that a reference names.
+    """The newest good run of each suite, environment and kernel that a reference names.
 
     Args:
         history: where to look.
         text: a run's number (that very run, whatever its status), `latest`, a kernel's name or the beginning of its
-            identity, or a session.
+            identity, or a session. A kernel's name goes without its arguments where no kernel is called that alone.
 
     Raises:
         UsageError: it names nothing, or kernels that differ.
@@ -31,6 +32,10 @@ def find(history: History, text: str) -> list[RunInfo]:
     if text.isdecimal() and (len(text) < _DIGITS or not _HEX.fullmatch(text)):
         return [history.run(int(text))]
     found = history.newest("status = 'ok' AND (session_id = ? OR kernels.name = ?)", (text, text))
+    if not found:
+        found = history.newest(
+            "status = 'ok' AND substr(kernels.name, 1, ?) = ?", (len(text) + 1, f"{text} ")
+        )
     if not found and _HEX.fullmatch(text):
         if history.kernels(text) > 1:
             raise UsageError(f"'{text}' begins several kernels", "give more of its digits")
@@ -46,9 +51,10 @@ def find(history: History, text: str) -> list[RunInfo]:
 
 
 def before(history: History, run: RunInfo) -> RunInfo | None:
-    """The newest good run of the same suite in the same environment before `run`."""
+    """The newest good run of the same suite and environment before `run`, of no kernel that stands beside it."""
+    own = dataclasses.replace(history.kin(run), alone=False)
     found = history.select(
-        "status = 'ok' AND suite = ? AND environment_id = ? AND runs.id < ?",
-        (run.suite, run.environment_id, run.id),
+        f"status = 'ok' AND suite = ? AND environment_id = ? AND runs.id < ? AND {own.condition()}",
+        (run.suite, run.environment_id, run.id, own.names),
     )
     return found[0] if found else None
