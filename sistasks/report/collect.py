@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sistasks.errors import HistoryError
 from sistasks.history.connection import reading
 from sistasks.history.findings import finding_rows, finding_verdict_rows
+from sistasks.history.kin import KERNEL_OF_SEVERAL, kin
 from sistasks.history.read import resource_rows, summary_rows
 from sistasks.history.records import MetricRow, ResultRow, StoredRun
 from sistasks.history.samples import decode
@@ -17,30 +18,35 @@ from sistasks.report.records import MetricReport, PastRun, RunReport, VerdictRow
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from sistasks.history.samples import Samples
 
 
+# what may tell runs of a suite apart
+_WAYS: Final = ("kernel", "arch", "boot")
 # runs in a metric's history
 _PAST: Final = 200
 
-# the newest run of each suite, and of each environment that its latest session measured it in
-_LATEST: Final = """
-    SELECT * FROM runs WHERE id IN (
-        SELECT max(runs.id) FROM runs JOIN (
+# the newest run of each suite, and of each environment and kernel that its latest session measured it with
+_LATEST: Final = f"""
+    SELECT runs.*, kernels.name AS kernel, environments.arch, environments.boot FROM runs
+    JOIN kernels ON kernels.id = kernel_id JOIN environments ON environments.id = environment_id
+    WHERE runs.id IN (
+        SELECT max(runs.id) FROM runs JOIN kernels ON kernels.id = kernel_id JOIN (
             SELECT suite AS latest_suite, session_id AS latest_session
             FROM runs WHERE id IN (SELECT max(id) FROM runs GROUP BY suite)
         ) ON suite = latest_suite AND session_id = latest_session
-        GROUP BY suite, environment_id
-    ) ORDER BY id"""
+        GROUP BY suite, environment_id, {KERNEL_OF_SEVERAL}
+    ) ORDER BY runs.id"""  # noqa: S608 - our own words
 _RESULTS: Final = """
     SELECT node, test, status, target_met, duration, message FROM results WHERE run_id = ? ORDER BY node, id"""
 _PAST_RUNS: Final = """
     SELECT runs.id AS run_id, started_at, kernels.id AS id, name, release
     FROM runs JOIN kernels ON kernels.id = kernel_id
-    WHERE suite = :suite AND environment_id = :environment_id AND runs.id <= :id ORDER BY runs.id DESC LIMIT :past"""
+    WHERE suite = :suite AND environment_id = :environment_id AND runs.id <= :id AND {kin}
+    ORDER BY runs.id DESC LIMIT :past"""
 _PAST_VALUES: Final = """
     SELECT summaries.run_id, metric, p50 FROM summaries JOIN runs ON runs.id = summaries.run_id
     WHERE runs.id BETWEEN :oldest AND :id AND suite = :suite AND environment_id = :environment_id
@@ -52,7 +58,7 @@ _PAST_VERDICTS: Final = """
 
 
 def collect(db: Path) -> tuple[RunReport, ...]:
-    """The newest run of each suite (one for each environment that its latest session measured it in), with its history.
+    """The newest run of each suite (one for each environment and kernel of its latest session), with its history.
 
     Raises:
         HistoryError: there are no runs yet, or the file cannot be read as a history.
@@ -63,9 +69,11 @@ def collect(db: Path) -> tuple[RunReport, ...]:
             connection.text_factory = _text
             connection.execute("BEGIN")
             rows = [dict(row) for row in connection.execute(_LATEST)]
-            ways = [row["suite"] for row in rows]
             if rows:
-                return tuple(_run(connection, row, ways.count(row["suite"])) for row in rows)
+                apart = [
+                    _apart(row, [other for other in rows if other["suite"] == row["suite"]]) for row in rows
+                ]
+                return tuple(_run(connection, row, words) for row, words in zip(rows, apart, strict=True))
     raise HistoryError(f"{db} has no runs yet", "measure first: doit test")
 
 
@@ -73,10 +81,21 @@ def _text(raw: bytes) -> str:
     return raw.decode(errors="replace")
 
 
-def _run(connection: sqlite3.Connection, row: dict[str, Any], ways: int) -> RunReport:
+def _apart(row: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What tells a run from the others of its suite: of `kernel`, `arch` and `boot` those that differ."""
+    # a kernel's arguments stand behind what it is called; where that tells kernels apart, it is enough
+    short = len({one["kernel"].split(" ")[0] for one in alike}) == len({one["kernel"] for one in alike})
+    found = {name: str(row[name]) for name in _WAYS if len({one[name] for one in alike}) > 1}
+    if short and "kernel" in found:
+        found["kernel"] = found["kernel"].split(" ")[0]
+    return found or ({"boot": str(row["boot"])} if len(alike) > 1 else {})
+
+
+def _run(connection: sqlite3.Connection, row: dict[str, Any], apart: dict[str, str]) -> RunReport:
     number = row["id"]
+    columns = {name: value for name, value in row.items() if name not in _WAYS}
     run = StoredRun(
-        **{**row, "started_at": _moment(row["started_at"]), "finished_at": _moment(row["finished_at"])},
+        **{**columns, "started_at": _moment(row["started_at"]), "finished_at": _moment(row["finished_at"])},
         results=tuple(
             ResultRow(**{**result, "target_met": _flag(result["target_met"])})
             for result in _rows(
@@ -98,7 +117,7 @@ def _run(connection: sqlite3.Connection, row: dict[str, Any], ways: int) -> RunR
         environment=_one(connection, "SELECT * FROM environments WHERE id = ?", row["environment_id"]),
         command=session["command"],
         host=session["host"],
-        ways=ways,
+        apart=apart,
         accepted=bool(
             _rows(
                 connection, "SELECT 1 FROM annotations WHERE run_id = ? AND kind = 'accept' LIMIT 1", number
@@ -205,15 +224,19 @@ def _samples(connection: sqlite3.Connection, run: StoredRun, metric: str) -> tup
 
 
 def _past(connection: sqlite3.Connection, run: StoredRun) -> dict[str, tuple[PastRun, ...]]:
-    """The last runs of the same suite in the same environment, by metric; oldest first."""
+    """The last runs of the same suite in the same environment that make a history with it, by metric; oldest first."""
+    own = kin(connection, run.id)
     asked: dict[str, Any] = {
         "suite": run.suite, "environment_id": run.environment_id, "id": run.id, "past": _PAST,
+        "names": own.names,
     }  # fmt: skip
-    runs = {row["run_id"]: dict(row) for row in connection.execute(_PAST_RUNS, asked)}
+    past_runs = _PAST_RUNS.format(kin=own.condition(":names"))
+    runs = {row["run_id"]: dict(row) for row in connection.execute(past_runs, asked)}
     asked["oldest"] = min(runs)
     values: dict[str, dict[int, list[float]]] = {}
     for row in connection.execute(_PAST_VALUES, asked):
-        values.setdefault(row["metric"], {}).setdefault(row["run_id"], []).append(row["p50"])
+        if row["run_id"] in runs:
+            values.setdefault(row["metric"], {}).setdefault(row["run_id"], []).append(row["p50"])
     outcomes = {
         (row["run_id"], row["metric"]): row["outcome"]
         for row in map(dict, connection.execute(_PAST_VERDICTS, asked))

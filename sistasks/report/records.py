@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sistasks.history.findings import by_category, by_rule, worth_a_look
+from sistasks.layout import plain_name
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -153,7 +154,7 @@ class RunReport:
         command: what was typed.
         host: where.
         accepted: a person took the run as the new normal: what got worse was meant.
-        ways: how many ways of booting its suite was measured in; with more than one, titles name the way.
+        apart: what tells it from other runs of its suite: `kernel`, `arch`, `boot`; titles name it.
         finding_verdicts: the newest on each rule, what got worse first.
         crashes: rows of `crashes`.
         resources: what the nodes and the host (node 0) used, over time.
@@ -166,7 +167,7 @@ class RunReport:
     command: str
     host: str
     accepted: bool
-    ways: int
+    apart: Mapping[str, str]
     metrics: tuple[MetricReport, ...]
     verdicts: tuple[VerdictRow, ...]
     finding_verdicts: tuple[FindingVerdict, ...]
@@ -224,13 +225,15 @@ class RunReport:
 
     @property
     def title(self) -> str:
-        """The suite, and the way of booting where there are several."""
-        return f"{self.run.suite} ({self.environment['boot']} boot)" if self.ways > 1 else self.run.suite
+        """The suite, and what tells the run from others of it: kernel, architecture, way of booting."""
+        words = [f"{word} boot" if name == "boot" else word for name, word in self.apart.items()]
+        return f"{self.run.suite} ({', '.join(words)})" if words else self.run.suite
 
     @property
     def way(self) -> str:
-        """The way of booting where its files name it: of a suite that is measured in several."""
-        return str(self.environment["boot"]) if self.run.suite == "boot" or self.ways > 1 else ""
+        """The same where its files name it; those of the boot suite always name the way of booting."""
+        words = {**self.apart, "boot": self.environment["boot"]} if self.run.suite == "boot" else self.apart
+        return "-".join(plain_name(word) for word in words.values())
 
     @property
     def kernel_title(self) -> str:
