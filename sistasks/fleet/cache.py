@@ -40,12 +40,29 @@ def artifacts() -> Path:
     return root() / "artifacts"
 
 
+def templates() -> Path:
+    """The templates of all hands."""
+    return root() / "templates"
+
+
+def hands() -> Path:
+    """The folders of the hands."""
+    return root() / "hands"
+
+
+def touch(path: Path) -> None:
+    """Note that a file is used now: it is pruned last."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
+
+
 def missing(wanted: Iterable[str]) -> list[str]:
     """Those of the files that are not here, or not whole."""
     return [sha256 for sha256 in wanted if not _is_whole(files() / sha256)]
 
 
 def _is_whole(path: Path) -> bool:
+    touch(path)
     with contextlib.suppress(OSError):
         return sha256_of(path) == path.name
     return False
@@ -62,9 +79,12 @@ def keep(sha256: str, data: bytes) -> None:
     try:
         write_atomically(files() / sha256, data)
     except OSError as error:
-        raise FleetError(
-            f"{root()} cannot be written: {error.strerror}", f"make room there, or set {VARIABLE}"
-        ) from error
+        raise refused(error) from error
+
+
+def refused(error: OSError) -> FleetError:
+    """The folder cannot be used, as a person is told."""
+    return FleetError(f"{root()} cannot be written: {error.strerror}", f"make room there, or set {VARIABLE}")
 
 
 def own_folder() -> tuple[Path, int]:
@@ -74,7 +94,7 @@ def own_folder() -> tuple[Path, int]:
         OSError: none can be made.
     """
     for number in itertools.count():
-        folder = root() / "hands" / str(number)
+        folder = hands() / str(number)
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -82,5 +102,6 @@ def own_folder() -> tuple[Path, int]:
         except BlockingIOError:
             os.close(lock)
             continue
+        os.utime(lock)
         return folder, lock
     raise AssertionError  # itertools.count has no end

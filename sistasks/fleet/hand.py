@@ -17,7 +17,6 @@ from sistasks.fleet import cache, frames
 from sistasks.fleet.records import Parcel, Returned, Survey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from sistasks.fleet.job import Job
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 
 # what is larger stays where it is until somebody asks for it
 INLINE: Final = 4 << 20
+# bytes that must be free to begin: logs, plans, what is being written
+ROOM: Final = 16 << 20
 
 
 def survey(folder: Path, job: Job) -> Survey:
@@ -80,6 +81,7 @@ def run(folder: Path, job: Job, index: int) -> Returned:
     """
     import io
 
+    from sistasks.fleet.shared import templates
     from sistasks.layout import Layout
     from sistasks.scratch import scratch_folder
     from sistasks.session import SESSION_ID
@@ -94,29 +96,28 @@ def run(folder: Path, job: Job, index: int) -> Returned:
         Terminal(settings, layout, said) as terminal,
         scratch_folder(layout.scratch / SESSION_ID) as scratch,
     ):
-        with _template(recipe) if recipe.clones(job.suite) else contextlib.nullcontext():
+        with templates(recipe) if recipe.clones(job.suite) else contextlib.nullcontext():
             done = execute(job.suite, recipe, terminal, scratch)
+        if done.run.status == "error":
+            _refuse_full_disk()  # which would be this machine's error, not the run's
         return _returned(done, recipe, said.getvalue())
 
 
-@contextlib.contextmanager
-def _template(recipe: Recipe) -> Iterator[None]:
-    """Of the hands of this machine that need a template, one freezes it while the others wait for it."""
-    from sistasks.files import locked
-    from sistasks.layout import Layout
-    from sistasks.machine import template
+def _refuse_full_disk() -> None:
+    """Do nothing on a disk that would end it in the middle.
 
-    folder, key = Layout(recipe.settings.output).templates, recipe.template_key()
-    if not folder.is_symlink():
-        shared = cache.root() / "templates"
-        shared.mkdir(parents=True, exist_ok=True)
-        folder.symlink_to(shared)
-    with contextlib.ExitStack() as held:
-        if template.load(folder, key) is None:
-            held.enter_context(locked(cache.root() / "locks" / key[:16]))
-            if template.load(folder, key) is not None:
-                held.close()
-        yield
+    Raises:
+        FleetError: there is no room.
+    """
+    import shutil
+
+    from sistasks.errors import FleetError
+
+    free = shutil.disk_usage(cache.root()).free
+    if free < ROOM:
+        raise FleetError(
+            f"{cache.root()} has {free >> 20} MB free", f"make room there, or set {cache.VARIABLE}"
+        )
 
 
 def _returned(done: Executed, recipe: Recipe, said: str) -> Returned:
@@ -152,6 +153,7 @@ def _answer(request: tuple[str, tuple[Any, ...]], folder: Path) -> object:
 
     name, arguments = request
     try:
+        _refuse_full_disk()
         return survey(folder, *arguments) if name == "survey" else run(folder, *arguments)
     except SistasksError as failure:
         failure.crashes, failure.evidence = (), ()
@@ -162,6 +164,7 @@ def _answer(request: tuple[str, tuple[Any, ...]], folder: Path) -> object:
         refused = refusal(error, folder)
         if refused is None:
             raise
+        refused.remedy = f"make room there, allow it, or set {cache.VARIABLE}"
         return refused
 
 
@@ -179,7 +182,12 @@ def main() -> None:
                 # the worker has gone: so do we, and nodes with us
                 os._exit(0)
 
-    folder, _ = cache.own_folder()
+    try:
+        folder, _ = cache.own_folder()
+    except OSError as error:
+        frames.receive(0)
+        frames.send(answers, cache.refused(error))
+        return
     threading.Thread(target=listen, daemon=True).start()
     while True:
         answer = _answer(requests.get(), folder / "output")

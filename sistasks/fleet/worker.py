@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from sistasks.fleet import cache, crew, identity
+from sistasks.fleet import cache, crew, identity, pruning
 
 if TYPE_CHECKING:
     from sistasks.fleet.job import Job
@@ -17,7 +17,12 @@ def version() -> str:
 
 
 async def missing(wanted: list[str]) -> list[str]:
-    """Those of the files, by SHA-256, that are not here."""
+    """Those of the files, by SHA-256, that are not here; what nobody has used for long goes first.
+
+    Raises:
+        FleetError: the size that the cache may have is none.
+    """
+    await asyncio.to_thread(pruning.prune)
     return await asyncio.to_thread(cache.missing, wanted)
 
 

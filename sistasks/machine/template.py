@@ -144,7 +144,7 @@ async def _freeze_into(
     ram, state = folder / "ram", folder / "state"
     with ram.open("wb") as file:
         file.truncate(machine.memory)
-    _refuse_full_disk(folder, machine.memory)
+    refuse_full_disk(folder, machine.memory)
     log.parent.mkdir(parents=True, exist_ok=True)
     plan = Plan(node=0, seed=0, freeze=True, aligned=machine.clock == "virtual")
     files = NodeFiles(
@@ -170,9 +170,17 @@ async def _freeze_into(
     return template
 
 
-def _refuse_full_disk(folder: Path, memory: int) -> None:
-    """A guest's write to its memory file cannot fail politely when the disk is full: it would be killed."""
-    free = shutil.disk_usage(folder).free
+def refuse_full_disk(folder: Path, memory: int) -> None:
+    """A guest's write to its memory file cannot fail politely when the disk is full: it would be killed.
+
+    Args:
+        folder: of the template; the one above must be there.
+        memory: of the node, in bytes.
+
+    Raises:
+        NodeError: there is no room for it.
+    """
+    free = shutil.disk_usage(folder.parent).free
     if free < memory + (64 << 20):
         raise NodeError(
             f"{folder.parent} has {free >> 20} MB free, a template of {memory >> 20} MB needs more",
