@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from sistasks.errors import HistoryError, SistasksError
 from sistasks.fleet import fleet as fleets
 from sistasks.fleet.progress import RunLines
-from sistasks.fleet.session import Session
+from sistasks.fleet.session import SILENT, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from sistasks.suites.recipe import Recipe
     from sistasks.terminal import Terminal
 
-# seconds between looks at who is there
+# seconds between looks at who is there; of many workers a look takes long, and then there are fewer: a look takes one
+# part of so many of our time, for we must record runs meanwhile. But often enough to notice who is silent
 _LOOK: Final = 2.0
+_PART: Final = 20.0
+_SELDOM: Final = SILENT / 3
 
 
 class Board:
@@ -78,9 +81,10 @@ class Board:
                 while not reached():
                     with contextlib.suppress(queue.Empty):
                         self._take(self._ended.get(timeout=max(0.0, look - time.monotonic())), lines)
-                    if time.monotonic() >= look:
+                    began = time.monotonic()
+                    if began >= look:
                         self._look(lines)
-                        look = time.monotonic() + _LOOK
+                        look = time.monotonic() + pause(time.monotonic() - began)
         except BaseException:
             for session in self._sessions:
                 session.cancel()
@@ -126,6 +130,11 @@ class Board:
         for session in self._sessions:
             if session.under_way:
                 session.end(error)
+
+
+def pause(taken: float) -> float:
+    """Seconds until the next look, after one that took so many."""
+    return min(max(_LOOK, _PART * taken), _SELDOM)
 
 
 _boards: Final[dict[str, Board]] = {}

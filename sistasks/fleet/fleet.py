@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 CONNECT: Final = 3.0
 _ANSWER: Final = 30.0
 _SURVEY: Final = 180.0
+# files that are under way to workers: each is in memory here and at the scheduler meanwhile, and workers may be many
+_FILES: Final = 4
 # of a worker's host: a run on the wall clock takes it all, one on the virtual clock a single one
 WHOLE: Final = 1024.0
 # a resource that is only a mark: nobody uses it up
@@ -48,6 +50,7 @@ class Fleet:
         self._surveys: dict[str, dict[str, Survey | str]] = {}
         self._names: dict[str, str] = {}
         self._told: set[tuple[str, str]] = set()
+        self._sending = asyncio.Semaphore(_FILES)
 
     @property
     def dashboard(self) -> str:
@@ -194,7 +197,8 @@ class Fleet:
             if theirs != mine:
                 return f"it has sistasks {theirs}, and here is {mine}"
             for sha256 in await self._on(address, worker.missing, list(paths)):
-                await self._on(address, worker.keep, sha256, paths[sha256].read_bytes())
+                async with self._sending:
+                    await self._on(address, worker.keep, sha256, paths[sha256].read_bytes())
             answer = await self._on(address, worker.survey, job, _SURVEY, limit=_SURVEY + _ANSWER)
             if isinstance(answer, SistasksError):
                 return str(answer)
