@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from guest_project import DODO, Project
@@ -14,7 +17,10 @@ from hypothesis import strategies as st
 
 from sistasks.errors import FleetError, UsageError
 from sistasks.fleet import cache, crew, frames, identity
+from sistasks.fleet.progress import RunLines
+from sistasks.layout import Layout
 from sistasks.settings import resolve
+from sistasks.terminal import Terminal
 
 KEEP = b"the content of a file"
 TLS = ("CA_FILE", "CLIENT__CERT", "CLIENT__KEY")
@@ -66,7 +72,7 @@ def test_a_scheduler_that_does_not_answer_is_a_sentence_before_anything_is_built
         ),
     ],
 )
-def test_a_scheduler_behind_keys_needs_them(empty: Project, keys: dict[str, str], said: str) -> None:
+def test_a_scheduler_behind_keys_needs_them(empty: Project, keys: dict[str, Any], said: str) -> None:
     keys = {name.replace("CA_FILE", part): path for name, path in keys.items() for part in TLS}
     done = empty.doit("performance", "cluster=tls://127.0.0.1:1", **keys)
     assert done.returncode == 2
@@ -150,3 +156,20 @@ def test_a_hand_that_takes_too_long_is_ended(folder: Path) -> None:
 def test_a_hand_that_ends_in_the_middle_is_a_sentence(folder: Path) -> None:
     answer = crew.ask("survey", None, limit=60)  # there is no job that is None
     assert str(answer) == "its process ended with 1 in the middle; the worker's own log says more"
+
+
+def test_what_waits_at_a_worker_is_told_from_what_it_does(tmp_path: Path) -> None:
+    settings = resolve({}, {}, tmp_path / "none")
+    with Terminal(settings, Layout(tmp_path), io.StringIO()) as terminal:
+        lines = RunLines(terminal, 4)
+        lines.runs("performance run 1", "one", time.monotonic() - 7)
+        lines.runs("performance run 2", "one", None)
+        lines.runs("performance run 3", "two", time.monotonic())
+        shown = str(lines._render())
+        assert shown.splitlines() == [
+            "  performance run 1  one, 7 s",
+            "  performance run 3  two, 0 s",
+            "  0 of 4 runs ended, 2 under way, 2 waiting",
+        ]
+        lines.ended("performance run 3", "two")
+        assert str(lines._render()).endswith("  1 of 4 runs ended (two: 1), 1 under way, 2 waiting")

@@ -6,7 +6,9 @@ import asyncio
 import atexit
 import contextlib
 import logging
+import time
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.errors import FleetError, SistasksError, ToolMissing
@@ -50,6 +52,9 @@ class Fleet:
         self._surveys: dict[str, dict[str, Survey | str]] = {}
         self._names: dict[str, str] = {}
         self._told: set[tuple[str, str]] = set()
+        # of each of our tasks: the worker that has begun it, and since when; None: it waits
+        self._begun: dict[str, tuple[str, float] | None] = {}
+        client.subscribe_topic(worker.BEGUN, self._note)
         self._sending = asyncio.Semaphore(_FILES)
 
     @property
@@ -152,6 +157,21 @@ class Fleet:
                     return found
         return None
 
+    def _note(self, event: tuple[float, Mapping[str, str]]) -> None:
+        """Dask tells, in a thread of its own, that a worker begins with a task, which may be somebody else's."""
+        _, told = event
+        if told["key"] in self._begun:
+            self._begun[told["key"]] = told["worker"], time.monotonic()
+
+    def begun(self, key: str, address: str) -> float | None:
+        """Since when a worker has been at one of our tasks, by time.monotonic(); None: it waits there."""
+        known = self._begun.get(key)
+        return known[1] if known is not None and known[0] == address else None
+
+    def forget(self, key: str) -> None:
+        """A task has ended."""
+        self._begun.pop(key, None)
+
     def cancel(self, futures: list[Future]) -> None:
         """Want nothing more of these; what a worker has begun it ends."""
         if futures and not self.lost:
@@ -167,8 +187,9 @@ class Fleet:
         resources: Mapping[str, float],
         key: str,
         workers: list[str],
+        pair: int | None = None,
     ) -> Future:
-        """Have one of a job's recipes run.
+        """Have one of a job's recipes run, or a pair of its fresh boots.
 
         Args:
             job: what is run.
@@ -177,9 +198,12 @@ class Fleet:
             resources: what it needs of a worker, beside the job's mark.
             key: its name at Dask; of each run another one.
             workers: addresses of those that may run it; empty: any that has what it needs.
+            pair: the pair's number; None: a run is wanted.
         """
+        self._begun[key] = None
+        work = worker.perform if pair is None else partial(worker.confirm, number=pair)
         return self.client.submit(
-            worker.perform, job, index, limit, key=key, pure=False, workers=workers or None,
+            work, job, index, limit, key=key, pure=False, workers=workers or None,
             resources={mark(job): 1.0, **resources},
         )  # fmt: skip
 

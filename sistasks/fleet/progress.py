@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from sistasks.terminal import Terminal
+
+# workers that are named where their runs are counted
+_NAMED: Final = 4
 
 
 class RunLines:
@@ -27,8 +30,8 @@ class RunLines:
         self.terminal = terminal
         self._total = total
         self._ended: dict[str, int] = {}
-        # run -> worker and since when
-        self._where: dict[str, tuple[str, float]] = {}
+        # run -> worker and since when; None: it waits there
+        self._where: dict[str, tuple[str, float | None]] = {}
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
@@ -40,9 +43,15 @@ class RunLines:
     ) -> None:
         self._stop()
 
-    def runs(self, run: str, worker: str) -> None:
-        """A run is on this worker now."""
-        self._where[run] = worker, time.monotonic()
+    def runs(self, run: str, worker: str, since: float | None) -> None:
+        """A worker has a run.
+
+        Args:
+            run: what it is called.
+            worker: what that is called.
+            since: when the worker began with it, by time.monotonic(); None: it waits there.
+        """
+        self._where[run] = worker, since
 
     def ended(self, run: str, worker: str) -> None:
         """A run came from this worker."""
@@ -80,12 +89,19 @@ class RunLines:
         room = max(3, (self._live.console.height if self._live is not None else 24) - 4)
         text = Text()
         now = time.monotonic()
-        for run, (worker, since) in list(self._where.items())[:room]:
+        begun = [(run, worker, since) for run, (worker, since) in self._where.items() if since is not None]
+        for run, worker, since in begun[:room]:
             text.append(f"  {run}  ", style="dim")
-            text.append(f"{worker[:80]}, {now - since:.0f} s\n", style="cyan")
-        done = ", ".join(f"{worker[:40]}: {count}" for worker, count in sorted(self._ended.items())[:4])
-        text.append(
-            f"  {sum(self._ended.values())} of {self._total} runs ended{f' ({done})' if done else ''}",
-            style="bold",
-        )
+            text.append(f"{worker[:60]}, {now - since:.0f} s\n", style="cyan")
+        ended = sum(self._ended.values())
+        parts = [f"{ended} of {self._total} runs ended"]
+        if self._ended:
+            each = sorted(self._ended.items())
+            words = [f"{worker[:30]}: {count}" for worker, count in each[:_NAMED]]
+            words += [f"{len(each) - _NAMED} more workers"] if len(each) > _NAMED else []
+            parts[0] += f" ({', '.join(words)})"
+        parts.append(f"{len(begun)} under way")
+        if self._total > ended + len(begun):
+            parts.append(f"{self._total - ended - len(begun)} waiting")
+        text.append("  " + ", ".join(parts), style="bold")
         return text

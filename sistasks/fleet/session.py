@@ -15,6 +15,7 @@ from sistasks.errors import FleetError, HistoryError, SistasksError, UsageError
 from sistasks.evidence.records import Evidence
 from sistasks.fleet import fleet as fleets
 from sistasks.fleet.records import Returned
+from sistasks.fleet.worker import OURS
 from sistasks.history import read
 from sistasks.suites.executed import record
 from sistasks.suites.kept import keep
@@ -193,7 +194,7 @@ class Session:
     def _submit(self, number: int, index: int, only: str, barred: set[str]) -> None:
         recipe = self._made[index]
         rounds = ceil(recipe.node_count(self._job.suite) / recipe.slots) + 1
-        key = f"sistasks-{self._job.suite.name}-{number}-{secrets.token_hex(8)}"
+        key = f"{OURS}{self._job.suite.name}-{number}-{secrets.token_hex(8)}"
         others = [address for address in self._able if address not in barred] if barred else []
         future = self._fleet.submit(
             self._job, index, limit=recipe.timeout * rounds + _BESIDE, resources=self._needs(recipe), key=key,
@@ -223,11 +224,12 @@ class Session:
         task = self._tasks.get(future.key)
         if task is None:  # another session's, or one that was given up
             return
+        self._fleet.forget(future.key)
         if future.status == "finished":
             address, answer = future.result()
             del self._tasks[future.key]
             if isinstance(answer, Returned):
-                lines.ended(self._called(task), self._fleet.name(address))
+                lines.ended(self._called(task), self._fleet.name(address, short=True))
                 with lines.aside():
                     self._record(task, address, answer, lines.terminal)
             elif isinstance(answer, UsageError):
@@ -311,8 +313,8 @@ class Session:
             name = self._fleet.name(address)
             if task.where:
                 lines.say(f"{self._called(task)}: again, on worker {name}")
-            lines.runs(self._called(task), name)
             task.where = address
+        lines.runs(self._called(task), self._fleet.name(address, short=True), self._fleet.begun(key, address))
         if silent > SILENT:
             del self._tasks[key]
             self._fleet.cancel([task.future])
@@ -365,7 +367,11 @@ class Session:
                 f"{len(came.staying)} files of {size:.1f} MB stay on that worker until `doit artifacts` asks for them: "
                 f"run={{its number}} cluster={self._fleet.address}"
             )
-        run = replace(run, kernel=replace(run.kernel, path=str(recipe.kernel.image)))
+        run = replace(
+            run,
+            kernel=replace(run.kernel, path=str(recipe.kernel.image)),
+            remarks=(*run.remarks, ("worker", self._fleet.name(address))),
+        )
         try:
             number = record(replace(came.done, run=run).with_artifacts(rows), recipe, terminal)
         except HistoryError:

@@ -1,4 +1,7 @@
-"""What Dask wants no more of a worker is ended there; Dask itself only forgets what a thread has begun."""
+"""What Dask wants no more of a worker is ended there; Dask itself only forgets what a thread has begun.
+
+And what a worker begins is told: Dask's scheduler knows only whom it has given a task, which may wait there.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from distributed.diagnostics.plugin import WorkerPlugin
 
 from sistasks.fleet import crew
+from sistasks.fleet.worker import BEGUN, OURS
 
 if TYPE_CHECKING:
     from distributed import Worker
@@ -17,10 +21,16 @@ _NAME: Final = "sistasks"
 class Wanted(WorkerPlugin):  # type: ignore[misc] # Dask tells no types
     """Ends runs that were cancelled or whose client has gone, and all of them with the worker."""
 
+    def setup(self, worker: Worker) -> None:
+        """Dask tells whose plugin this is."""
+        self._worker = worker
+
     def transition(self, key: Any, start: str, finish: str, **_: Any) -> None:
         """Dask tells how a task's state changes: what is being executed is released by whoever wants it no more."""
         if (start, finish) == ("executing", "released"):
             crew.end(str(key))
+        if finish == "executing" and str(key).startswith(OURS):
+            self._worker.log_event(BEGUN, {"key": str(key), "worker": self._worker.address})
 
     def teardown(self, **_: Any) -> None:
         """The worker ends: nobody asks what its hands do any more."""

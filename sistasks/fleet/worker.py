@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.fleet import cache, crew, identity, pruning
 
 if TYPE_CHECKING:
     from sistasks.fleet.job import Job
+
+# how keys of our tasks begin
+OURS: Final = "sistasks-"
+# events that tell of one that a worker begins with: {"key": its key, "worker": that one's address}
+BEGUN: Final = "sistasks-begun"
 
 
 def version() -> str:
@@ -58,6 +64,20 @@ def perform(job: Job, index: int, limit: float) -> tuple[str, Any]:
 
     task = str(get_worker().get_current_task())
     return get_worker().address, crew.ask("run", job, index, limit=limit, task=task)
+
+
+def confirm(job: Job, index: int, limit: float, number: int) -> tuple[str, Any, float]:
+    """Measure one pair of fresh boots of a job's two kernels, both here.
+
+    Returns:
+        This worker's address, (baseline, candidate) or a SistasksError, and how many seconds it took.
+    """
+    from distributed import get_worker
+
+    task = str(get_worker().get_current_task())
+    started = time.monotonic()
+    answer = crew.ask("pair", job, index, number, limit=limit, task=task)
+    return get_worker().address, answer, time.monotonic() - started
 
 
 async def fetch(path: str) -> bytes | None:

@@ -57,6 +57,9 @@ def test_runs_of_workers_are_those_of_here_and_are_not_done_again(project: Proje
     assert "performance: 2 runs on 2 workers of" in done.stdout
     found = [run for (run,) in of_seed(project, 4101, "id")]
     assert len(found) == 2
+    where = f"SELECT text FROM annotations WHERE kind = 'worker' AND run_id IN ({found[0]}, {found[1]})"  # noqa: S608 - our own numbers
+    assert {text.split()[0] for (text,) in rows(project.folder / "results.db", where)} <= {"one", "two"}
+    assert len(rows(project.folder / "results.db", where)) == 2
     # whoever looks for it has the log of each run
     logs = rows(project.folder / "results.db", "select run_id, path from artifacts where kind = 'logs'")
     for run in found:
