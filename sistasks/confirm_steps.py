@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sistasks.evidence.kernels import KeptKernel
+    from sistasks.fleet.pairs import Team
     from sistasks.settings import Settings
     from sistasks.suites.recipe import Recipe
     from sistasks.suites.suite import Suite
+    from sistasks.suites.trial import Trial
     from sistasks.terminal import Terminal
     from sistasks.verdicts.baseline import RunInfo
     from sistasks.verdicts.records import Verdict
@@ -31,12 +33,14 @@ class _Both:
         suite: what is measured.
         baseline: the other kernel.
         other: the run that it is known from.
+        here: this machine has the environment of the candidate's run.
     """
 
     recipe: Recipe
     suite: Suite
     baseline: KeptKernel
     other: RunInfo
+    here: bool
 
 
 def confirm(
@@ -65,19 +69,45 @@ def confirm(
     from sistasks.suites.trial import Trial
     from sistasks.verdicts import wall
 
+    def unsure(why: str) -> Mapping[tuple[str, str], Verdict]:
+        return {(one.metric, one.statistic): wall.unconfirmed(one, why) for one in flagged}
+
     both = _both(run, runs, settings)
     if isinstance(both, str):
-        return {(one.metric, one.statistic): wall.unconfirmed(one, both) for one in flagged}
+        return unsure(both)
     planned = wall.pairs_needed(flagged, metrics)
-    settled = partial(_settled, flagged, metrics, settings.seed)
+    trial = Trial(planned, settings.confirm, partial(_settled, flagged, metrics, settings.seed))
     terminal.say(f"{run.suite}: {_suspicion(flagged, both.other)}")
-    terminal.say(_plan(run, both, planned, settings))
-    trial = Trial(planned, settings.confirm, settled)
+    team = _team(run, both, settings, terminal)
+    if isinstance(team, str):
+        return unsure(team)
+    terminal.say(_plan(run, both, trial, len(team.workers) if team else 0))
     try:
-        pairs = measure_pairs(both.recipe, both.suite, both.baseline, trial, terminal)
+        if team is not None:
+            team.measure(trial, terminal)
+        else:
+            measure_pairs(both.recipe, both.suite, both.baseline, trial, terminal)
     except SistasksError as error:
-        return {(one.metric, one.statistic): wall.unconfirmed(one, error.problem) for one in flagged}
-    return wall.confirm(flagged, pairs, metrics, seed=settings.seed, planned=planned, short=trial.short)
+        return unsure(error.problem)
+    return wall.confirm(flagged, trial.found, metrics, seed=settings.seed, planned=planned, short=trial.short)
+
+
+def _team(run: RunInfo, both: _Both, settings: Settings, terminal: Terminal) -> Team | str | None:
+    """Workers with the run's environment; None: this machine has it; or why nobody has."""
+    from sistasks.layout import Layout
+
+    if not settings.cluster:
+        return None
+    from sistasks.fleet.pairs import team
+
+    found = team(
+        settings.cluster, both.suite, both.recipe, baseline=both.baseline,
+        folder=Layout(settings.output).kept_kernels(settings.db), environment=run.environment_id,
+    )  # fmt: skip
+    if isinstance(found, str) and both.here:
+        terminal.say(f"{run.suite}: confirmed here, for {found}")
+        return None
+    return found
 
 
 def _settled(
@@ -96,19 +126,20 @@ def _suspicion(flagged: Sequence[Verdict], other: RunInfo) -> str:
     return f"{named} flagged against run {other.id} ({visible(other.kernel_name)})"
 
 
-def _plan(run: RunInfo, both: _Both, pairs: int, settings: Settings) -> str:
+def _plan(run: RunInfo, both: _Both, trial: Trial, workers: int) -> str:
     """What is going to be done, and how long it may take."""
     from sistasks.statistics.paired import first_look
     from sistasks.suites.trial import duration
 
-    words = f"confirming with {pairs} pairs of fresh boots of both kernels"
-    each = _seconds(run, both)
-    if each:
-        words += f", {duration(each * pairs)}"
-    look = first_look(pairs)
+    words = f"confirming with {trial.pairs} pairs of fresh boots of both kernels"
+    if workers:
+        words += f" on {workers} worker{'s' * (workers > 1)}"
+    seconds = _seconds(run, both) * math.ceil(trial.pairs / max(1, workers))
+    words += f", {duration(seconds)}" if seconds else ""
+    look = first_look(trial.pairs)
     words += f"; {look} may be enough" if look else ""
-    if not each or each * pairs > settings.confirm:
-        words += f"; none is begun after {settings.confirm:g} s (confirm=)"
+    if not seconds or seconds > trial.budget:
+        words += f"; none is begun after {trial.budget:g} s (confirm=)"
     return words
 
 
@@ -141,23 +172,22 @@ def _both(run: RunInfo, runs: Sequence[RunInfo], settings: Settings) -> _Both | 
     if suite is None:
         return f"this sistasks has no suite {run.suite}"
     try:
-        fitting = [
-            recipe
-            for recipe in recipes_of_each(suite, settings)
-            if recipe.kernel_id == run.kernel_id and identity(recipe.environment(suite)) == run.environment_id
-        ]
-        for recipe in fitting:
+        made = [one for one in recipes_of_each(suite, settings) if one.kernel_id == run.kernel_id]
+        fitting = [one for one in made if identity(one.environment(suite)) == run.environment_id]
+        # what is no environment of this machine's may be one of a worker's
+        chosen = fitting or (made if settings.cluster else [])
+        for recipe in chosen:
             recipe.verify()
     except (SistasksError, OSError, ValueError) as error:
         return f"the kernel of run {run.id} is not at hand: {error}"
-    if not fitting:
+    if not chosen:
         return f"the settings are not those of run {run.id}: give the gate the same variables"
     folder = Layout(settings.output).kept_kernels(settings.db)
     for other in runs:
-        kept = kernels.find(folder, other.kernel_id, fitting[0].guest_sha256)
+        kept = kernels.find(folder, other.kernel_id, chosen[0].guest_sha256)
         if kept is not None:
             # as the run was measured, whatever the gate was told
-            own = replace(fitting[0].settings, iterations=run.iterations, seed=run.seed)
-            recipe = replace(fitting[0], settings=own)
-            return _Both(recipe=recipe, suite=suite, baseline=kept, other=other)
+            own = replace(chosen[0].settings, iterations=run.iterations, seed=run.seed)
+            recipe = replace(chosen[0], settings=own)
+            return _Both(recipe=recipe, suite=suite, baseline=kept, other=other, here=bool(fitting))
     return "no kernel of the baseline is kept, so that none can be booted again"

@@ -17,12 +17,15 @@ from sistasks.fleet import cache, frames
 from sistasks.fleet.records import Parcel, Returned, Survey
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from sistasks.fleet.job import Job
+    from sistasks.fleet.pairs import PairJob
     from sistasks.settings import Settings
     from sistasks.suites.executed import Executed
     from sistasks.suites.recipe import Recipe
+    from sistasks.suites.trial import Pair
 
 # what is larger stays where it is until somebody asks for it
 INLINE: Final = 4 << 20
@@ -36,6 +39,7 @@ def survey(folder: Path, job: Job) -> Survey:
     Raises:
         SistasksError: something is missing here; nothing is installed for it.
     """
+    from sistasks.history.records import identity
     from sistasks.kinds import host_memory
     from sistasks.suites.recipe import recipes
     from sistasks.suites.shipped import Shipped
@@ -50,6 +54,7 @@ def survey(folder: Path, job: Job) -> Survey:
         host_cores=found.host_cores, memory=host_memory(), clock=made[0].machine.clock,
         inputs=tuple(recipe.inputs_sha256(job.suite) for recipe in made),
         enforces=tuple(recipe.enforces_targets for recipe in made),
+        environments=tuple(identity(recipe.environment(job.suite)) for recipe in made),
     )  # fmt: skip
 
 
@@ -120,6 +125,40 @@ def _refuse_full_disk() -> None:
         )
 
 
+def pair(folder: Path, job: PairJob, index: int, number: int) -> Pair:
+    """Measure one pair of fresh boots of a job's two kernels.
+
+    Args:
+        folder: this process's own.
+        job: the candidate's, and what it is measured against.
+        index: which of its recipes.
+        number: the pair's, from 0.
+
+    Raises:
+        SistasksError: a boot failed.
+    """
+    import io
+
+    from sistasks.layout import Layout
+    from sistasks.scratch import scratch_folder
+    from sistasks.session import SESSION_ID
+    from sistasks.suites.confirm import machine_of, measure_pair
+    from sistasks.suites.recipe import recipes
+    from sistasks.terminal import Terminal
+
+    settings = _prepared(job, folder)
+    recipe = recipes(job.suite, settings)[index]
+    recipe.verify()
+    before = machine_of(recipe, job.baseline, cache.files())
+    layout = Layout(settings.output)
+    with (
+        Terminal(settings, layout, io.StringIO()) as terminal,
+        scratch_folder(layout.scratch / SESSION_ID),
+        terminal.nodes(2) as lines,
+    ):
+        return measure_pair(recipe, job.suite, before, number, terminal=terminal, lines=lines)
+
+
 def _returned(done: Executed, recipe: Recipe, said: str) -> Returned:
     import zstandard
 
@@ -146,6 +185,9 @@ def _returned(done: Executed, recipe: Recipe, said: str) -> Returned:
     )
 
 
+_DOES: Final[Mapping[str, Callable[..., object]]] = {"survey": survey, "run": run, "pair": pair}
+
+
 def _answer(request: tuple[str, tuple[Any, ...]], folder: Path) -> object:
     """What a request comes to; a failure that a person may see is an answer, too."""
     from sistasks.errors import SistasksError, ToolMissing
@@ -154,7 +196,7 @@ def _answer(request: tuple[str, tuple[Any, ...]], folder: Path) -> object:
     name, arguments = request
     try:
         _refuse_full_disk()
-        return survey(folder, *arguments) if name == "survey" else run(folder, *arguments)
+        return _DOES[name](folder, *arguments)
     except SistasksError as failure:
         failure.crashes, failure.evidence = (), ()
         return failure

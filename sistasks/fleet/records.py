@@ -19,6 +19,7 @@ class Survey:
         clock: that its runs would have.
         inputs: `inputs_sha256` of each of the job's recipes.
         enforces: whether a missed target fails, likewise.
+        environments: identity of the environment that runs of it have, likewise.
     """
 
     accelerator: str
@@ -29,6 +30,7 @@ class Survey:
     clock: str
     inputs: tuple[str, ...]
     enforces: tuple[bool, ...]
+    environments: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,7 +20,7 @@ _FAILURES: Final = 2
 
 
 class Trial:
-    """Pairs, wherever they are measured. Its time begins when it is made.
+    """Pairs, wherever they are measured. Its time begins when it is first asked for one.
 
     Args:
         pairs: how many are planned.
@@ -46,7 +46,7 @@ class Trial:
         self._done = False
         self._failures = 0
         self._seconds: list[float] = []
-        self._began = time.monotonic()
+        self._began: float | None = None
 
     @property
     def over(self) -> bool:
@@ -62,7 +62,9 @@ class Trial:
             under_way: pairs that have begun and not ended.
         """
         coming = len(self.found) + under_way
-        left = self.budget - (time.monotonic() - self._began)
+        now = time.monotonic()
+        self._began = now if self._began is None else self._began
+        left = self.budget - (now - self._began)
         if self.over or coming >= self.pairs or left <= 0:
             return False
         return coming + self._room(left) >= min(self.pairs, fewest())

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
-from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 import pytest
 from guest_project import SMALL, Project, nodes_of, rows
+from suspicions import NEWEST, suspect
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.guest
 
-METRIC: Final = "context_switch.latency"
 # counts the starts of nodes, and fails those whose numbers are in a file beside it
 WRAPPER: Final = """#!/bin/sh
 case "$*" in
@@ -58,17 +56,6 @@ def started(wrapper: Path) -> int:
     return int(wrapper.with_name("qemu.started").read_text())
 
 
-def suspect(db: Path) -> None:
-    """A suspicion that is none: what the second run measured of one metric is told a hundredfold.
-
-    Less than tenfold does not count, for on a busy host half of a few boots may be several times as slow as the others.
-    """
-    with closing(sqlite3.connect(db)) as connection, connection:
-        told = "update summaries set p50 = iif(run_id = 2, 100000, 1000) + node where metric = ?"
-        connection.execute(told, (METRIC,))
-        connection.execute("update metrics set minimum_effect = 9")
-
-
 def test_boots_that_fail_are_made_up_for_and_too_many_decide_nothing(
     project: Project, tmp_path: Path, wrapper: Path
 ) -> None:
@@ -78,13 +65,11 @@ def test_boots_that_fail_are_made_up_for_and_too_many_decide_nothing(
         done = project.doit("performance", *known, f"arguments={arguments}")
         assert done.returncode == 0, done.stdout + done.stderr
     suspect(db)
-    newest = f"""select outcome, confirmed, reason from verdicts
-        where metric = '{METRIC}' and statistic = 'p50' order by id desc limit 1"""  # noqa: S608 - our own name
 
     fail(wrapper, 3, 6)
     borne = project.doit("gate", *known, f"arguments={arguments}", limit=280)
     assert borne.returncode == 0, borne.stdout + borne.stderr
-    ((outcome, confirmed, reason),) = rows(db, newest)
+    ((outcome, confirmed, reason),) = rows(db, NEWEST)
     assert (outcome, confirmed) == ("same", 0), reason
     assert reason.startswith("flagged, not confirmed by 6 pairs of fresh boots: ")
     # the other one of a pair that fails may not have been started
@@ -93,7 +78,7 @@ def test_boots_that_fail_are_made_up_for_and_too_many_decide_nothing(
     fail(wrapper, *range(2, 100))
     many = project.doit("gate", *known, f"arguments={arguments}", limit=280)
     assert many.returncode == 0, many.stdout + many.stderr
-    ((outcome, confirmed, reason),) = rows(db, newest)
+    ((outcome, confirmed, reason),) = rows(db, NEWEST)
     assert (outcome, confirmed) == ("unsure", None), reason
     assert reason.startswith("flagged, but not confirmed: a fresh boot failed: node ")
     assert "QEMU ended" in reason
