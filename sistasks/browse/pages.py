@@ -25,6 +25,7 @@ from sistasks.browse.series import (
     within_budget,
 )
 from sistasks.evidence.usage import course, resources_json
+from sistasks.history.kin import Kin, kin
 from sistasks.history.read import resource_rows
 from sistasks.statistics.intervals import middle_ends, missing_ends
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _LATEST_RUNS: Final = 20
 _POINTS: Final = 200
 _KERNEL_RUNS: Final = 50
+_KERNELS: Final = 20
 # figures of a run's table
 _SHOWN: Final = ("mean", "p50", "p95", "p99", "std")
 
@@ -60,12 +62,15 @@ def start_page(connection: sqlite3.Connection) -> Row:
 def metric_list(connection: sqlite3.Connection) -> Row:
     """Every metric with what it was lately, in the environment of its newest run."""
     metrics = rows(connection, "SELECT * FROM metrics ORDER BY name")
+    known: dict[int, Kin] = {}
     for metric in metrics:
         newest = _newest_run(connection, metric["name"])
-        metric["recent"] = (
-            [] if newest is None else recent(connection, metric["name"], newest["environment_id"])
-        )
+        metric["recent"] = []
         metric["run_id"] = None if newest is None else newest["id"]
+        if newest is not None:
+            run_id, environment_id = newest["id"], newest["environment_id"]
+            own = known[run_id] = known.get(run_id) or kin(connection, run_id)
+            metric["recent"] = recent(connection, metric["name"], environment_id, own, until=run_id)
         found = {} if newest is None else verdicts_of_metric(connection, [newest["id"]], metric["name"])
         metric["outcome"] = weightiest(outcome for each in found.values() for outcome in each.values())
     return {"metrics": metrics}
@@ -140,15 +145,19 @@ def metric_page(
     *,
     statistic: str = "p50",
     environment_id: str = "",
+    kernel: str = "",
     before: int | None = None,
 ) -> Row | None:
     """A metric's history in one environment, at most 200 runs of it; None where there is no such metric.
+
+    Kernels that stand beside each other have a history each.
 
     Args:
         connection: to the history.
         name: the metric's.
         statistic: which one of each node's samples; `p50` where it is none.
         environment_id: that of the metric's newest run where it is empty.
+        kernel: the name of one whose newest run the history leads to; that of the newest run where there is none.
         before: only runs with a smaller number.
     """
     metric = one(connection, "SELECT * FROM metrics WHERE name = ?", name)
@@ -161,19 +170,27 @@ def metric_page(
         chosen = max(environments, key=lambda each: int(each["newest_run"]))
     points: list[Row] = []
     changes: list[Row] = []
+    kernels: list[Row] = []
     earlier = None
     if chosen is not None:
-        runs = runs_of_metric(connection, name, chosen["id"], before=before, most=_POINTS)
+        last = _newest_of_kernel(connection, name, chosen["id"], kernel) or int(chosen["newest_run"])
+        own = kin(connection, last)
+        kernel = own.name
+        kernels = _kernels_of(connection, chosen["id"], own)
+        runs = runs_of_metric(connection, name, chosen["id"], own, before=before, most=_POINTS)
         points = _points(connection, name, statistic, runs)
-        if runs and runs_of_metric(connection, name, chosen["id"], before=runs[-1]["run_id"], most=1):
+        if runs and runs_of_metric(connection, name, chosen["id"], own, before=runs[-1]["run_id"], most=1):
             earlier = runs[-1]["run_id"]
         changes = rows(
             connection,
-            """SELECT * FROM change_points WHERE metric = ? AND statistic = ? AND environment_id = ?
-                ORDER BY run_id DESC LIMIT 100""",
+            f"""SELECT change_points.* FROM change_points JOIN runs ON runs.id = run_id
+                JOIN kernels ON kernels.id = kernel_id
+                WHERE metric = ? AND statistic = ? AND change_points.environment_id = ? AND {own.condition()}
+                ORDER BY run_id DESC LIMIT 100""",  # noqa: S608 - our own condition
             name,
             statistic if statistic in {"p95", "p99"} else "p50",
             chosen["id"],
+            own.names,
         )
     return {
         "metric": metric,
@@ -181,6 +198,8 @@ def metric_page(
         "statistics": list(STATISTICS),
         "environment": chosen,
         "environments": environments,
+        "kernel": kernel,
+        "kernels": kernels,
         "points": points,
         "changes": changes,
         "before": before,
@@ -199,6 +218,37 @@ def _named(connection: sqlite3.Connection, table: str, row_id: str) -> Row:
 def _newest_run(connection: sqlite3.Connection, metric: str) -> Row | None:
     newest = "SELECT max(run_id) FROM summaries WHERE metric = ?"
     return one(connection, f"SELECT id, environment_id FROM runs WHERE id = ({newest})", metric)  # noqa: S608 - our own names
+
+
+def _newest_of_kernel(
+    connection: sqlite3.Connection, metric: str, environment_id: str, kernel: str
+) -> int | None:
+    """The newest run of a kernel, by its name, that has the metric."""
+    newest = one(
+        connection,
+        """SELECT runs.id FROM kernels CROSS JOIN runs ON runs.kernel_id = kernels.id
+            WHERE kernels.name = ? AND runs.environment_id = ? AND EXISTS (
+                SELECT 1 FROM summaries WHERE summaries.metric = ? AND summaries.run_id = runs.id
+            ) ORDER BY runs.id DESC LIMIT 1""",
+        kernel,
+        environment_id,
+        metric,
+    )
+    return None if newest is None else int(newest["id"])
+
+
+def _kernels_of(connection: sqlite3.Connection, environment_id: str, own: Kin) -> list[Row]:
+    """Names of kernels in an environment, where not all of them make one history; the newest first."""
+    if not own.beside and not own.alone:
+        return []
+    found = rows(
+        connection,
+        """SELECT kernels.name, max(runs.id) AS newest_run FROM runs JOIN kernels ON kernels.id = runs.kernel_id
+            WHERE runs.environment_id = ? GROUP BY kernels.name ORDER BY newest_run DESC LIMIT ?""",
+        environment_id,
+        _KERNELS,
+    )
+    return found if len(found) > 1 else []
 
 
 def _run_list(connection: sqlite3.Connection, query: str, *parameters: object) -> list[Row]:
@@ -230,6 +280,7 @@ def _metrics_of_run(connection: sqlite3.Connection, run: Row, verdicts: Sequence
         WHERE summaries.run_id = ? ORDER BY summaries.metric, summaries.node""",
         run["id"],
     )
+    own = kin(connection, run["id"])
     by_metric: dict[str, list[Row]] = {}
     for row in found:
         by_metric.setdefault(row["name"], []).append(row)
@@ -253,7 +304,7 @@ def _metrics_of_run(connection: sqlite3.Connection, run: Row, verdicts: Sequence
                 "too_few": _too_few(nodes),
                 **{key: statistics.median(row[key] for row in nodes) for key in _SHOWN},
                 "outcome": weightiest(outcomes.values()),
-                "recent": recent(connection, name, run["environment_id"], until=run["id"]),
+                "recent": recent(connection, name, run["environment_id"], own, until=run["id"]),
             }
         )
     return metrics

@@ -171,7 +171,7 @@ async def kernel_view(request: Request, datasette: Datasette) -> Response:
 
 
 async def metric_view(request: Request, datasette: Datasette) -> Response:
-    """One metric; `statistic=`, `environment=` and `before=` choose what is shown."""
+    """One metric; `statistic=`, `environment=`, `kernel=` and `before=` choose what is shown."""
     name, asked = _key(request), request.args.get
     return await _respond(
         request,
@@ -182,6 +182,7 @@ async def metric_view(request: Request, datasette: Datasette) -> Response:
             name,
             statistic=asked("statistic") or "p50",
             environment_id=asked("environment") or "",
+            kernel=asked("kernel") or "",
             before=_whole(asked("before") or ""),
         ),
         pictures.metric_pictures,

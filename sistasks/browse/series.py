@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Mapping
 
+    from sistasks.history.kin import Kin
+
 # columns of `summaries` that a series can be of
 STATISTICS: Final = ("p50", "p95", "p99", "mean", "min", "max", "std")
 # statistic -> columns of its interval, without their ends
@@ -51,29 +53,38 @@ def within_budget(runs: Iterable[Row], budget: int = BUDGET) -> list[Row]:
 
 
 def runs_of_metric(
-    connection: sqlite3.Connection, metric: str, environment_id: str, *, before: int | None = None, most: int
+    connection: sqlite3.Connection,
+    metric: str,
+    environment_id: str,
+    own: Kin,
+    *,
+    before: int | None = None,
+    most: int,
 ) -> list[Row]:
-    """The newest runs in an environment that have the metric, the newest first.
+    """The newest runs in an environment that have the metric and make one history, the newest first.
 
     Args:
         connection: to the history.
         metric: its name.
         environment_id: runs of other environments cannot be compared with these.
+        own: whose runs they are.
         before: only runs with a smaller number.
         most: how many.
     """
     return within_budget(
         rows(
             connection,
-            """SELECT runs.id AS run_id, runs.started_at, runs.suite, runs.status, runs.nodes, runs.kernel_id,
+            f"""SELECT runs.id AS run_id, runs.started_at, runs.suite, runs.status, runs.nodes, runs.kernel_id,
                 kernels.name AS kernel, kernels.release
             FROM runs JOIN kernels ON kernels.id = runs.kernel_id
             WHERE runs.environment_id = ? AND runs.id < ?
                 AND EXISTS (SELECT 1 FROM summaries WHERE summaries.metric = ? AND summaries.run_id = runs.id)
-            ORDER BY runs.id DESC LIMIT ?""",
+                AND {own.condition()}
+            ORDER BY runs.id DESC LIMIT ?""",  # noqa: S608 - our own condition
             environment_id,
             2**63 - 1 if before is None else before,
             metric,
+            own.names,
             most,
         )
     )
@@ -113,11 +124,18 @@ def ends_of_metric(
 
 
 def recent(
-    connection: sqlite3.Connection, metric: str, environment_id: str, *, until: int | None = None
+    connection: sqlite3.Connection, metric: str, environment_id: str, own: Kin, *, until: int
 ) -> list[float]:
-    """Medians over nodes of the metric's median in the newest 30 runs of an environment, the oldest first."""
-    before = None if until is None else until + 1
-    runs = runs_of_metric(connection, metric, environment_id, before=before, most=30)
+    """Medians over nodes of the metric's median in the newest 30 runs up to one, the oldest first.
+
+    Args:
+        connection: to the history.
+        metric: its name.
+        environment_id: of the runs.
+        own: whose runs make a history with the last one.
+        until: the last one.
+    """
+    runs = runs_of_metric(connection, metric, environment_id, own, before=until + 1, most=30)
     found = values(connection, [run["run_id"] for run in runs], metric)
     return [statistics.median(found[run["run_id"]]) for run in reversed(runs)]
 
