@@ -32,6 +32,28 @@ def guest(compiler: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -
     return build(HOST.name, compiler, tmp_path_factory.mktemp("guest") / "new" / "folder", MODULES)
 
 
+@pytest.fixture(scope="module")
+def agent(compiler: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The agent, compiled once more and somewhere else than that of the guest."""
+    program = tmp_path_factory.mktemp("agent") / "agent"
+    compile_agent(compiler, program)
+    return program
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Sources in the agent's place that take no time to compile."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    (folder / "words.h").write_text('#define WORDS "one"\n')
+    (folder / "main.c").write_text(
+        '#include "words.h"\n#ifdef CYCLES\nint count(void) { return CYCLES; }\n#endif\n'
+        "int main(void) { return sizeof WORDS; }\n"
+    )
+    monkeypatch.setattr(guest_build, "AGENT", folder)
+    return folder
+
+
 def failing(folder: Path, body: str) -> str:
     program = folder / "their-cc"
     program.write_text(f"#!/bin/sh\n{body}\n")
@@ -51,10 +73,9 @@ def test_the_record_is_about_the_file(guest: Guest, compiler: tuple[str, ...]) -
     assert Guest.from_json(guest.to_json()) == guest
 
 
-def test_what_is_in_it(guest: Guest, compiler: tuple[str, ...], tmp_path: Path) -> None:
-    compile_agent(compiler, tmp_path / "agent")
+def test_what_is_in_it(guest: Guest, agent: Path) -> None:
     entries = [
-        file("init", (tmp_path / "agent").read_bytes(), executable=True),
+        file("init", agent.read_bytes(), executable=True),
         character_device("dev/console", 5, 1),
         *(directory(name) for name in ("proc", "sys", "tmp")),
         file("modules/list", b"virtio.ko\nvirtio_ring.ko\n"),
@@ -63,17 +84,12 @@ def test_what_is_in_it(guest: Guest, compiler: tuple[str, ...], tmp_path: Path) 
     assert guest.initramfs.read_bytes() == pack(entries)
 
 
-def test_the_agent_is_static_and_has_no_trace_of_where_it_was_built(
-    guest: Guest, compiler: tuple[str, ...], tmp_path: Path
-) -> None:
-    compile_agent(compiler, tmp_path / "agent")
-    data = (tmp_path / "agent").read_bytes()
-    assert str(tmp_path).encode() not in data
+def test_the_agent_is_static_and_has_no_trace_of_where_it_was_built(agent: Path) -> None:
+    data = agent.read_bytes()
+    assert str(agent.parent).encode() not in data
     assert str(guest_build.AGENT).encode() not in data
     if shutil.which("readelf"):
-        headers = subprocess.run(
-            ["readelf", "-lS", tmp_path / "agent"], capture_output=True, text=True, check=True
-        ).stdout
+        headers = subprocess.run(["readelf", "-lS", agent], capture_output=True, text=True, check=True).stdout
         assert "INTERP" not in headers
         assert ".symtab" not in headers
         assert ".note.gnu.build-id" not in headers
@@ -92,23 +108,20 @@ def test_the_same_sources_elsewhere_give_the_same_bytes(
     assert again.sha256 == guest.sha256
 
 
-def test_other_sources_give_other_bytes(
-    guest: Guest, compiler: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    copied = tmp_path / "agent"
-    shutil.copytree(guest_build.AGENT, copied)
-    text = (copied / "random.c").read_text()
-    (copied / "random.c").write_text(text.replace("0x2545f4914f6cdd1d", "0x2545f4914f6cdd1f"))
-    monkeypatch.setattr(guest_build, "AGENT", copied)
-    assert build(HOST.name, compiler, tmp_path / "out", MODULES).sha256 != guest.sha256
+def test_other_sources_give_other_bytes(compiler: tuple[str, ...], tmp_path: Path, small: Path) -> None:
+    one, same = (build(HOST.name, compiler, tmp_path / name, MODULES) for name in ("one", "same"))
+    (small / "words.h").write_text('#define WORDS "three"\n')
+    other = build(HOST.name, compiler, tmp_path / "other", MODULES)
+    assert one.sha256 == same.sha256 != other.sha256
 
 
 def test_a_record_may_bring_a_counter(
-    compiler: tuple[str, ...], guest: Guest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    compiler: tuple[str, ...], tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert guest_build.flags(HOST.name) == guest_build.FLAGS
+    without = build(HOST.name, compiler, tmp_path / "without", MODULES)
     monkeypatch.setitem(ARCHES, HOST.name, replace(HOST, cycles="0"))
-    assert build(HOST.name, compiler, tmp_path / "out", MODULES).sha256 != guest.sha256
+    assert build(HOST.name, compiler, tmp_path / "out", MODULES).sha256 != without.sha256
     monkeypatch.setitem(ARCHES, HOST.name, replace(HOST, cycles="no such word"))
     with pytest.raises(GuestBuildError, match="cannot build the agent"):
         build(HOST.name, compiler, tmp_path / "out", MODULES)
