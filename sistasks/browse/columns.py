@@ -45,7 +45,7 @@ COMMON: Final = {
     "low": "lower end of the effect's interval",
     "high": "upper end of the effect's interval",
     "p": "probability of such a shift by chance",
-    "q": "p after accounting for how many metrics were flagged",
+    "q": "p after accounting for how many metrics there are; on fresh boots, for how many were flagged",
     "n": "boots in the baseline",
     "k": "boots in the run",
     "mde": "the smallest relative effect that could have been seen",

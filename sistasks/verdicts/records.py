@@ -22,7 +22,8 @@ class Verdict:
         baseline_value, value: medians over boots, in the metric's unit; None where there is none.
         effect: relative change of the value, 0.031 for +3.1 %; None where it cannot be told.
         low, high: interval of the effect (wall clock: 99 %, of the shift; virtual clock: range over the nodes).
-        p, q: probability of such a shift by chance, and after accounting for how many metrics were flagged.
+        p, q: probability of such a shift by chance, and after accounting for how many metrics there are; on fresh
+            boots, for how many were flagged.
         n, k: boots of the baseline and of the run.
         mde: the smallest relative effect that could have been seen.
         method: what decided.
