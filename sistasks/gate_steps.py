@@ -64,14 +64,15 @@ def gate(settings: Settings, terminal: Terminal) -> None:
     judged: list[_Judged] = []
     broken: list[RunInfo] = []
     with open_history(settings.db) as history:
-        for run in history.latest():
+        latest = history.latest()
+        for run, shown in zip(latest, _shown(latest), strict=True):
             if run.status != "ok":
-                broken.append(run)
+                broken.append(shown)
                 continue
             findings = judge_findings(history, run)
             judged.append(
                 _Judged(
-                    run=run,
+                    run=shown,
                     baseline=history.baseline_runs(run),
                     verdicts=judge(history, run, settings, terminal),
                     findings=findings,
@@ -93,6 +94,13 @@ def gate(settings: Settings, terminal: Terminal) -> None:
         _explain(one, settings, terminal)
     _export(settings, terminal)
     _conclude(judged, broken, settings, terminal)
+
+
+def _shown(runs: Sequence[RunInfo]) -> list[RunInfo]:
+    """The runs as a person is told of them: kernels with their architecture where there are several."""
+    if len({run.arch for run in runs}) < 2:
+        return list(runs)
+    return [replace(run, kernel_name=f"{run.kernel_name} {run.arch}") for run in runs]
 
 
 def judge(
@@ -256,7 +264,8 @@ def _ended(run: RunInfo) -> str:
     from sistasks.textlines import visible
 
     how = "failed" if run.status == "failed" else "ended in an error"
-    return f"run {run.id} ({visible(run.suite)}) has nothing to judge, it {how}: {visible(run.message, 300)}"
+    what = f"{visible(run.suite)}, {visible(run.kernel_name)}"
+    return f"run {run.id} ({what}) has nothing to judge, it {how}: {visible(run.message, 300)}"
 
 
 def _regression(judged: _Judged, verdicts: Sequence[Verdict]) -> str:

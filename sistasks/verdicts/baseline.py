@@ -53,11 +53,12 @@ class RunInfo:
     session_id: str
     started_at: str
     finished_at: str = ""
+    arch: str = ""
 
 
 _RUN: Final = """
     SELECT runs.id, suite, kernel_id, kernels.name AS kernel_name, environment_id, clock, accel, status, message,
-        nodes, iterations, seed, session_id, started_at, finished_at
+        environments.arch, nodes, iterations, seed, session_id, started_at, finished_at
     FROM runs JOIN environments ON environments.id = environment_id JOIN kernels ON kernels.id = kernel_id
 """
 _LARGEST: Final = 2**63 - 1
