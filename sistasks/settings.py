@@ -182,7 +182,11 @@ class Settings:
         0, whole(1, 2**53), "accept: the run that is the new normal; archive, artifacts: whose", shown="none"
     )
     note: str = _variable("", LINE, "accept: why", shown="none")
-    count: int = _variable(5, whole(2, 100), "selfcheck: runs of the same kernel")
+    count: int = _variable(
+        5,
+        whole(2, 100),
+        "selfcheck: runs of the same kernel; with cluster=, on each worker, and 1 unless given",
+    )
     verify: str = _variable("", TEXT, "archive: the bundle to verify instead", shown="none")
     other: Path = _variable(
         Path(), PATH, "merge: the history whose runs are brought into db", shown="none", name="from"

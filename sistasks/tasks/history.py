@@ -51,7 +51,7 @@ def task_bisect() -> dict[str, Any]:
 
 @for_each_of_matrix
 def task_selfcheck(settings: Settings) -> dict[str, Any]:
-    """Measure the kernel against itself through the real gate: false alarms and noise."""
+    """Measure the kernel against itself: false alarms and noise; with cluster=, whether all workers give the same."""
     if settings.cluster:  # each worker freezes a template of its own
         needs = ["_fleet", "setup", "kernel", "guest"]
         needs += ["firmware"] if steps.needs_firmware(settings) else []
