@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import history_records as records
 
 from sistasks import gate_steps
 from sistasks.errors import SistasksError
+from sistasks.history.kin import noted
 from sistasks.history.records import KernelRow, MetricRow, SampleSet
 from sistasks.history.store import write_run
 from sistasks.layout import Layout
@@ -49,13 +51,15 @@ def write(
 ) -> int:
     """A run; `values` are each metric's medians on node 1, 2, …; p95 is a tenth more, p99 a fifth.
 
-    Of how many samples they are is six, but where `counts` says something else.
+    Of how many samples they are is six, but where `counts` says something else; `mine@2` is another build of the kernel
+    `mine`; `asked` are the kernels that the session was asked for together.
     """
-    counts = changes.pop("counts", {})
+    counts, asked = changes.pop("counts", {}), changes.pop("asked", ())
     nodes = changes.pop("nodes", max((len(row) for row in values.values()), default=1))
     row = KernelRow(
-        id=kernel_id(kernel), name=kernel, arch="x86_64", git_dirty=dirty, size=1, path="/boot/vmlinuz"
-    )
+        id=kernel_id(kernel), name=re.sub(r"@\d+$", "", kernel), arch="x86_64", git_dirty=dirty, size=1,
+        path="/boot/vmlinuz",
+    )  # fmt: skip
     summaries = tuple(
         records.summary(node, metric, p50=value, p95=value * 1.1, p99=value * 1.2, count=count)
         for metric, of_nodes in values.items()
@@ -74,7 +78,8 @@ def write(
             **changes,
         },
     )  # fmt: skip
-    return write_run(db, dataclasses.replace(records.session(), id=session), run, metrics)
+    written = dataclasses.replace(records.session(), id=session, detail=noted(asked))
+    return write_run(db, written, run, metrics)
 
 
 def run_info(db: Path, number: int) -> RunInfo:

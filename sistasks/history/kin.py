@@ -26,7 +26,8 @@ _SAME_NAME: Final = f"""SELECT 1 FROM runs JOIN kernels ON kernels.id = kernel_i
 # in a query on `runs` and `kernels`: what tells the runs of a session that was asked for several kernels apart
 KERNEL_OF_SEVERAL: Final = f"""iif(
     (SELECT {SEVERAL_KERNELS} FROM sessions WHERE sessions.id = runs.session_id), kernels.name, '')"""  # noqa: S608 - our own words
-_NAMES: Final = "SELECT DISTINCT name FROM runs JOIN kernels ON kernels.id = kernel_id WHERE session_id = ?"
+_NAMES: Final = """SELECT DISTINCT name FROM runs JOIN kernels ON kernels.id = kernel_id
+    WHERE session_id IN (SELECT value FROM json_each(?))"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,22 +80,23 @@ def beside(connection: sqlite3.Connection, name: str, session: str) -> tuple[str
     Args:
         connection: to the history.
         name: of the kernel, as in `kernels.name`: what it is called, and its arguments.
-        session: of its run; its other kernels count by any name, for the history keeps the first one of an image.
+        session: of its run.
     """
-    own, others, found = set(), set(), set()
+    own, others, together = {name}, set(), []
     for known, detail in connection.execute("SELECT id, detail FROM sessions WHERE detail <> ''").fetchall():
         asked = _asked(detail)
         meant = _meant(name, asked)
-        if asked and known == session:
-            found |= {row[0] for row in connection.execute(_NAMES, (session,))}
-        elif not meant:
-            continue
-        own |= {meant}
-        others |= {other for other in asked if other != meant}
-    if others:
-        everybody = connection.execute("SELECT DISTINCT name FROM kernels").fetchall()
-        found |= {one for (one,) in everybody if _meant(one, others | own) in others - own}
-    return tuple(sorted(found - {name}))
+        if meant or (asked and known == session):
+            own.add(meant or name)
+            others |= {other for other in asked if other != meant}
+            together.append(known)
+    if not together:
+        return ()
+    found = {row[0] for row in connection.execute("SELECT DISTINCT name FROM kernels").fetchall()}
+    found = {one for one in found if _meant(one, others | own) in others - own}
+    # the history keeps an image's first name, which may be another one than was asked for
+    found |= {row[0] for row in connection.execute(_NAMES, (json.dumps(together),)).fetchall()}
+    return tuple(sorted(one for one in found if _meant(one, others | own) not in own))
 
 
 def _asked(detail: str) -> list[str]:
