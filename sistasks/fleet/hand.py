@@ -64,7 +64,9 @@ def _prepared(job: Job, folder: Path) -> Settings:
     from sistasks.errors import ToolMissing
     from sistasks.fleet.job import unpack
     from sistasks.machine.arch import ARCHES
+    from sistasks.suites import registry
 
+    registry.know(job.metrics)
     settings = unpack(job, cache.files(), folder, os.environ.get("SIS_QEMU_PATH") or "auto")
     record = build_records.setup_record(settings)
     try:

@@ -12,6 +12,7 @@ from sistasks import build_records
 from sistasks.errors import FleetError
 from sistasks.files import sha256_of, write_atomically
 from sistasks.fleet.shipping import ship
+from sistasks.suites import registry
 from sistasks.suites.shipped import Shipped
 from sistasks.suites.suite import SECURITY
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sistasks.settings import Settings
+    from sistasks.suites.metrics import Metric
     from sistasks.suites.recipe import Recipe
     from sistasks.suites.suite import Suite
 
@@ -56,6 +58,7 @@ class Job:
         records: of the build steps, by name, as JSON.
         files: of these: (record, field) -> the file.
         advisories: the content of `advisories=`; empty where none were given.
+        metrics: that suites have described here, this one or another.
     """
 
     suite: Suite
@@ -63,6 +66,7 @@ class Job:
     records: Mapping[str, str]
     files: Mapping[tuple[str, str], Sent]
     advisories: str
+    metrics: tuple[Metric, ...]
 
     @property
     def digest(self) -> str:
@@ -70,7 +74,8 @@ class Job:
         files = sorted((*where, sent.sha256) for where, sent in self.files.items())
         records = sorted(self.records.items())
         act = self.suite.act.data if isinstance(self.suite.act, Shipped) else b""
-        parts = (self.suite.digest(), act, repr(self.settings), records, files, self.advisories)
+        asked = (repr(self.settings), self.advisories, repr(self.metrics))
+        parts = (self.suite.digest(), act, asked, records, files)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
@@ -133,7 +138,10 @@ def pack(suite: Suite, settings: Settings, recipes: list[Recipe]) -> tuple[Job, 
                 paths[sent.sha256] = path
     advisories = Path(settings.advisories).read_text() if settings.advisories else ""
     settings = replace(settings, matrix=(), kernels_asked=(), cluster="")
-    job = Job(suite=_shipped(suite), settings=settings, records=records, files=files, advisories=advisories)
+    job = Job(
+        suite=_shipped(suite), settings=settings, records=records, files=files, advisories=advisories,
+        metrics=registry.brought(),
+    )  # fmt: skip
     return job, paths
 
 

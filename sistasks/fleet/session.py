@@ -364,8 +364,8 @@ class Session:
         if came.staying:
             size = sum(row.size for row in came.staying) / 1e6
             terminal.say(
-                f"{len(came.staying)} files of {size:.1f} MB stay on that worker until `doit artifacts` asks for them: "
-                f"run={{its number}} cluster={self._fleet.address}"
+                f"{len(came.staying)} files of {size:.1f} MB stay on that worker until `doit artifacts` asks for them, "
+                f"with the run's number and cluster={self._fleet.address}"
             )
         run = replace(
             run,

@@ -17,7 +17,7 @@ from sistasks.suites.suite import PENETRATION, PERFORMANCE, SECURITY, STRESS, SU
 from sistasks.tables import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from sistasks.guest.programs import Program
     from sistasks.settings import Settings
@@ -39,6 +39,8 @@ _TAKEN: Final = frozenset(
     }
 )  # fmt: skip
 _registered: dict[str, Suite] = {}
+# of suites that another process has registered, for which this one works
+_elsewhere: list[Metric] = []
 
 
 def register(suite: Suite) -> Suite:
@@ -144,9 +146,17 @@ def find(name: str, settings: Settings) -> Suite:
 
 def metrics(settings: Settings) -> Mapping[str, Metric]:
     """Every metric that is described: ours, the suites' own, and the user's, who has the last word."""
-    _installed()
-    brought = {metric.name: metric for suite in _registered.values() for metric in suite.metrics}
-    return {**METRICS, **brought, **settings.metrics}
+    return {**METRICS, **{metric.name: metric for metric in (*_elsewhere, *brought())}, **settings.metrics}
+
+
+def brought() -> tuple[Metric, ...]:
+    """What suites of this dodo.py and of installed packages have described."""
+    return tuple(metric for suite in registered() for metric in suite.metrics)
+
+
+def know(metrics: Iterable[Metric]) -> None:
+    """Have these described, too; those of an earlier call are forgotten."""
+    _elsewhere[:] = metrics
 
 
 def _with_programs(suite: Suite, programs: Mapping[str, Program]) -> Suite:

@@ -31,7 +31,7 @@ pytest.importorskip("distributed")
 ACTING = """
 import helping
 
-from sistasks.extend import suite
+from sistasks.extend import Metric, suite
 
 
 async def outage(nodes):
@@ -40,6 +40,8 @@ async def outage(nodes):
 
 
 suite("outage", tests=["context_switch"], act=outage)
+survivors = Metric(name="outage.survivors", unit="nodes", better="higher", description="nodes that go on")
+suite("another", tests=["throughput"], metrics=[survivors])
 """
 HELPING = """
 FIRST = 1
@@ -116,7 +118,10 @@ def test_a_function_that_acts_on_nodes(project: Project, one: Fleet) -> None:
     mine = Acting(project.folder)
     run = worked(mine, one, "outage", *SMALL, "nodes=2")
     query = f"select mean from summaries where metric = 'outage.survivors' and run_id = {run}"  # noqa: S608 - our own number
-    assert rows(project.folder / "results.db", query) == [(1.0,)]
+    db = project.folder / "results.db"
+    assert rows(db, query) == [(1.0,)]
+    # as another suite describes it, which that worker has not heard of
+    assert rows(db, "select unit from metrics where name = 'outage.survivors'") == [("nodes",)]
 
 
 def test_a_worker_without_an_installed_package_is_left_out(
