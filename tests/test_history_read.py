@@ -93,6 +93,21 @@ def test_what_is_still_in_the_log_is_seen(db: Path) -> None:
         assert read.samples_of(db, 2, 1, LATENCY).tolist() == list(VALUES[LATENCY])
 
 
+def test_reading_leaves_nothing_beside_the_history_and_writes_nothing(db: Path) -> None:
+    write_run(db, session(), run(), METRICS)
+    before = db.read_bytes()
+    with contextlib.closing(sqlite3.connect(f"{db.as_uri()}?mode=ro", uri=True)) as reader:
+        reader.execute("SELECT count(*) FROM runs").fetchone()
+    assert len(list(db.parent.iterdir())) == 3, "what may only read leaves files behind"
+    with reading(db) as connection:
+        assert connection is not None
+        assert connection.execute("SELECT count(*) FROM runs").fetchone()[0] == 1
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            connection.execute("DELETE FROM runs")
+    assert [path.name for path in db.parent.iterdir()] == ["results.db"]
+    assert db.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     "name",
     ["a b.db", "what?mode=memory", "frag#ment", "100%41.db", "é;'\".db", "a&cache=shared", "-x", ":memory:"],

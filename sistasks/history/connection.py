@@ -42,7 +42,10 @@ def reading(db: Path, timeout: float = TIMEOUT) -> Iterator[sqlite3.Connection |
     if not _exists(db):
         yield None
         return
-    with _refusals(db, timeout), contextlib.closing(open_to_read(db, timeout)) as connection:
+    # one that may only read must leave SQLite's log and shared memory behind; one that might write, and is told not to,
+    # takes them away when it is the last to close
+    with _refusals(db, timeout), contextlib.closing(open_to_read(db, timeout, mode="rw")) as connection:
+        connection.execute("PRAGMA query_only = ON")
         connection.row_factory = sqlite3.Row
         yield connection if schema.applied(connection, db) else None
 
@@ -115,18 +118,21 @@ def _uri(db: Path) -> str:
     return db.absolute().as_uri()
 
 
-def open_to_read(db: Path, timeout: float = TIMEOUT, *, any_thread: bool = False) -> sqlite3.Connection:
+def open_to_read(
+    db: Path, timeout: float = TIMEOUT, *, any_thread: bool = False, mode: str = "ro"
+) -> sqlite3.Connection:
     """A connection that only reads, for those who keep it open; `reading` is what others want.
 
     Args:
         db: the history, which is there.
         timeout: seconds to wait for another session that is writing.
         any_thread: whether threads other than this one may use it, one at a time.
+        mode: SQLite's (https://sqlite.org/uri.html): `rw` for whoever sees to it that nothing is written.
 
     Raises:
         sqlite3.Error: the file cannot be opened, or is no database.
     """
-    connection = _connect_to_read(f"{_uri(db)}?mode=ro", timeout, any_thread=any_thread)
+    connection = _connect_to_read(f"{_uri(db)}?mode={mode}", timeout, any_thread=any_thread)
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError as error:
