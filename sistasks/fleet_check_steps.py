@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from sistasks.fleet.records import Survey
     from sistasks.fleet.same import Agreement
-    from sistasks.fleet.session import Session
     from sistasks.settings import Settings
     from sistasks.terminal import Terminal
 
@@ -25,6 +24,21 @@ _SUITE: Final = "performance"
 _SHORT: Final = 12
 _NAMED: Final = 6
 _ADDRESS: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A worker that was asked.
+
+    Attributes:
+        short: its name.
+        name: with its address.
+        survey: what it says of itself.
+    """
+
+    short: str
+    name: str
+    survey: Survey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,14 +87,13 @@ def selfcheck(settings: Settings, terminal: Terminal) -> None:
 
     count = settings.count if "count" in settings.given else 1
     session, workers, failure = on_each(_SUITE, settings, count, terminal)
-    groups = _groups(session, settings)
-    title = f"selfcheck: {_SUITE} on {_some(len(workers), 'worker')} of {settings.cluster}"
-    terminal.table(_table(title, groups, session, workers))
-    for group in groups:
-        _tell(group, session, settings, terminal)
-    if len(groups) > 1:
-        terminal.result("runs of different environments are never compared")
-    wrong = _disagreements(groups, session)
+    members = {
+        address: Member(
+            visible(session.name(address, short=True)), visible(session.name(address), _ADDRESS), survey
+        )
+        for address, survey in workers.items()
+    }
+    wrong = compare(session.came, members, settings, terminal)
     if wrong is not None:
         if failure is not None:
             terminal.say(str(failure), always=True)
@@ -89,15 +102,47 @@ def selfcheck(settings: Settings, terminal: Terminal) -> None:
         raise failure
 
 
-def _groups(session: Session, settings: Settings) -> list[_Group]:
-    """The session's runs by environment."""
+def compare(
+    came: Sequence[tuple[int, str]], members: Mapping[str, Member], settings: Settings, terminal: Terminal
+) -> FleetError | None:
+    """Compare runs that workers gave, environment by environment, and show what came of it.
+
+    Args:
+        came: number of each run, and the address of the worker that it came from.
+        members: all workers that were asked, by address.
+        settings: where the history is, and what the gate is to be told.
+        terminal: where to show it.
+
+    Returns:
+        Who is odd; None: nobody.
+
+    Raises:
+        SistasksError: a confirmation failed, or the history cannot be used.
+    """
+    groups = _groups(came, members, settings)
+    terminal.table(
+        _table(
+            f"selfcheck: {_SUITE} on {_some(len(members), 'worker')} of {settings.cluster}", groups, members
+        )
+    )
+    for group in groups:
+        _tell(group, members, settings, terminal)
+    if len(groups) > 1:
+        terminal.result("runs of different environments are never compared")
+    return _disagreements(groups, members)
+
+
+def _groups(
+    came: Sequence[tuple[int, str]], members: Mapping[str, Member], settings: Settings
+) -> list[_Group]:
+    """The runs by environment, the one of most workers first."""
     from sistasks.fleet.same import Sampled, agreement
     from sistasks.history.series import series_of
     from sistasks.verdicts.baseline import open_history
 
     runs: dict[tuple[str, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     with open_history(settings.db) as history:
-        for number, address in sorted(session.came, key=lambda one: (session.name(one[1]), one[0])):
+        for number, address in sorted(came, key=lambda one: (members[one[1]].name, one[0])):
             run = history.run(number)
             runs[run.environment_id, run.clock][address].append(number)
     groups = []
@@ -114,7 +159,7 @@ def _groups(session: Session, settings: Settings) -> list[_Group]:
     return sorted(groups, key=lambda group: (-len(group.runs), group.environment))
 
 
-def _table(title: str, groups: Sequence[_Group], session: Session, workers: Mapping[str, Survey]) -> Table:
+def _table(title: str, groups: Sequence[_Group], members: Mapping[str, Member]) -> Table:
     """A line for each worker: what it is, which runs came from it, and with whose they were compared."""
     from rich import box
     from rich.table import Table
@@ -127,48 +172,47 @@ def _table(title: str, groups: Sequence[_Group], session: Session, workers: Mapp
     )
     for heading in ("worker", "environment", "QEMU", "CPU", "clock", "runs", "compared"):
         table.add_column(heading, overflow="fold", no_wrap=heading in {"environment", "clock"})
-    versions = {known.qemu_version for known in workers.values()}
+    versions = {member.survey.qemu_version for member in members.values()}
     # who built it is shown where nothing else tells two of them apart
     plain = len({version.partition(" ")[0] for version in versions}) == len(versions)
     for group in groups:
         for address, numbers in group.runs.items():
-            known = workers[address]
+            known = members[address].survey
             version = known.qemu_version.partition(" ")[0] if plain else known.qemu_version
             table.add_row(
-                Text(visible(session.name(address, short=True))),
+                Text(members[address].short),
                 group.environment[:_SHORT],
                 Text(visible(version)),
                 Text(visible(known.host_cpu)),
                 group.clock,
                 spans(numbers),
-                Text(_compared(group, address, session), "bold red" if address in group.odd else ""),
+                Text(_compared(group, address, members), "bold red" if address in group.odd else ""),
             )
-    for address in workers.keys() - {address for _, address in session.came}:
-        name = Text(visible(session.name(address, short=True)))
-        table.add_row(
-            name, "-", "-", Text(visible(workers[address].host_cpu)), "-", "-", "no good run came from it"
-        )
+    for address in members.keys() - {address for group in groups for address in group.runs}:
+        member = members[address]
+        cpu = Text(visible(member.survey.host_cpu))
+        table.add_row(Text(member.short), "-", "-", cpu, "-", "-", "no good run came from it")
     return table
 
 
-def _compared(group: _Group, address: str, session: Session) -> str:
+def _compared(group: _Group, address: str, members: Mapping[str, Member]) -> str:
     """With whose runs those of a worker were compared, and what that came to."""
     others = [other for other in group.runs if other != address]
     if len(group.numbers) == 1:
         return "with nobody's: no other is in this environment"
     if group.clock == "wall":
-        return f"judged with {_names(others, session) or 'each other'}"
+        return f"judged with {_names(others, members) or 'each other'}"
     assert group.agreement is not None  # noqa: S101 - of several runs under the virtual clock there is one
     kinds = group.agreement.kinds
     words = ["not even identical to each other"] if len(kinds[address]) > 1 else []
     alike = [other for other in others if kinds[other] == kinds[address] and not words]
     apart = [other for other in others if other not in alike]
-    words += [f"identical to {_names(alike, session) or 'each other'}"] if alike or not others else []
-    words += [f"differs from {_names(apart, session)}"] if apart else []
+    words += [f"identical to {_names(alike, members) or 'each other'}"] if alike or not others else []
+    words += [f"differs from {_names(apart, members)}"] if apart else []
     return "; ".join(words)
 
 
-def _tell(group: _Group, session: Session, settings: Settings, terminal: Terminal) -> None:
+def _tell(group: _Group, members: Mapping[str, Member], settings: Settings, terminal: Terminal) -> None:
     """What the runs of one environment come to, in figures."""
     from sistasks.selfcheck_steps import judge_alike
 
@@ -176,7 +220,7 @@ def _tell(group: _Group, session: Session, settings: Settings, terminal: Termina
     of = f"selfcheck: {group.words}"
     if len(group.numbers) == 1:
         (address,) = group.runs
-        name = visible(session.name(address), _ADDRESS)
+        name = members[address].name
         terminal.result(f"{of}: worker {name} alone has it: run {group.numbers[0]} is compared with none")
     elif group.agreement is None:
         judge_alike(group.numbers, settings, terminal, f"{group.words}: ")
@@ -190,12 +234,14 @@ def _tell(group: _Group, session: Session, settings: Settings, terminal: Termina
         apart, other = len(group.agreement.apart), group.agreement.reference
         terminal.result(
             f"{of}: {runs} on {workers}, virtual clock: {apart} of them {'differ' if apart > 1 else 'differs'} "
-            f"from run {other.run}, of worker {visible(session.name(other.worker), _ADDRESS)}"
+            f"from run {other.run}, of worker {members[other.worker].name}"
         )
-        _tell_differences(group.agreement, session, settings, terminal)
+        _tell_differences(group.agreement, members, settings, terminal)
 
 
-def _tell_differences(agreement: Agreement, session: Session, settings: Settings, terminal: Terminal) -> None:
+def _tell_differences(
+    agreement: Agreement, members: Mapping[str, Member], settings: Settings, terminal: Terminal
+) -> None:
     """For each odd worker where the first of its runs parts from the reference; the history keeps that, too."""
     from sistasks.history.read import metrics_of
     from sistasks.history.series import difference
@@ -220,7 +266,7 @@ def _tell_differences(agreement: Agreement, session: Session, settings: Settings
         annotate_metrics(settings.db, run.run, "selfcheck", {found.metric: words})
         if run.worker not in seen:
             seen.add(run.worker)
-            terminal.result(f"worker {visible(session.name(run.worker), _ADDRESS)}, run {run.run}: {words}")
+            terminal.result(f"worker {members[run.worker].name}, run {run.run}: {words}")
 
 
 def _value(value: float | None, unit: str) -> str:
@@ -228,7 +274,7 @@ def _value(value: float | None, unit: str) -> str:
     return "none" if value is None else f"{value!r} {unit}".rstrip()
 
 
-def _disagreements(groups: Sequence[_Group], session: Session) -> FleetError | None:
+def _disagreements(groups: Sequence[_Group], members: Mapping[str, Member]) -> FleetError | None:
     """What is wrong with workers that should agree and do not; None: all do."""
     from sistasks.history.numbers import spans
 
@@ -237,14 +283,14 @@ def _disagreements(groups: Sequence[_Group], session: Session) -> FleetError | N
         return None
     runs = [number for group in wrong for address in group.odd for number in group.runs[address]]
     return FleetError(
-        ", and ".join(_disagreement(group, session) for group in wrong),
+        ", and ".join(_disagreement(group, members) for group in wrong),
         f"compare run{'s' * (len(runs) > 1)} {spans(runs)} with no others, and see what QEMU is there",
     )
 
 
-def _disagreement(group: _Group, session: Session) -> str:
+def _disagreement(group: _Group, members: Mapping[str, Member]) -> str:
     assert group.agreement is not None  # noqa: S101 - somebody is odd
-    names = _names(group.odd, session, short=False)
+    names = _names(group.odd, members, short=False)
     several = len(group.odd) > 1
     if len(group.runs) == 1:
         return f"worker {names} does not repeat its own runs to the bit"
@@ -254,9 +300,10 @@ def _disagreement(group: _Group, session: Session) -> str:
     return f"workers {names} of {group.words} contradict each other, and most do not agree on anything"
 
 
-def _names(addresses: Sequence[str], session: Session, *, short: bool = True) -> str:
+def _names(addresses: Sequence[str], members: Mapping[str, Member], *, short: bool = True) -> str:
     """Workers in words, of many the first few."""
-    names = [visible(session.name(address, short=short), _ADDRESS) for address in addresses[:_NAMED]]
+    known = [members[address] for address in addresses[:_NAMED]]
+    names = [member.short if short else member.name for member in known]
     if len(addresses) > _NAMED:
         names.append(f"{len(addresses) - _NAMED} more")
     return ", ".join(names)
