@@ -6,15 +6,16 @@ import hashlib
 import json
 import os
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from sistasks.errors import FleetError
-from sistasks.fleet import cache, crew, pruning, shared
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from sistasks.fleet import cache, crew, identity, pruning, shared
+from sistasks.fleet.fleet import mark
+from sistasks.fleet.job import Job
+from sistasks.settings import resolve
+from sistasks.suites.registry import find
 
 DAY = 86400.0
 KEEP = b"the content of a file"
@@ -122,3 +123,13 @@ def test_a_template_that_was_damaged_is_told_from_a_whole_one(folder: Path) -> N
     ram[1234] ^= 4
     (place / "ram").write_bytes(ram)
     assert shared._is_sound(place.parent, "key")
+
+
+def test_workers_that_are_ready_for_one_sistasks_are_not_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = resolve({}, {}, Path("none"))
+    suite = find("performance", settings)
+    job = Job(suite=suite, settings=settings, records={}, files={}, metrics=(), advisories="")
+    mine = mark(job)
+    assert mark(job) == mine
+    monkeypatch.setattr(identity, "version", lambda: "0.0.9 (0123456789ab)")
+    assert mark(job) != mine

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sistasks import build_records
 from sistasks.errors import FleetError
 from sistasks.files import sha256_of, write_atomically
+from sistasks.fleet import identity
 from sistasks.fleet.shipping import ship
 from sistasks.suites import registry
 from sistasks.suites.shipped import Shipped
@@ -70,12 +71,12 @@ class Job:
 
     @property
     def digest(self) -> str:
-        """The same for the same work on the same files."""
+        """The same for the same work on the same files by the same sistasks: others may be on one fleet with us."""
         files = sorted((*where, sent.sha256) for where, sent in self.files.items())
         records = sorted(self.records.items())
         act = self.suite.act.data if isinstance(self.suite.act, Shipped) else b""
         asked = (repr(self.settings), self.advisories, repr(self.metrics))
-        parts = (self.suite.digest(), act, asked, records, files)
+        parts = (identity.version(), self.suite.digest(), act, asked, records, files)
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
