@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import random
 import sqlite3
 import sys
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from sistasks.history.connection import prepare
+from sistasks.history.records import utc_text
 from sistasks.suites.metrics import METRICS
 
 RUNS: Final = 10_000
 NODES: Final = 10
+_FIRST: Final = dt.datetime(2010, 1, 1, tzinfo=dt.UTC)
 # what a history gathers in years: kernels come and go, and the environment changes with every upgrade
 _KERNELS: Final = 500
 _ENVIRONMENTS: Final = 20
@@ -88,7 +91,7 @@ def _insert(
 
 
 def _moment(hour: int) -> str:
-    return f"20{10 + hour // 8640:02}-{1 + hour // 720 % 12:02}-{1 + hour // 24 % 30:02}T{hour % 24:02}:00:00.000000Z"
+    return utc_text(_FIRST + dt.timedelta(hours=hour))
 
 
 if __name__ == "__main__":
