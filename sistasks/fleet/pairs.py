@@ -54,6 +54,21 @@ class PairJob(Job):
         return hashlib.sha256(f"{own} {self.baseline}".encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A pair that is under way.
+
+    Attributes:
+        future: Dask's.
+        workers: those that may measure it, by address.
+        end: when nobody waits for it any more, by time.monotonic().
+    """
+
+    future: Future
+    workers: frozenset[str]
+    end: float
+
+
 class Team:
     """Workers whose runs can be compared with a run.
 
@@ -74,8 +89,7 @@ class Team:
         self._fleet, self._job, self._paths, self._recipe = fleet, job, paths, recipe
         self._environment = environment
         self._ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
-        # pair -> its task, and when nobody waits for it any more
-        self._tasks: dict[str, tuple[Future, float]] = {}
+        self._tasks: dict[str, _Task] = {}
         self._alone_since: float | None = None
         self.workers: dict[str, int] = {}
         self._look()
@@ -90,16 +104,16 @@ class Team:
         try:
             while not trial.over:
                 trial.at_once = max(1, len(self.workers))
-                while len(self._tasks) < trial.at_once and trial.wants(len(self._tasks)):
+                while len(self._tasks) < len(self.workers) and trial.wants(len(self._tasks)):
                     self._submit(next(number))
-                if not self._tasks:
+                if not self._tasks and not trial.wants():
                     break
                 with contextlib.suppress(queue.Empty):
                     self._take(self._ended.get(timeout=_LOOK), trial, terminal)
                 self._look()
                 self._give_up(trial)
         finally:
-            self._fleet.cancel([future for future, _ in self._tasks.values()])
+            self._fleet.cancel([task.future for task in self._tasks.values()])
             self._tasks.clear()
         return trial.found
 
@@ -108,11 +122,12 @@ class Team:
         limit = 2 * rounds * self._recipe.timeout + _BESIDE
         key = f"{OURS}pair-{number}-{secrets.token_hex(8)}"
         index = next(iter(self.workers.values()))
+        workers = [address for address, own in self.workers.items() if own == index]
         future = self._fleet.submit(
-            self._job, index, limit=limit, resources={"sistasks-host": fleets.WHOLE}, key=key,
-            workers=[address for address, own in self.workers.items() if own == index], pair=number,
+            self._job, index, limit=limit, resources={"sistasks-host": fleets.WHOLE}, key=key, workers=workers,
+            pair=number,
         )  # fmt: skip
-        self._tasks[key] = future, time.monotonic() + limit + _BESIDE
+        self._tasks[key] = _Task(future, frozenset(workers), time.monotonic() + limit + _BESIDE)
         future.add_done_callback(self._ended.put)
 
     def _take(self, future: Future, trial: Trial, terminal: Terminal) -> None:
@@ -152,11 +167,14 @@ class Team:
             raise FleetError(f"no worker of {self._fleet.address} that fits is there any more", "")
 
     def _give_up(self, trial: Trial) -> None:
-        """Wait no longer for a worker that says nothing."""
-        for key, (future, end) in list(self._tasks.items()):
-            if time.monotonic() > end:
+        """Wait no longer for workers that have gone, or one that says nothing."""
+        for key, task in list(self._tasks.items()):
+            late = time.monotonic() > task.end
+            if late or (self.workers and not task.workers & self.workers.keys()):
                 del self._tasks[key]
-                self._fleet.cancel([future])
+                self._fleet.forget(key)
+                self._fleet.cancel([task.future])
+            if late:
                 trial.fail(FleetError("a worker did not answer"), _BESIDE)
 
 

@@ -66,9 +66,17 @@ def test_boots_that_fail_are_made_up_for_and_too_many_decide_nothing(
         assert done.returncode == 0, done.stdout + done.stderr
     suspect(db)
 
+    fail(wrapper)
+    none = project.doit("gate", *known, f"arguments={arguments}", "confirm=0")
+    assert none.returncode == 0, none.stdout + none.stderr
+    why = "flagged, but not confirmed: it takes 6 pairs, and confirm=0 allows none"
+    assert rows(db, NEWEST) == [("unsure", None, why)]
+    assert started(wrapper) == 0
+
     fail(wrapper, 3, 6)
     borne = project.doit("gate", *known, f"arguments={arguments}", limit=280)
     assert borne.returncode == 0, borne.stdout + borne.stderr
+    assert "confirming with 6 pairs of fresh boots of both kernels, about " in borne.stdout
     ((outcome, confirmed, reason),) = rows(db, NEWEST)
     assert (outcome, confirmed) == ("same", 0), reason
     assert reason.startswith("flagged, not confirmed by 6 pairs of fresh boots: ")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fleet_processes import fleet
 from guest_project import SMALL, Project, rows
+from running import running
 from suspicions import NEWEST, suspect
 
 if TYPE_CHECKING:
@@ -51,18 +52,19 @@ def test_pairs_are_measured_by_workers_of_the_run_s_environment_and_by_no_other(
         made.work("here")
 
         gate = ("gate", *known, f"arguments={arguments}")
-        done = project.doit(*gate, limit=280)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "pairs of fresh boots of both kernels on 2 workers, about " in done.stdout
+        with running(project, project.command(*gate)) as session:
+            session.until("pair 3 of 6: from worker ")
+            made.workers["second"].kill()
+            assert session.end() == 0, session.said
+        assert "confirming with 6 pairs of fresh boots of both kernels on 2 workers, about " in session.said
         ((outcome, confirmed, reason),) = rows(db, NEWEST)
         assert (outcome, confirmed) == ("same", 0), reason
-        measured = re.findall(r"pair (\d+) of 6: from worker (\w+)", done.stdout)
-        assert [int(number) for number, _ in measured] == [1, 2, 3, 4, 5, 6], done.stdout
+        measured = re.findall(r"pair (\d+) of 6: from worker (\w+)", session.said)
+        assert [int(number) for number, _ in measured] == [1, 2, 3, 4, 5, 6], session.said
         assert {name for _, name in measured} == {"first", "second"}
 
-        for name in ("first", "second"):
-            made.workers[name].kill()
-            made.workers[name].wait()
+        made.workers["first"].kill()
+        made.workers["first"].wait()
         alone = project.doit(*gate)
         assert alone.returncode == 0, alone.stdout + alone.stderr
         ((outcome, confirmed, reason),) = rows(db, NEWEST)
