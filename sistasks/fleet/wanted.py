@@ -27,9 +27,11 @@ class Wanted(WorkerPlugin):  # type: ignore[misc] # Dask tells no types
 
     def transition(self, key: Any, start: str, finish: str, **_: Any) -> None:
         """Dask tells how a task's state changes: what is being executed is released by whoever wants it no more."""
+        if not str(key).startswith(OURS):
+            return
         if (start, finish) == ("executing", "released"):
             crew.end(str(key))
-        if finish == "executing" and str(key).startswith(OURS):
+        if finish == "executing":
             self._worker.log_event(BEGUN, {"key": str(key), "worker": self._worker.address})
 
     def teardown(self, **_: Any) -> None:
