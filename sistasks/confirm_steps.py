@@ -76,12 +76,13 @@ def confirm(
     if isinstance(both, str):
         return unsure(both)
     planned = wall.pairs_needed(flagged, metrics)
-    trial = Trial(planned, settings.confirm, partial(_settled, flagged, metrics, settings.seed))
+    settled = partial(_settled, flagged, metrics, settings.seed)
+    trial = Trial(planned, settings.confirm, settled, expected=_seconds(run, both))
     terminal.say(f"{run.suite}: {_suspicion(flagged, both.other)}")
     team = _team(run, both, settings, terminal)
     if isinstance(team, str):
         return unsure(team)
-    terminal.say(_plan(run, both, trial, len(team.workers) if team else 0))
+    terminal.say(_plan(trial, len(team.workers) if team else 0))
     try:
         if team is not None:
             team.measure(trial, terminal)
@@ -126,7 +127,7 @@ def _suspicion(flagged: Sequence[Verdict], other: RunInfo) -> str:
     return f"{named} flagged against run {other.id} ({visible(other.kernel_name)})"
 
 
-def _plan(run: RunInfo, both: _Both, trial: Trial, workers: int) -> str:
+def _plan(trial: Trial, workers: int) -> str:
     """What is going to be done, and how long it may take."""
     from sistasks.statistics.paired import first_look
     from sistasks.suites.trial import duration
@@ -134,7 +135,7 @@ def _plan(run: RunInfo, both: _Both, trial: Trial, workers: int) -> str:
     words = f"confirming with {trial.pairs} pairs of fresh boots of both kernels"
     if workers:
         words += f" on {workers} worker{'s' * (workers > 1)}"
-    seconds = _seconds(run, both) * math.ceil(trial.pairs / max(1, workers))
+    seconds = trial.expected * math.ceil(trial.pairs / max(1, workers))
     words += f", {duration(seconds)}" if seconds else ""
     look = first_look(trial.pairs)
     words += f"; {look} may be enough" if look else ""

@@ -57,6 +57,10 @@ def test_no_pair_is_begun_for_which_there_is_no_time() -> None:
     none = Trial(8, budget=0)
     assert (measured(none), none.short) == (0, "it takes 8 pairs, and confirm=0 allows none")
     assert Trial(11, budget=600).wants(), "what a pair takes is known when there is one"
+    hopeless = Trial(11, budget=150, expected=84)
+    assert not hopeless.wants(), "not even if a pair took half as long"
+    assert hopeless.short == "it takes 11 pairs, about 15 min: confirm=960"
+    assert Trial(11, budget=180, expected=84).wants(), "it may"
     few = Trial(11, budget=600)
     few.take(PAIR, 200.0)
     assert not few.wants(), "four of 200 s confirm nothing, whatever they show"

@@ -27,6 +27,7 @@ class Trial:
         budget: seconds after which no other pair is begun.
         settled: whether these pairs decide all; asked once, after half of those that are planned.
         at_once: pairs that are measured at the same time.
+        expected: seconds that a pair is thought to take; 0: nobody knows.
 
     Attributes:
         found: for each pair (baseline, candidate).
@@ -38,8 +39,10 @@ class Trial:
         budget: float = math.inf,
         settled: Callable[[Sequence[Pair]], bool] | None = None,
         at_once: int = 1,
+        *,
+        expected: float = 0.0,
     ) -> None:
-        self.pairs, self.budget, self.at_once = pairs, budget, at_once
+        self.pairs, self.budget, self.at_once, self.expected = pairs, budget, at_once, expected
         self.found: list[Pair] = []
         self._settled = settled
         self._look = first_look(pairs) if settled is not None else 0
@@ -70,10 +73,9 @@ class Trial:
         return coming + self._room(left) >= min(self.pairs, fewest())
 
     def _room(self, left: float) -> float:
-        """Pairs that can be begun in so many seconds; before one is known, any number."""
-        return (
-            math.ceil(left / self.seconds) * self.at_once if self._seconds and left < math.inf else math.inf
-        )
+        """Pairs that can be begun in so many seconds; before one is known, twice what is thought."""
+        each = self.seconds or self.expected / 2
+        return math.ceil(left / each) * self.at_once if each and left < math.inf else math.inf
 
     @property
     def seconds(self) -> float:
@@ -104,9 +106,10 @@ class Trial:
         if self.over:
             return ""
         words = f"it takes {self.pairs} pairs"
-        if not self._seconds:
+        each = self.seconds or self.expected
+        if not each or not self.budget:
             return f"{words}, and confirm={self.budget:g} allows none"
-        needed = self.seconds * math.ceil(self.pairs / self.at_once)
+        needed = each * math.ceil(self.pairs / self.at_once)
         return f"{words}, {duration(needed)}: confirm={math.ceil(needed / 60) * 60}"
 
 
