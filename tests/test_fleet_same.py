@@ -120,6 +120,7 @@ def test_series_that_were_packed_otherwise_are_the_same(tmp_path: Path) -> None:
         ),
         ([(1, METRIC, (5,))], [(2, METRIC, (5,))], 1, 0, (None, None), (2, 2)),
         ([(1, METRIC, (5, 6))], [(1, METRIC, (5.0, 6.0))], 1, 1, (5, 5.0), (1, 1)),
+        ([(1, METRIC, (0,))], [(1, METRIC, (0.0,))], 1, 1, (0, 0.0), (1, 1)),
         ([(1, METRIC, (0.0, 0.0))], [(1, METRIC, (0.0, -0.0))], 1, 2, (0.0, -0.0), (1, 1)),
     ],
 )
