@@ -82,7 +82,9 @@ def confirm(
     team = _team(run, both, settings, terminal)
     if isinstance(team, str):
         return unsure(team)
-    terminal.say(_plan(trial, len(team.workers) if team else 0))
+    trial.at_once = len(team.workers) if team is not None else 1
+    if trial.wants():
+        terminal.say(_plan(trial, len(team.workers) if team is not None else 0))
     try:
         if team is not None:
             team.measure(trial, terminal)
