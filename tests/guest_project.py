@@ -45,6 +45,14 @@ class Project:
             stdin=subprocess.DEVNULL,
         )
 
+    def share_output(self, other: Project) -> None:
+        """Work in another project's output by the same relative path: what it has built is not built again here."""
+        (self.folder / "target").symlink_to(other.folder / "target")
+
+    def take_build(self, other: Project) -> None:
+        """Have all that another project has built, and none of its templates."""
+        shutil.copytree(other.folder / "target/testing/build", self.folder / "target/testing/build")
+
     def take_kernels(self, other: Project) -> None:
         """Have the kernels that another project has fetched: they are checked, and not fetched again."""
         place = Path("target/testing/build/kernels")

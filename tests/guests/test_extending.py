@@ -14,9 +14,10 @@ pytestmark = pytest.mark.guest
 
 
 @pytest.fixture
-def small(project: Project) -> tuple[str, ...]:
+def small(project: Project, tmp_path: Path) -> tuple[str, ...]:
     """What is built for all guest tests serves here, too."""
-    return (f"output={project.folder / 'target/testing'}", "memory=128M")
+    Project(tmp_path).share_output(project)
+    return ("memory=128M",)
 
 
 def test_every_file_and_command_of_the_page_is_tried_here() -> None:

@@ -75,9 +75,9 @@ def test_floods_and_markup_end_in_words(project: Project, tmp_path: Path) -> Non
     subprocess.run([*made, "-Wno-unused-result"], check=True)
     names = ("words", "metrics", "console")
     (tmp_path / "pyproject.toml").write_text("".join(TABLE.format(name=name) for name in names))
-    output = project.folder / "target/testing"
+    Project(tmp_path).share_output(project)
     done = subprocess.run(
-        [sys.executable, "-c", DOIT, "programs", "nodes=1", f"output={output}", "memory=128M", "clock=wall"],
+        [sys.executable, "-c", DOIT, "programs", "nodes=1", "memory=128M", "clock=wall"],
         cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=250, check=False,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
@@ -96,5 +96,5 @@ def test_floods_and_markup_end_in_words(project: Project, tmp_path: Path) -> Non
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", said)
     peak = int(said.rpartition("peak ")[2].split()[0]) >> 10
     assert peak < 200, "MiB"
-    logs = list(output.rglob("node_1.log"))
+    logs = list((project.folder / "target/testing").rglob("node_1.log"))
     assert max(path.stat().st_size for path in logs) <= LOG_LIMIT + 200

@@ -74,7 +74,7 @@ def test_virtual_runs_repeat_to_the_bit(project: Project, tmp_path: Path) -> Non
     other = Project(tmp_path / "other")
     other.folder.mkdir()
     (other.folder / "dodo.py").write_text(DODO)
-    other.take_kernels(project)
+    other.take_build(project)
     arguments = ("performance", "nodes=4", "clock=virtual", *SMALL)
     histories = []
     for place in (project, other):
