@@ -3,10 +3,10 @@
     python tests/benchmarks/history_scale.py --json history.json
     python tests/benchmarks/fleet_simulation.py history.json [--runs 1e5] [--workers 1000] [--service SECONDS]
 
-history.json tells what recording a run takes at home, how that grows with the history, and what a run weighs on the wire
-and the disk. What is assumed are the arguments: how many runs, at what time of the day, in how many environments, and
-how long a run takes a worker (without --service as long as keeps all workers at work in 3/4 of the peak). The model is
-tests/fleet_queue.py, which a test holds to the theory of queues.
+history.json tells what recording a run takes at home, how that grows with the history, and what a run weighs on the
+wire and the disk. What is assumed are the arguments: how many runs, at what time of the day, in how many environments,
+and how long a run takes a worker (without --service as long as keeps 3/4 of the workers at work in the peak). The model
+is tests/fleet_queue.py, which a test holds to the theory of queues.
 """
 
 from __future__ import annotations

@@ -284,6 +284,12 @@ def _merge(copy: Path, other: Any) -> None:
 def _long(db: Path, runs: int) -> Figures:
     """What is asked of a long history without samples."""
     fill(db, runs, 1)
+    with writing(db) as connection:  # kernels that a session asked for together are not judged by each other
+        connection.execute(
+            """INSERT INTO sessions SELECT 'of ' || runs.id, runs.started_at, runs.finished_at, command, host, detail
+               FROM sessions JOIN runs ON session_id = sessions.id"""
+        )
+        connection.execute("UPDATE runs SET session_id = 'of ' || id")
     row = {"runs": runs, "bytes": _size(db), "asked_ms": _asked(db)}
     _print_asked([row])
     return row
