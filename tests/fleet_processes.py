@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # seconds; longer than anything that is waited for takes
-LIMIT = 30.0
+LIMIT = 60.0
 # programs on command lines
 NODE = "-node-1,"  # not a template, nor what `setup` tries
 HAND = "sistasks.fleet.hand"
