@@ -34,20 +34,21 @@ int main(void)
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def measured(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Runs 1 and 2 of one kernel, uncounted and counted; 3 counted again; 4 of one that clears what it allocates."""
     folder = tmp_path_factory.mktemp("profiles")
     (folder / "dodo.py").write_text(DODO)
-    project = Project(folder)
+    mine = Project(folder)
+    mine.take_build(project)
     for more in (
         ("arguments=init_on_alloc=0",),
         ("arguments=init_on_alloc=0", "profile=yes"),
         ("arguments=init_on_alloc=0", "profile=yes", "runs=2"),
         ("arguments=init_on_alloc=1",),
     ):
-        done = project.doit("performance", *SMALL, "nodes=1", *more)
+        done = mine.doit("performance", *SMALL, "nodes=1", *more)
         assert done.returncode == 0, done.stdout + done.stderr
-    return project
+    return mine
 
 
 def _samples(project: Project, run: int) -> dict[str, bytes]:

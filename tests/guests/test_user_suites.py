@@ -100,8 +100,6 @@ TABLE = '[tool.sistasks.programs.{name}]\npath = "bench"\narguments = ["{what}"]
 class User(Project):
     """A project with a program, and what has been built for all guest tests."""
 
-    shared: Path
-
     def build(self, *flags: str) -> None:
         source = self.folder / "bench.c"
         source.write_text(BENCH)
@@ -110,7 +108,7 @@ class User(Project):
         subprocess.run(command, check=True)
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return self.doit(*words, f"output={self.shared}", "memory=128M", "iterations=50", limit=200)
+        return self.doit(*words, "memory=128M", "iterations=50", limit=200)
 
     def good(self, *words: str) -> str:
         done = self.run(*words)
@@ -124,7 +122,8 @@ class User(Project):
 @pytest.fixture
 def user(project: Project, tmp_path: Path) -> Iterator[User]:
     (tmp_path / "dodo.py").write_text(DODO)
-    made = User(tmp_path, project.folder / "target/testing")
+    made = User(tmp_path)
+    made.share_output(project)
     made.build()
     yield made
     assert nodes_of(tmp_path) == []
@@ -134,7 +133,7 @@ def test_a_program_is_measured_judged_and_repeats_to_the_bit(user: User) -> None
     (user.folder / "pyproject.toml").write_text(TABLE.format(name="bench", what=""))
     assert "programs: ok, 2 of 2 tests passed" in user.good("programs", "nodes=2", "clock=virtual")
     assert "up to date" in user.good("programs", "nodes=2", "clock=virtual")
-    user.good("-a", "programs", "nodes=2", "clock=virtual")
+    user.good("programs", "nodes=2", "clock=virtual", "runs=2")
     found = user.rows("select node, metric, count, encoding, data from samples order by run_id, node, metric")
     assert [row[:3] for row in found[:4]] == [
         (1, "bench.latency", 50), (1, "bench.node", 1), (2, "bench.latency", 50), (2, "bench.node", 1),
@@ -180,9 +179,9 @@ def test_however_a_program_ends_it_is_told(user: User) -> None:
 
 def test_a_program_built_anew_does_not_touch_suites_without_programs(user: User) -> None:
     (user.folder / "pyproject.toml").write_text(TABLE.format(name="bench", what=""))
-    user.good("performance", "programs", "nodes=1", "clock=wall")
+    user.good("performance", "programs", "nodes=1", "clock=virtual")
     user.build("-static", "-g")
-    said = user.good("performance", "programs", "nodes=1", "clock=wall")
+    said = user.good("performance", "programs", "nodes=1", "clock=virtual")
     assert "performance: up to date" in said
     assert "programs: ok" in said
     assert user.rows("select suite from runs") == [("performance",), ("programs",), ("programs",)]
@@ -268,7 +267,7 @@ def test_what_acts_on_nodes_is_confirmed_with_fresh_ones(user: User, monkeypatch
     monkeypatch.chdir(user.folder)
     monkeypatch.setattr(registry, "_registered", {})
     suite("quiet", tests=["bench"], act=poke, measures=["value"])
-    asked = {"nodes": "2", "memory": "128M", "iterations": "50", "output": str(user.shared)}
+    asked = {"nodes": "2", "memory": "128M", "iterations": "50"}
     settings = resolve(asked, {})
     quiet = registry.find("quiet", settings)
     (recipe,) = recipes(quiet, settings)
