@@ -22,12 +22,15 @@ def selfcheck(settings: Settings, terminal: Terminal) -> None:
     Raises:
         SistasksError: a run or a confirmation failed.
     """
+    from sistasks.combinations import label
     from sistasks.suites.run import run_suite
 
+    of = label(settings)
     judge_alike(
         [number for _ in range(settings.count) for number in run_suite("performance", settings, terminal)],
         settings,
         terminal,
+        f"{of} " if of else "",
     )
 
 
