@@ -24,9 +24,11 @@ sys.path.append(str(Path(__file__).parent.parent))
 
 from fleet_queue import DAY, Fleet, simulate  # type: ignore[import-not-found,unused-ignore]
 
+# days of runs that the history of the divided ones has
+_HELD = 10.0
 _KEEP = "kernels to keep, after each run"
 _HEAD = (
-    f"{'':34}{'workers':>8}{'writer':>8}{'its hour':>9}{'waits p50':>11}{'p99':>10}{'queue p99':>11}{'most':>9}"
+    f"{'':34}{'workers':>8}{'writer':>8}{'its hour':>9}{'waits p50':>11}{'p99':>10}{'queue p99':>11}{'most':>11}"
     f"{'memory':>10}"
 )
 
@@ -70,14 +72,15 @@ def main() -> None:
         if more.runs * options.days <= 4e6:
             _line(f"one writer, {more.runs:,.0f} a day", more, one, options)
     grown = replace(peaked, growth=growth)
-    for held in (1e5, 1e6, 1e7):
+    for days in (0.1, 1.0, _HELD):
+        held = days * options.runs
         _line(f"one writer, {held:,.0f} runs held", replace(grown, held=held), one, options)
     even = (1.0,) * options.environments
     skewed = (float(options.environments - 1), *even[1:])
     for name, shares in (("equal", even), ("half in one", skewed)):
         for writers in (2, 4, 8):
-            several = replace(grown, held=1e7, environments=shares, writers=writers)
-            _line(f"{writers} writers, {name}, 10,000,000 held", several, one, options)
+            several = replace(grown, held=_HELD * options.runs, environments=shares, writers=writers)
+            _line(f"{writers} writers, {name}, as many", several, one, options)
 
 
 def _measured(figures: dict[str, Any]) -> tuple[Any, float]:
@@ -124,7 +127,7 @@ def _line(name: str, fleet: Fleet, one: dict[str, Any], options: argparse.Namesp
     most = int(found.queue.max())
     print(
         f"{name:34}{found.workers:8.1%}{found.writer:8.1%}{found.hour:9.1%}{_time(middle):>11}{_time(late):>10}"
-        f"{np.percentile(found.queue, 99):11,.0f}{most:9,}{most * one['wire_bytes'] / 1e6:7,.0f} MB"
+        f"{np.percentile(found.queue, 99):11,.0f}{most:11,}{most * one['wire_bytes'] / 1e6:7,.0f} MB"
     )
 
 
