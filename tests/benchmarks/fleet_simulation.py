@@ -86,9 +86,10 @@ def main() -> None:
 def _measured(figures: dict[str, Any]) -> tuple[Any, float]:
     """Seconds of records with an empty history, shape (count,), and seconds more for each run that it has."""
     rows = figures["growth"]
-    sizes = [row["runs"] for row in rows]
-    took = [row["asked_ms"][_KEEP] / 1e3 for row in rows]
-    growth = max(0.0, float(np.polyfit(sizes, took, 1)[0])) if len(rows) > 1 else took[0] / sizes[0]
+    asked = [*rows, figures["long"]] if figures.get("long") else rows
+    sizes = [row["runs"] for row in asked]
+    took = [row["asked_ms"][_KEEP] / 1e3 for row in asked]
+    growth = max(0.0, float(np.polyfit(sizes, took, 1)[0])) if len(asked) > 1 else took[0] / sizes[0]
     last = rows[-1]
     record = np.array(last["recorded_ms"]) / 1e3 - growth * last["runs"]
     return np.maximum(record, record[record > 0].min()), growth
