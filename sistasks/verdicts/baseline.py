@@ -75,6 +75,7 @@ class History:
         import sqlite3
 
         self._connection = connection
+        self._kin: dict[int, Kin] = {}
         self._connection.row_factory = sqlite3.Row
         # a hand or a damaged disk may have left text that is none
         self._connection.text_factory = lambda raw: raw.decode(errors="replace")
@@ -135,7 +136,9 @@ class History:
 
     def kin(self, run: RunInfo) -> Kin:
         """The kernels that a run is compared with."""
-        return kin(self._connection, run.id)
+        if run.id not in self._kin:
+            self._kin[run.id] = kin(self._connection, run.id)
+        return self._kin[run.id]
 
     def _accepted(self, run: RunInfo) -> list[int]:
         """All of them, in order."""
