@@ -88,6 +88,20 @@ def test_without_the_extra_its_name_is_told(empty: Project, tmp_path: Path) -> N
     assert "cluster= needs distributed, which is not installed; pip install 'sistasks[dask]'" in done.stderr
 
 
+def test_all_that_is_asked_for_is_begun_before_any_of_it_is_waited_for(empty: Project) -> None:
+    asked = ("arch=x86_64,arm64", "nodes=1", "cluster=tcp://127.0.0.1:1")
+    needs = [
+        line.removeprefix(" - ")
+        for line in empty.doit("info", "test:x86_64", *asked).stdout.splitlines()
+        if line.startswith(" - ")
+    ]
+    waited = [name for name in needs if not name.startswith("_")]
+    assert waited == ["boot:x86_64", "performance:x86_64", "stress:x86_64", "security:x86_64"]
+    # of both architectures: a group
+    assert needs == [*(f"__{name.partition(':')[0]}" for name in waited), *waited]
+    assert " - __boot:arm64\n" in empty.doit("info", "__boot", *asked).stdout
+
+
 def test_without_a_cluster_nothing_of_dask_is_imported(empty: Project, tmp_path: Path) -> None:
     (tmp_path / "hidden").mkdir()
     for name in ("distributed", "dask"):

@@ -69,7 +69,10 @@ def test_exit_codes_as_a_person_meets_them(db: Path) -> None:
     write(db, SAME, "third", status="error", message="QEMU went away")
     broken = doit(folder, "gate")
     assert broken.returncode == 2
-    assert "run 3 (performance, third) has nothing to judge, it ended in an error: QEMU went away" in broken.stderr
+    assert (
+        "run 3 (performance, third) has nothing to judge, it ended in an error: QEMU went away"
+        in broken.stderr
+    )
     missing = doit(folder, "gate", "db=none.db")
     assert (missing.returncode, (folder / "none.db").exists()) == (2, False)
 

@@ -47,6 +47,13 @@ def test_what_was_kept_is_found(folder: Path) -> None:
     assert (folder / kernel.image).read_bytes() == b"a"
 
 
+def test_what_is_new_is_told_from_what_was_kept_before(folder: Path, tmp_path: Path) -> None:
+    one = kept(folder, "a")
+    files = folder / one.image, folder / one.initramfs
+    assert not kernels.keep(folder, one, *files)
+    assert kernels.keep(folder, dataclasses.replace(one, guest="another"), *files)
+
+
 def test_equal_files_are_kept_once(folder: Path) -> None:
     one, two = kept(folder, "a"), kept(folder, "b", image=b"a")
     assert one.image == two.image

@@ -31,7 +31,8 @@ def test_several_architectures_are_refused_wherever_they_are_set(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("pyproject.toml").write_text('[tool.sistasks]\narch = "x86_64,arm64"\n')
-    with pytest.raises(UsageError, match=r"^arch=x86_64,arm64 are several, and a runner is of one; make a runner for each"):
+    refusal = r"^arch=x86_64,arm64 are several, and a runner is of one; make a runner for each"
+    with pytest.raises(UsageError, match=refusal):
         Environment(nodes=2)
     assert Environment(arch="arm64").settings.arch == "arm64"
 

@@ -47,8 +47,11 @@ class KeptKernel:
     results_line: str
 
 
-def keep(folder: Path, kernel: KeptKernel, image: Path, initramfs: Path) -> None:
+def keep(folder: Path, kernel: KeptKernel, image: Path, initramfs: Path) -> bool:
     """Keep a kernel's files; those that are there already cost nothing.
+
+    Returns:
+        Whether it was not kept before: then others may have to go.
 
     Raises:
         OSError: they cannot be kept.
@@ -64,7 +67,10 @@ def keep(folder: Path, kernel: KeptKernel, image: Path, initramfs: Path) -> None
             scratch.replace(target)
         finally:
             scratch.unlink(missing_ok=True)
-    write_atomically(_record(folder, kernel.id, kernel.guest), json.dumps(asdict(kernel), indent=2) + "\n")
+    record = _record(folder, kernel.id, kernel.guest)
+    is_new = not record.exists()
+    write_atomically(record, json.dumps(asdict(kernel), indent=2) + "\n")
+    return is_new
 
 
 def _record(folder: Path, kernel_id: str, guest: str) -> Path:

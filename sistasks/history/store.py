@@ -72,7 +72,7 @@ def write_run(
     }
     metric_rows = [_row(metric) for metric in metrics]
     kernel, environment = _row(run.kernel), _row(run.environment)
-    parts = {
+    parts: dict[str, list[dict[str, _Value]]] = {
         "results": [_row(result) for result in run.results],
         "summaries": [_row(summary) for summary in run.summaries],
         "samples": [_sample_row(samples) for samples in run.samples],

@@ -84,5 +84,6 @@ def _keep_kernel(recipe: Recipe) -> None:
         id=recipe.kernel_id, image=recipe.kernel.sha256, initramfs=recipe.guest.sha256, guest=recipe.guest.bare_sha256,
         arguments=recipe.machine.arguments, results_line=recipe.machine.results_line,
     )  # fmt: skip
-    kernels.keep(folder, kernel, recipe.kernel.image, recipe.guest.initramfs)
-    kernels.prune(folder, read.recent_kernels(recipe.settings.db, _BASELINE_RUNS))
+    # what baselines may name is asked of the whole history: not for each run of a kernel that is kept already
+    if kernels.keep(folder, kernel, recipe.kernel.image, recipe.guest.initramfs):
+        kernels.prune(folder, read.recent_kernels(recipe.settings.db, _BASELINE_RUNS))
