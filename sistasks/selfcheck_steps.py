@@ -59,12 +59,10 @@ def judge_alike(numbers: Sequence[int], settings: Settings, terminal: Terminal, 
     alarms = _alarms(verdicts)
     notes = {}
     for metric in sorted({metric for metric, _ in noise}):
-        floors = ", ".join(
-            f"{statistic} {noise[metric, statistic]:.3%}" for statistic in ("p50", "p95", "p99")
-        )
         false, judged = alarms.get(metric, (0, 0))
         notes[metric] = (
-            f"{false} false alarms in {judged} verdicts; noise of a boot: {floors}; {runs[-1].clock} clock"
+            f"{false} false alarms in {judged} verdicts; noise of a boot: {floors(noise, metric)}; "
+            f"{runs[-1].clock} clock"
         )
     annotate_metrics(settings.db, numbers[-1], "selfcheck", notes)
     for metric, note in notes.items():
@@ -75,6 +73,12 @@ def judge_alike(numbers: Sequence[int], settings: Settings, terminal: Terminal, 
     terminal.result(
         f"selfcheck: {of}{false} false alarms in {total} verdicts of {len(numbers)} runs ({share})"
     )
+
+
+def floors(noise: Noise, metric: str) -> str:
+    """The noise of each statistic of a metric in words; of one sample a node there is only `p50`."""
+    known = [(statistic, noise[name, statistic]) for name, statistic in noise if name == metric]
+    return ", ".join(f"{statistic} {value:.3%}" for statistic, value in known)
 
 
 def _alarms(verdicts: Sequence[Verdict]) -> dict[str, tuple[int, int]]:

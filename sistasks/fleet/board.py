@@ -98,12 +98,12 @@ class Board:
         if self.fleet.lost:
             self._end_all(self.fleet.gone())
             return
-        self._each(lambda session: session.look(lines))
         try:
             there, at_work = self.fleet.workers(), self.fleet.processing()
         except SistasksError as error:
             self._end_all(error)
             return
+        self._each(lambda session: session.look(there, lines))
         now = time.monotonic()
         for address, known in there.items():
             seen = float(known["last_seen"])

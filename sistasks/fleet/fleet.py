@@ -16,7 +16,7 @@ from sistasks.fleet import identity, worker
 from sistasks.fleet.records import Survey
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from distributed import Client, Future
@@ -92,12 +92,15 @@ class Fleet:
             "runs that had ended are kept; when it is back the same command goes on where it stopped",
         )
 
-    def enlist(self, job: Job, paths: Mapping[str, Path]) -> dict[str, Survey]:
+    def enlist(
+        self, job: Job, paths: Mapping[str, Path], there: Collection[str] | None = None
+    ) -> dict[str, Survey]:
         """Give every worker that is new to a job its files, and have it set itself up.
 
         Args:
             job: what is to be run.
             paths: where its files are, by SHA-256.
+            there: addresses of all workers, for who knows them; None: the scheduler is asked.
 
         Returns:
             What those that can make of it, by address.
@@ -106,7 +109,7 @@ class Fleet:
             FleetError: the scheduler is lost.
         """
         known = self._surveys.setdefault(job.digest, {})
-        there = self.workers()
+        there = self.workers() if there is None else there
         new = [address for address in there if address not in known]
         if new:
             try:

@@ -23,7 +23,7 @@ from sistasks.suites.showing import say_what
 
 if TYPE_CHECKING:
     import queue
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from distributed import Future
 
@@ -261,14 +261,18 @@ class Session:
         self._failure = self._failure or error
         lines.say(str(error))
 
-    def look(self, lines: RunLines) -> None:
-        """See who is there: who is new is enlisted.
+    def look(self, there: Collection[str], lines: RunLines) -> None:
+        """Enlist who is new.
+
+        Args:
+            there: addresses of all workers.
+            lines: told of those that are left out.
 
         Raises:
             FleetError: there has been nobody for long.
         """
         before = self._able.keys()
-        self._able = self._fleet.enlist(self._job, self._paths)
+        self._able = self._fleet.enlist(self._job, self._paths, there)
         for line in self._left_out():
             lines.say(line)
         if self._able.keys() - before:
