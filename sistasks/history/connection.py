@@ -25,6 +25,10 @@ _SQLITE_MINIMUM: Final = (3, 37, 0)
 # what SQLite's shared memory takes
 _ROOM: Final = 1 << 15
 _SIDE_FILES: Final = ("-wal", "-shm", "-journal")
+# what it answers where it cannot make that
+_NO_SHARED_MEMORY: Final = frozenset(
+    {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL}
+)
 
 
 @contextlib.contextmanager
@@ -137,9 +141,9 @@ def open_to_read(
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.OperationalError as error:
         connection.close()
-        # in a folder that cannot be written SQLite cannot make its shared memory. With no log beside the file, or an
-        # empty one, nobody is writing, and everything is in the file itself
-        refused = _code(error) in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
+        # in a folder that cannot be written, or has no room, SQLite cannot make its shared memory. With no log beside
+        # the file, or an empty one, nobody is writing, and everything is in the file itself
+        refused = _code(error) in _NO_SHARED_MEMORY
         log = Path(f"{os.path.realpath(db)}-wal")
         if not refused or (log.exists() and log.stat().st_size > 0):
             raise

@@ -141,22 +141,35 @@ def test_workers_that_cannot_are_left_out_by_name(
 
 
 SCRIPT = """
-from sistasks.api import Environment, QemuTestRunner, TestCase
+import io
 
-with QemuTestRunner(Environment(cluster={address!r}, nodes=1, memory="128M", iterations=100)) as runner:
+from sistasks.api import Environment, QemuTestRunner, TestCase
+from sistasks.bisection.search import Search
+from sistasks.bisection.step import test
+from sistasks.layout import Layout
+from sistasks.terminal import Terminal
+
+environment = Environment(cluster={address!r}, nodes=1, memory="128M", iterations=100)
+with QemuTestRunner(environment) as runner:
     for seed in (4105, 4106):
         result = runner.execute(TestCase(id="far", suite="performance", variables=dict(seed=seed)))
         print(result.status, len(result.runs), len(result.artifacts) > 0)
+
+settings = environment.settings
+search = Search(dict(), ".", "", "debian", "", "performance", good="a", bad="b", metric="throughput.rate")
+with Terminal(settings, Layout(settings.output), io.StringIO()) as terminal:
+    tested = test(search, settings, terminal)
+print(tested.run - result.runs[0].id, tested.problem)
 """
 
 
-def test_a_runner_of_python_has_workers_execute_its_test_cases(project: Project, two: Fleet) -> None:
+def test_scripts_and_steps_of_bisections_have_workers_run_their_suites(project: Project, two: Fleet) -> None:
     script = SCRIPT.format(address=two.address)
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=project.folder, env=environment(), capture_output=True, text=True,
         check=False, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines() == ["ok 1 True"] * 2
+    assert done.stdout.splitlines() == ["ok 1 True", "ok 1 True", "1 "]
     said = (project.folder / "target/testing/orchestrator/orchestrator.log").read_text()
-    assert said.count("from worker") >= 2
+    assert said.count("from worker") >= 3
