@@ -156,7 +156,10 @@ with QemuTestRunner(environment) as runner:
         print(result.status, len(result.runs), len(result.artifacts) > 0)
 
 settings = environment.settings
-search = Search(dict(), ".", "", "debian", "", "performance", good="a", bad="b", metric="throughput.rate")
+search = Search(
+    variables=dict(), project=".", output="", kernel="debian", work="", suite="performance", good="a", bad="b",
+    metric="throughput.rate",
+)
 with Terminal(settings, Layout(settings.output), io.StringIO()) as terminal:
     tested = test(search, settings, terminal)
 print(tested.run - result.runs[0].id, tested.problem)
