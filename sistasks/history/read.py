@@ -66,12 +66,15 @@ REGRESSED: Final = (
     ),
     _regressed("finding_verdicts", "newer.rule = verdicts.rule"),
 )
+# one text, not three values: where these are in no row, SQLite reads all rows, for one of them might be unknown
 _REGRESSED: Final = " UNION ALL ".join(
-    f"SELECT judged.suite, judged.environment_id, judged.kernel_id {each}" for each in REGRESSED
+    f"SELECT judged.suite || ' ' || judged.environment_id || ' ' || judged.kernel_id {each}"
+    for each in REGRESSED
 )
 # whether a good run may be part of a baseline, in a query on `runs` and `kernels`
 BASELINE_CONDITION: Final = (
-    f"(coalesce(git_dirty, 0) = 0 AND (suite, environment_id, kernels.id) NOT IN ({_REGRESSED}))"
+    "(coalesce(git_dirty, 0) = 0 AND suite || ' ' || environment_id || ' ' || kernels.id NOT IN "
+    f"({_REGRESSED}))"
 )
 
 

@@ -26,7 +26,7 @@ from fleet_queue import DAY, Fleet, simulate  # type: ignore[import-not-found,un
 
 # days of runs that the history of the divided ones has
 _HELD = 10.0
-_KEEP = "kernels to keep, after each run"
+_KEEP = "kernels to keep, after each new one"
 _HEAD = (
     f"{'':34}{'workers':>8}{'writer':>8}{'its hour':>9}{'waits p50':>11}{'p99':>10}{'queue p99':>11}{'most':>11}"
     f"{'memory':>10}"

@@ -220,7 +220,7 @@ def _asked(db: Path) -> Figures:
         ).fetchone()
     questions: dict[str, Callable[[], object]] = {
         "staleness: good_runs": lambda: read.good_runs(db, inputs, targets_met=True),
-        "kernels to keep, after each run": lambda: read.recent_kernels(db, 31),
+        "kernels to keep, after each new one": lambda: read.recent_kernels(db, 31),
         "gate: baseline and its boots": lambda: _baseline(db),
         "report: collect": lambda: collect(db),
         "Datasette: history of a metric": lambda: _trend(db, metric),

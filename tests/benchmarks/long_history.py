@@ -18,7 +18,7 @@ RUNS: Final = 10_000
 NODES: Final = 10
 _FIRST: Final = dt.datetime(2010, 1, 1, tzinfo=dt.UTC)
 # what a history gathers in years: kernels come and go, and the environment changes with every upgrade
-_KERNELS: Final = 500
+_RUNS_OF_A_KERNEL: Final = 20
 _ENVIRONMENTS: Final = 20
 # as many as make a million of summaries
 _METRICS: Final = tuple(METRICS.values())[:10]
@@ -39,7 +39,8 @@ def fill(db: Path, runs: int = RUNS, nodes: int = NODES) -> int:
         _insert(connection, "metrics", [(m.name, m.unit, m.better, m.target, m.target_statistic, m.industry,
                                          m.minimum_effect, m.description) for m in _METRICS])  # fmt: skip
         _insert(connection, "kernels", [(f"{number:064x}", "linux", f"6.1.{number}", "x86_64", None, None, None, None,
-                                         "quiet", 8_000_000, "vmlinuz") for number in range(_KERNELS)])  # fmt: skip
+                                         "quiet", 8_000_000, "vmlinuz")
+                                        for number in range(runs // _RUNS_OF_A_KERNEL + 1)])  # fmt: skip
         _insert(connection, "environments", [(f"{number:064x}", "x86_64", "tcg", "wall", "direct", f"9.{number}", "q35",
                                               "qemu64", 2, 2**28, None, "9f", "cpu", 2, "")
                                              for number in range(_ENVIRONMENTS)])  # fmt: skip
@@ -58,7 +59,7 @@ def _hundred(connection: sqlite3.Connection, dice: random.Random, numbers: range
     verdicts: list[tuple[Any, ...]] = []
     for run in numbers:
         environment = 0 if dice.random() < 0.75 else dice.randrange(1, _ENVIRONMENTS)
-        kernel = run * _KERNELS // (RUNS + 1) % _KERNELS
+        kernel = run // _RUNS_OF_A_KERNEL
         runs.append((run, "s", "performance", f"{kernel:064x}", f"{environment:064x}", f"{run:064x}", _moment(run),
                      _moment(run), "ok", nodes, 1000, 1, ""))  # fmt: skip
         for metric in (one.name for one in _METRICS):
