@@ -5,7 +5,7 @@
 A real run of `performance` (10 nodes, 1000 iterations, both clocks) is made first, as a worker makes it. The history is
 filled with runs like it, through the path that all runs take (`history.store.write_run`), and asked at each size what
 people and tasks ask. `--long` asks the same of a history of so many runs without samples, which is generated. FILE is
-what fleet_simulation.py reads. Run it with nothing else running; it takes some 15 minutes and 3 GB of a temporary
+what fleet_simulation.py reads. Run it with nothing else running; it takes some five minutes and 3 GB of a temporary
 folder.
 """
 
