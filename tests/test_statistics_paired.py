@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from sistasks.statistics.paired import benjamini_hochberg, confirm, pairs_needed, sign_flip
+from sistasks.statistics.paired import LOSS, benjamini_hochberg, confirm, final_level, pairs_needed, sign_flip
 
 
 @given(st.lists(st.integers(-20, 20), min_size=1, max_size=9))
@@ -115,3 +115,16 @@ def test_what_cannot_be_is_refused() -> None:
         benjamini_hochberg([0.5, 1.1])
     with pytest.raises(ValueError, match="shorter"):
         confirm([[0.1], [0.2]], [0.05])
+
+
+@pytest.mark.parametrize(("flagged", "spread"), [(2, 0.03), (5, 0.03), (20, 0.03)], ids=str)
+def test_of_several_that_are_flagged_the_only_true_one_is_seldom_missed(flagged: int, spread: float) -> None:
+    """Where only the smallest p of so few pairs would do, one pair the other way round loses all."""
+    dice = np.random.default_rng(20_261_122)
+    effect, least, rounds = math.log(1.1), math.log(1.05), 200
+    pairs = pairs_needed(flagged, spread, effect, least)
+    found = dice.normal(0, math.sqrt(2) * spread, (rounds, flagged, pairs))
+    found[:, 0] += effect
+    level = final_level(pairs)
+    missed = sum(not confirm(rows, [least] * flagged, level=level)[0].confirmed for rows in found)
+    assert missed / rounds <= LOSS + 3 * math.sqrt(LOSS * (1 - LOSS) / rounds)

@@ -176,6 +176,8 @@ def pairs_needed(flagged: int, spread: float, effect: float, threshold: float) -
             return pairs
         level = final_level(pairs) / flagged
         missed = nctdtr(pairs - 1, effect * math.sqrt(pairs) / deviation, stdtrit(pairs - 1, 1 - level))
+        if level < 2 * 2**-pairs:  # only the smallest p is small enough: no pair may be the other way round
+            missed = max(missed, 1 - ndtr(effect / deviation) ** pairs)
         small = ndtr((ENOUGH * threshold - effect) * math.sqrt(2 * pairs / math.pi) / deviation)
         if missed + small < LOSS:
             return pairs
