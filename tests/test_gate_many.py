@@ -14,6 +14,7 @@ import pytest
 
 from sistasks.verdicts import wall
 from sistasks.verdicts.baseline import RunInfo
+from sistasks.verdicts.records import STATISTICS
 
 if TYPE_CHECKING:
     from sistasks.verdicts.records import Verdict
@@ -88,3 +89,31 @@ def test_what_is_detectable_is_told_for_a_change_of_a_single_one() -> None:
     assert promised is not None
     seen = sum(screened(dice, 1, promised)[0].outcome == "worse" for _ in range(40)) / 40
     assert 0.6 <= seen <= 0.95
+
+
+def test_of_ten_metrics_a_percentile_that_shifts_alone_is_one_of_thirty() -> None:
+    """Where all percentiles shift, each metric's own level decides, as of one metric alone."""
+    dice = np.random.default_rng(20_261_125)
+    names = NAMES[:10]
+    drawn = dice.normal(0, 0.02, (10, SESSIONS + 1, 1)) + dice.normal(0, 0.03, (10, SESSIONS + 1, NODES))
+    runs = [run(number) for number in range(1, SESSIONS + 2)]
+
+    def p99(effect: float, shifted: tuple[str, ...]) -> Verdict:
+        boots = {
+            (name, statistic): {
+                (session + 1, node + 1): math.exp(
+                    value
+                    + math.log1p(effect) * (session == SESSIONS and name == NAMES[0] and statistic in shifted)
+                )
+                for (session, node), value in np.ndenumerate(rows)
+            }
+            for name, rows in zip(names, drawn, strict=True)
+            for statistic in STATISTICS
+        }
+        found = wall.screen(runs[-1], runs[:-1], boots, METRICS)
+        return next(one for one in found if one.name == f"{NAMES[0]} p99")
+
+    least = next(step / 400 for step in range(100) if by_itself(p99(step / 400, ("p99",))))
+    assert p99(least, ("p99",)).outcome == "unsure"
+    assert p99(least, STATISTICS).outcome == "worse"
+    assert p99(2 * least, ("p99",)).outcome == "worse"

@@ -42,7 +42,7 @@ def screen(
     level. Where nothing changed, at most that share of runs is flagged at all. Statistics of one metric are no metrics
     of their own: its p is Simes's of them (Simes 1986, "An improved Bonferroni procedure"; families of hypotheses:
     Benjamini & Bogomolov 2014, "Selective inference on multiple families of hypotheses"). Up to ten metrics it changes
-    nothing.
+    nothing where all statistics of a metric show the same; one that is alone in it is one of three.
 
     Args:
         run: the candidate.
