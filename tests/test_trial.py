@@ -88,6 +88,16 @@ def test_two_pairs_may_fail() -> None:
         trial.fail(NodeError("one too many"), 1.0)
 
 
+def test_boots_that_failed_take_time_too() -> None:
+    trial = Trial(6, budget=600)
+    for _ in range(5):
+        trial.take(PAIR, 95.0)
+    assert trial.short.endswith("confirm=600")
+    for _ in range(2):
+        trial.fail(NodeError("a"), 95.0)
+    assert trial.short == "it takes 6 pairs, about 13 min: confirm=780", "600 was not enough"
+
+
 def test_a_time_that_is_foreseen() -> None:
     assert [duration(seconds) for seconds in (0.2, 40, 100, 824)] == [
         "about 1 s",

@@ -109,7 +109,7 @@ class Trial:
         each = self.seconds or self.expected
         if not each or not self.budget:
             return f"{words}, and confirm={self.budget:g} allows none"
-        needed = each * math.ceil(self.pairs / self.at_once)
+        needed = each * math.ceil((self.pairs + self._failures) / self.at_once)
         return f"{words}, {duration(needed)}: confirm={math.ceil(needed / 60) * 60}"
 
 
