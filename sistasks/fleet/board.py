@@ -103,7 +103,6 @@ class Board:
         except SistasksError as error:
             self._end_all(error)
             return
-        self._each(lambda session: session.look(there, lines))
         now = time.monotonic()
         for address, known in there.items():
             seen = float(known["last_seen"])
@@ -113,6 +112,8 @@ class Board:
             silent = now - self._heard.get(address, (0.0, now))[1]
             for key in keys:
                 self._each(lambda session, key=key, at=address, s=silent: session.follow(key, at, s, lines))  # type: ignore[misc]
+        # last, for then they know what has a place
+        self._each(lambda session: session.look(there, lines))
 
     def _each(self, work: Callable[[Session], None]) -> None:
         """Do something with each session that goes on; what one cannot bear ends it, and all where it concerns all."""
@@ -125,6 +126,10 @@ class Board:
                 session.end(error)
                 if isinstance(error, HistoryError) or self.fleet.lost:
                     self._end_all(error)
+
+    def end(self) -> None:
+        """Its fleet is lost, also where another one is at that address now: nothing more comes."""
+        self._end_all(self.fleet.gone())
 
     def _end_all(self, error: SistasksError) -> None:
         for session in self._sessions:
@@ -150,5 +155,7 @@ def board(address: str) -> Board:
     fleet = fleets.connect(address)
     known = _boards.get(address)
     if known is None or known.fleet is not fleet:
+        if known is not None:
+            known.end()
         known = _boards[address] = Board(fleet)
     return known

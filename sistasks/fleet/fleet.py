@@ -8,6 +8,7 @@ import contextlib
 import logging
 import time
 import warnings
+from concurrent.futures import CancelledError
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +17,7 @@ from sistasks.fleet import identity, worker
 from sistasks.fleet.records import Survey
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from distributed import Client, Future
@@ -29,6 +30,10 @@ _ANSWER: Final = 30.0
 _SURVEY: Final = 180.0
 # files that are under way to workers: each is in memory here and at the scheduler meanwhile, and workers may be many
 _FILES: Final = 4
+# between looks whether what is under way from a worker can still come
+_GLANCE: Final = 1.0
+# bytes a second that a file comes to a worker with, at least
+_SLOWEST: Final = 250e3
 # of a worker's host: a run on the wall clock takes it all, one on the virtual clock a single one
 WHOLE: Final = 1024.0
 # a resource that is only a mark: nobody uses it up
@@ -93,14 +98,16 @@ class Fleet:
         )
 
     def enlist(
-        self, job: Job, paths: Mapping[str, Path], there: Collection[str] | None = None
+        self, job: Job, paths: Mapping[str, Path], there: Mapping[str, Mapping[str, Any]] | None = None
     ) -> dict[str, Survey]:
         """Give every worker that is new to a job its files, and have it set itself up.
+
+        New is also who was started again at the address that it had: it has no mark of the job.
 
         Args:
             job: what is to be run.
             paths: where its files are, by SHA-256.
-            there: addresses of all workers, for who knows them; None: the scheduler is asked.
+            there: what the scheduler knows of each worker, by address; None: it is asked.
 
         Returns:
             What those that can make of it, by address.
@@ -110,7 +117,13 @@ class Fleet:
         """
         known = self._surveys.setdefault(job.digest, {})
         there = self.workers() if there is None else there
-        new = [address for address in there if address not in known]
+        marked = mark(job)
+        new = [
+            address
+            for address, told in there.items()
+            if address not in known
+            or (isinstance(known[address], Survey) and marked not in told["resources"])
+        ]
         if new:
             try:
                 known.update(self.client.sync(self._enlist_all, new, job, paths))
@@ -175,6 +188,33 @@ class Fleet:
         """A task has ended."""
         self._begun.pop(key, None)
 
+    def result(self, future: Future) -> Any | None:
+        """What a task gave that has ended; None: that went with the worker that had it.
+
+        Raises:
+            FleetError: the scheduler is lost.
+        """
+        try:
+            found = self.client.sync(self._result, future)
+        except (OSError, RuntimeError, CancelledError) as error:
+            raise self.gone() from error
+        if found is None and self.lost:
+            raise self.gone()
+        return found
+
+    async def _result(self, future: Future) -> Any | None:
+        # Dask itself would wait until it is made again, which may be never
+        gathering = asyncio.ensure_future(self.client.gather(future, asynchronous=True))
+        while not gathering.done() and future.status == "finished":
+            await asyncio.wait([gathering], timeout=_GLANCE)
+        if gathering.done() and future.status == "finished":
+            return gathering.result()
+        gathering.cancel()
+        await asyncio.wait([gathering])
+        if not gathering.cancelled():
+            gathering.exception()  # it is no news
+        return None
+
     def cancel(self, futures: list[Future]) -> None:
         """Want nothing more of these; what a worker has begun it ends."""
         if futures and not self.lost:
@@ -225,7 +265,8 @@ class Fleet:
                 return f"it has sistasks {theirs}, and here is {mine}"
             for sha256 in await self._on(address, worker.missing, list(paths)):
                 async with self._sending:
-                    await self._on(address, worker.keep, sha256, paths[sha256].read_bytes())
+                    data = paths[sha256].read_bytes()
+                    await self._on(address, worker.keep, sha256, data, limit=_ANSWER + len(data) / _SLOWEST)
             answer = await self._on(address, worker.survey, job, _SURVEY, limit=_SURVEY + _ANSWER)
             if isinstance(answer, SistasksError):
                 return str(answer)
@@ -246,9 +287,9 @@ class Fleet:
         return found[address]
 
 
-def mark(job: Job) -> str:
-    """The resource of workers that are ready for a job."""
-    return f"sistasks-job-{job.digest[:16]}"
+def mark(job: Job, clock: str = "") -> str:
+    """The resource of workers that are ready for a job; with a clock, of those whose runs have that clock."""
+    return f"sistasks-job-{job.digest[:16]}" + (f"-{clock}" if clock else "")
 
 
 def advertised(job: Job, survey: Survey) -> dict[str, float]:
@@ -261,6 +302,7 @@ def advertised(job: Job, survey: Survey) -> dict[str, float]:
         f"sistasks-{arch}-{survey.accelerator}": _PLENTY,
         f"sistasks-qemu-{survey.qemu_version}": _PLENTY,
         mark(job): _PLENTY,
+        mark(job, survey.clock): _PLENTY,
     }
 
 

@@ -135,11 +135,15 @@ class Team:
         self._fleet.forget(future.key)
         if self._tasks.pop(future.key, None) is None:  # one that was given up
             return
+        given = self._fleet.result(future) if future.status == "finished" else None
         if future.status == "error":
             raise FleetError(f"a pair cannot be had: {future.exception()}", "see the workers' logs")
-        if future.status != "finished":
+        if future.status == "cancelled":
             raise self._fleet.gone()
-        address, answer, seconds = future.result()
+        if given is None:  # it went with its worker: another one is measured
+            self._fleet.cancel([future])
+            return
+        address, answer, seconds = given
         name = self._fleet.name(address)
         if isinstance(answer, SistasksError):
             terminal.say(f"a pair failed on worker {name}: {answer}", always=True)

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.combinations import titled
 from sistasks.errors import FleetError, HistoryError, SistasksError, UsageError
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 # seconds after which a worker that says nothing is given up, and after which nobody is waited for any more
 SILENT: Final = 30.0
+# how a task ends that gives nothing; another one that gives nothing was lost with its worker
+_FAILED: Final = frozenset({"error", "cancelled"})
 # seconds that a template and the start may take beside the nodes
 _BESIDE: Final = 120.0
 
@@ -210,6 +212,8 @@ class Session:
         least = min(survey.memory for survey in self._able.values())
         at_once = min(recipe.node_count(self._job.suite), recipe.slots)
         return {
+            # who comes later may have the wall clock, and would run several at once
+            fleets.mark(self._job, "virtual"): 1.0,
             "sistasks-host": 1.0,
             "sistasks-cores": 1.0,
             "sistasks-memory": float(min(least, at_once * recipe.machine.memory)),
@@ -224,9 +228,13 @@ class Session:
         task = self._tasks.get(future.key)
         if task is None:  # another session's, or one that was given up
             return
+        given = self._fleet.result(future) if future.status == "finished" else None
+        if given is None and future.status not in _FAILED:
+            self._again(future.key, task)
+            return
         self._fleet.forget(future.key)
-        if future.status == "finished":
-            address, answer = future.result()
+        if given is not None:
+            address, answer = given
             del self._tasks[future.key]
             if isinstance(answer, Returned):
                 lines.ended(self._called(task), self._fleet.name(address, short=True))
@@ -242,6 +250,13 @@ class Session:
             )
         else:
             raise self._fleet.gone()
+
+    def _again(self, key: str, task: _Task) -> None:
+        """Submit a run anew; what its task gives is not wanted any more."""
+        del self._tasks[key]
+        self._fleet.forget(key)
+        self._fleet.cancel([task.future])
+        self._submit(task.number, task.index, task.only, task.barred)
 
     def _elsewhere(self, task: _Task, address: str, why: str, lines: RunLines) -> None:
         """Start a run again that a worker could not run."""
@@ -261,24 +276,26 @@ class Session:
         self._failure = self._failure or error
         lines.say(str(error))
 
-    def look(self, there: Collection[str], lines: RunLines) -> None:
+    def look(self, there: Mapping[str, Mapping[str, Any]], lines: RunLines) -> None:
         """Enlist who is new.
 
         Args:
-            there: addresses of all workers.
+            there: what the scheduler knows of each worker, by address.
             lines: told of those that are left out.
 
         Raises:
             FleetError: there has been nobody for long.
         """
-        before = self._able.keys()
+        before = self._able
         self._able = self._fleet.enlist(self._job, self._paths, there)
         for line in self._left_out():
             lines.say(line)
-        if self._able.keys() - before:
-            self._rouse()
+        # one that was started again at its address tells of itself anew
+        new = {address for address, survey in self._able.items() if before.get(address) is not survey}
+        if new or before.keys() - self._able.keys():
+            self._rouse(new)
         now = time.monotonic()
-        if self._able:
+        if all(self._able.keys() - task.barred for task in self._tasks.values()):
             self._alone_since = None
         elif now - (self._alone_since or now) > SILENT:
             raise self._nobody()
@@ -290,13 +307,17 @@ class Session:
                 self._fleet.cancel([task.future])
                 self._give_up(task, task.only, "it has gone", lines)
 
-    def _rouse(self) -> None:
-        """Submit again what has no worker: Dask looks for one when a worker comes, which is before it is ready."""
+    def _rouse(self, new: Collection[str]) -> None:
+        """Submit again what has no worker: Dask looks for one when a worker comes, which is before it is ready.
+
+        And what only some may run, when some have gone: it may be that none of those is left.
+        """
         for key, task in list(self._tasks.items()):
-            if task.where not in self._able and not task.only:
-                del self._tasks[key]
-                self._fleet.cancel([task.future])
-                self._submit(task.number, task.index, "", task.barred)
+            placed = task.where in self._able.keys() - new
+            if task.only in new or (
+                not task.only and not placed and self._able.keys() - task.barred and (new or task.barred)
+            ):
+                self._again(key, task)
 
     def follow(self, key: str, address: str, silent: float, lines: RunLines) -> None:
         """Note where a task is, and start its run elsewhere where nothing is heard of that worker.
