@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from history_records import METRICS, VALUES, run, session
+from small_disks import read_only
 
 from sistasks.errors import HistoryError
 from sistasks.history import read
@@ -106,6 +108,28 @@ def test_reading_leaves_nothing_beside_the_history_and_writes_nothing(db: Path) 
             connection.execute("DELETE FROM runs")
     assert [path.name for path in db.parent.iterdir()] == ["results.db"]
     assert db.read_bytes() == before
+
+
+def test_what_a_killed_writer_left_half_written_is_not_read_where_it_cannot_be_undone(
+    db: Path, tmp_path: Path
+) -> None:
+    """A copy that a hand has made, without a log, of a history that was being changed."""
+    write_run(db, session(), run(), METRICS)
+    half = tmp_path / "half" / db.name
+    half.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(db, isolation_level=None)) as writer:
+        writer.execute("PRAGMA journal_mode = DELETE").fetchone()
+        writer.execute("PRAGMA cache_size = 2")  # what does not fit is in the file before it is committed
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("UPDATE runs SET message = hex(zeroblob(100000))")
+        for suffix in ("", "-journal"):
+            shutil.copy(f"{db}{suffix}", f"{half}{suffix}")
+        writer.execute("ROLLBACK")
+    assert half.stat().st_size > db.stat().st_size
+    with read_only(half.parent), pytest.raises(HistoryError, match=r"results\.db cannot be (written|opened)"):
+        read.run_count(half)
+    assert read.run_count(half) == 1
+    assert [path.name for path in half.parent.iterdir()] == [db.name], "undone"
 
 
 @pytest.mark.parametrize(

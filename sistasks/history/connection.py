@@ -142,16 +142,23 @@ def open_to_read(
     except sqlite3.OperationalError as error:
         connection.close()
         # in a folder that cannot be written, or has no room, SQLite cannot make its shared memory. With no log beside
-        # the file, or an empty one, nobody is writing, and everything is in the file itself
-        refused = _code(error) in _NO_SHARED_MEMORY
-        log = Path(f"{os.path.realpath(db)}-wal")
-        if not refused or (log.exists() and log.stat().st_size > 0):
+        # the file, or an empty one, nobody is writing, and everything is in the file itself; a journal has what a
+        # writer that was killed has overwritten there
+        if _code(error) not in _NO_SHARED_MEMORY or any(map(_holds_something, _logs(db))):
             raise
         return _connect_to_read(f"{_uri(db)}?immutable=1", timeout, any_thread=any_thread)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _logs(db: Path) -> list[Path]:
+    return [Path(f"{os.path.realpath(db)}{suffix}") for suffix in ("-wal", "-journal")]
+
+
+def _holds_something(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
 
 
 def _connect_to_read(uri: str, timeout: float, *, any_thread: bool) -> sqlite3.Connection:
