@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from judged import RATE, SWITCH, accept, baseline, kernel_id, told, write
 from sistasks.combinations import called, each_architecture, each_of_matrix, label, require_one
 from sistasks.compare_steps import compare
 from sistasks.errors import UsageError
+from sistasks.history.kin import beside, noted
 from sistasks.history.profiles import profiled_baseline
 from sistasks.history.read import recent_kernels
 from sistasks.layout import kernel_key
@@ -205,6 +207,36 @@ def test_an_image_keeps_its_first_name(db: Path) -> None:
     session(db, "s3", (), "other")
     session(db, "s4", BOTH, "debian", "mine@2")
     assert (baseline(db, 5), baseline(db, 6)) == ([4], [4])
+
+
+def test_what_stands_beside_a_kernel_is_found_in_one_pass() -> None:
+    """One that is measured beside each night's build, called after its version, stands beside all of them."""
+
+    def calls(nights: int) -> int:
+        count = 0
+
+        def counted(_frame: object, event: str, _argument: object) -> None:
+            nonlocal count
+            count += event.endswith("call")  # of C, too
+
+        with closing(sqlite3.connect(":memory:")) as connection:
+            connection.executescript(
+                "CREATE TABLE sessions (id, detail); CREATE TABLE kernels (id, name);"
+                "CREATE TABLE runs (session_id, kernel_id)"
+            )
+            for night in range(nights):
+                asked = noted(["debian", f"v{night}"])
+                connection.execute("INSERT INTO sessions VALUES (?, ?)", (night, asked))
+                connection.execute("INSERT INTO kernels VALUES (?, ?)", (night, f"v{night} quiet"))
+            sys.setprofile(counted)
+            try:
+                found = beside(connection, "debian quiet", "")
+            finally:
+                sys.setprofile(None)
+        assert len(found) == nights
+        return count
+
+    assert calls(200) < 3 * calls(100)
 
 
 def test_what_is_accepted_of_one_moves_no_other(db: Path) -> None:

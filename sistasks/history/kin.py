@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sistasks.history.read import BASELINE_CONDITION, SEVERAL_KERNELS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Sequence
 
 _RUN: Final = """SELECT runs.id, suite, environment_id, iterations, session_id, kernel_id, kernels.name
     FROM runs JOIN kernels ON kernels.id = kernel_id WHERE runs.id = ?"""
@@ -83,20 +83,21 @@ def beside(connection: sqlite3.Connection, name: str, session: str) -> tuple[str
         session: of its run.
     """
     own, others, together = {name}, set(), []
-    for known, detail in connection.execute("SELECT id, detail FROM sessions WHERE detail <> ''").fetchall():
+    for one, detail in connection.execute("SELECT id, detail FROM sessions WHERE detail <> ''").fetchall():
         asked = _asked(detail)
         meant = _meant(name, asked)
-        if meant or (asked and known == session):
+        if meant or (asked and one == session):
             own.add(meant or name)
             others |= {other for other in asked if other != meant}
-            together.append(known)
+            together.append(one)
     if not together:
         return ()
-    found = {row[0] for row in connection.execute("SELECT DISTINCT name FROM kernels").fetchall()}
-    found = {one for one in found if _meant(one, others | own) in others - own}
+    known, apart = others | own, others - own
+    names = connection.execute("SELECT DISTINCT name FROM kernels").fetchall()
+    found = {row[0] for row in names if _meant(row[0], known) in apart}
     # the history keeps an image's first name, which may be another one than was asked for
     found |= {row[0] for row in connection.execute(_NAMES, (json.dumps(together),)).fetchall()}
-    return tuple(sorted(one for one in found if _meant(one, others | own) not in own))
+    return tuple(sorted(one for one in found if _meant(one, known) not in own))
 
 
 def _asked(detail: str) -> list[str]:
@@ -108,9 +109,11 @@ def _asked(detail: str) -> list[str]:
     return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
 
 
-def _meant(name: str, asked: Iterable[str]) -> str:
+def _meant(name: str, asked: Collection[str]) -> str:
     """Which of the kernels that were asked for a name is, with arguments behind it or without; empty: none."""
-    return max((one for one in asked if f"{name} ".startswith(f"{one} ")), key=len, default="")
+    while name and name not in asked:
+        name = name.rpartition(" ")[0]
+    return name
 
 
 def accepted(
