@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import queue
 import threading
@@ -14,6 +15,7 @@ from fleet_processes import LIMIT, fleet
 from sistasks.errors import FleetError
 from sistasks.fleet import board as boards
 from sistasks.fleet import fleet as fleets
+from sistasks.fleet import identity, worker
 from sistasks.fleet.job import Job
 from sistasks.fleet.progress import RunLines
 from sistasks.fleet.records import Survey
@@ -155,6 +157,40 @@ def test_who_is_known_and_has_no_mark_of_the_job_is_asked_again(
     assert asked == [A]
     made.enlist(job, {}, {A: {"resources": {}}})
     assert asked == [A, A]
+
+
+class _Failing(fleets.Fleet):
+    """Workers that are ready and cannot say so."""
+
+    failure: Exception
+
+    async def _on(self, address: str, function: Any, *_: object, limit: float = 1) -> Any:
+        assert limit > 0
+        if function is worker.advertise and address == A:
+            raise self.failure
+        answers: dict[Any, Any] = {
+            worker.version: identity.version(),
+            worker.missing: [],
+            worker.survey: survey(),
+        }
+        return answers.get(function)
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (
+            KeyError("tcp://name:1"),
+            "Dask does not know it by its address; give dask worker one without a name",
+        ),
+        (RuntimeError("it ends"), "it ends"),
+    ],
+)
+def test_what_goes_wrong_with_one_worker_leaves_that_one_out(job: Job, failure: Exception, said: str) -> None:
+    client: Any = SimpleNamespace(subscribe_topic=lambda *_: None)
+    made = _Failing("tcp://home:1", client)
+    made.failure = failure
+    assert asyncio.run(made._enlist_all([A, B], job, {})) == {A: said, B: survey()}
 
 
 def test_what_was_asked_for_under_the_virtual_clock_goes_to_no_worker_that_has_another(job: Job) -> None:

@@ -269,13 +269,19 @@ class Fleet:
                     await self._on(address, worker.keep, sha256, data, limit=_ANSWER + len(data) / _SLOWEST)
             answer = await self._on(address, worker.survey, job, _SURVEY, limit=_SURVEY + _ANSWER)
             if isinstance(answer, SistasksError):
-                return str(answer)
+                raise answer
             await self._on(address, worker.advertise, advertised(job, answer))
         except (ModuleNotFoundError, AttributeError):
             return f"it has no sistasks, or not {mine}"
         except TimeoutError:
             return "it does not answer"
-        except (SistasksError, OSError) as failure:
+        except KeyError:  # of Dask's scheduler, which looks names up and then does not know them
+            return "Dask does not know it by its address; give dask worker one without a name"
+        except (
+            SistasksError,
+            OSError,
+            RuntimeError,
+        ) as failure:  # what goes wrong there does not concern others
             return str(failure)
         found: Survey = answer
         return found
