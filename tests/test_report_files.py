@@ -207,3 +207,13 @@ def test_what_a_person_accepted_is_no_failure_in_the_report(db: Path) -> None:
     }
     report_history.insert(db, "annotations", accepted)
     assert sum(int(suite.get("failures", "0")) for suite in suites(db)) == 0
+
+
+def test_runs_that_only_their_hosts_tell_apart_have_files_of_their_own(db: Path, tmp_path: Path) -> None:
+    for host_cpu in ("one", "another"):
+        write(db, environment=records.environment(host_cpu=host_cpu))
+    titles = {run.title for run in collect(db)}
+    written = write_report(db, tmp_path / "out")
+    assert len(titles) == 2
+    assert all(title.startswith("performance (environment ") for title in titles)
+    assert len(set(written)) == len(written) == 4 + 2 * 2

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # what may tell runs of a suite apart
 _WAYS: Final = ("kernel", "arch", "boot")
+# digits of an environment's identity
+_SHORT: Final = 12
 # runs in a metric's history
 _PAST: Final = 200
 
@@ -82,13 +84,16 @@ def _text(raw: bytes) -> str:
 
 
 def _apart(row: Mapping[str, Any], alike: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """What tells a run from the others of its suite: of `kernel`, `arch` and `boot` those that differ."""
+    """What tells a run from the others of its suite: of kernel, architecture, boot those that differ, environment."""
     # a kernel's arguments stand behind what it is called; where that tells kernels apart, it is enough
     short = len({one["kernel"].split(" ")[0] for one in alike}) == len({one["kernel"] for one in alike})
     found = {name: str(row[name]) for name in _WAYS if len({one[name] for one in alike}) > 1}
     if short and "kernel" in found:
         found["kernel"] = found["kernel"].split(" ")[0]
-    return found or ({"boot": str(row["boot"])} if len(alike) > 1 else {})
+    # workers of several kinds: processors, versions of QEMU
+    if sum(all(one[name] == row[name] for name in _WAYS) for one in alike) > 1:
+        found["environment"] = str(row["environment_id"])[:_SHORT]
+    return found
 
 
 def _run(connection: sqlite3.Connection, row: dict[str, Any], apart: dict[str, str]) -> RunReport:

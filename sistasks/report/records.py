@@ -154,7 +154,7 @@ class RunReport:
         command: what was typed.
         host: where.
         accepted: a person took the run as the new normal: what got worse was meant.
-        apart: what tells it from other runs of its suite: `kernel`, `arch`, `boot`; titles name it.
+        apart: what tells it from other runs of its suite: `kernel`, `arch`, `boot`, `environment`; titles name it.
         finding_verdicts: the newest on each rule, what got worse first.
         crashes: rows of `crashes`.
         resources: what the nodes and the host (node 0) used, over time.
@@ -226,7 +226,8 @@ class RunReport:
     @property
     def title(self) -> str:
         """The suite, and what tells the run from others of it: kernel, architecture, way of booting."""
-        words = [f"{word} boot" if name == "boot" else word for name, word in self.apart.items()]
+        spoken = {"boot": "{} boot", "environment": "environment {}"}
+        words = [spoken.get(name, "{}").format(word) for name, word in self.apart.items()]
         return f"{self.run.suite} ({', '.join(words)})" if words else self.run.suite
 
     @property
