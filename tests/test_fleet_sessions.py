@@ -250,3 +250,26 @@ def _recipe(job: Job) -> Any:
         node_count=lambda _: 1,
         machine=SimpleNamespace(memory=1 << 27),
     )
+
+
+@pytest.mark.parametrize(("clock", "at_once"), [("virtual", 1), ("wall", 0)])
+def test_on_the_wall_clock_nothing_is_measured_while_workers_are_set_up_for_more(
+    job: Job, lines: RunLines, clock: str, at_once: int
+) -> None:
+    told = _Told()
+    told.able = {A: survey(clock)}
+    recipe: Any = SimpleNamespace(
+        settings=job.settings, node_count=lambda _: 1, slots=1, timeout=1.0,
+        machine=SimpleNamespace(memory=1 << 20),
+    )  # fmt: skip
+    session = Session(told, job, {}, [recipe], queue.SimpleQueue())
+    session._able = told.able
+    session._add(0, "")
+    assert len(told.asked) == at_once
+    assert session.under_way
+    session.start()
+    assert len(told.asked) == 1
+    session.start()
+    assert len(told.asked) == 1
+    session.cancel()
+    assert not session.under_way

@@ -78,6 +78,7 @@ class Board:
         look = time.monotonic()
         try:
             with RunLines(terminal, total) as lines:
+                self._each(lambda session: session.start())
                 while not reached():
                     with contextlib.suppress(queue.Empty):
                         self._take(self._ended.get(timeout=max(0.0, look - time.monotonic())), lines)

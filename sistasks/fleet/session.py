@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import secrets
-import tempfile
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import ceil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sistasks.combinations import titled
 from sistasks.errors import FleetError, HistoryError, SistasksError, UsageError
-from sistasks.evidence.records import Evidence
 from sistasks.fleet import fleet as fleets
+from sistasks.fleet.arrival import take_in
 from sistasks.fleet.records import Returned
 from sistasks.fleet.worker import OURS
 from sistasks.history import read
-from sistasks.suites.executed import record
-from sistasks.suites.kept import keep
 from sistasks.suites.showing import say_what
 
 if TYPE_CHECKING:
     import queue
     from collections.abc import Collection, Mapping
+    from pathlib import Path
 
     from distributed import Future
 
@@ -99,6 +96,8 @@ class Session:
         self._label = titled(job.suite.name, self._settings)
         self._able: dict[str, Survey] = {}
         self._tasks: dict[str, _Task] = {}
+        # runs on the wall clock that are not submitted yet: (number, index of the recipe, the only worker)
+        self._planned: list[tuple[int, int, str]] = []
         self._failure: SistasksError | None = None
         self._alone_since: float | None = None
         self.came: list[tuple[int, str]] = []
@@ -108,10 +107,10 @@ class Session:
     @property
     def under_way(self) -> bool:
         """Whether some of its runs have not ended."""
-        return bool(self._tasks)
+        return bool(self._tasks or self._planned)
 
     def begin(self, terminal: Terminal) -> None:
-        """Submit as many runs as the history lacks, but at least one.
+        """Submit as many runs as the history lacks, but at least one; on the wall clock they wait for `start`.
 
         Raises:
             FleetError: no worker can run them, or the scheduler is lost.
@@ -189,9 +188,22 @@ class Session:
     def _called(self, task: _Task) -> str:
         return f"{self._label} run {task.number}"
 
+    @property
+    def _on_wall(self) -> bool:
+        return any(survey.clock == "wall" for survey in self._able.values())
+
+    def start(self) -> None:
+        """Submit what was put off: nobody sets a worker up for other suites any more while it measures."""
+        planned, self._planned = self._planned, []
+        for number, index, only in planned:
+            self._submit(number, index, only, set())
+
     def _add(self, index: int, only: str) -> None:
         self.total += 1
-        self._submit(self.total, index, only, set())
+        if self._on_wall:
+            self._planned.append((self.total, index, only))
+        else:
+            self._submit(self.total, index, only, set())
 
     def _submit(self, number: int, index: int, only: str, barred: set[str]) -> None:
         recipe = self._made[index]
@@ -207,7 +219,7 @@ class Session:
 
     def _needs(self, recipe: Recipe) -> dict[str, float]:
         """What a run takes of a worker: on the wall clock all of it, for neighbours would be in its figures."""
-        if any(survey.clock == "wall" for survey in self._able.values()):
+        if self._on_wall:
             return {"sistasks-host": fleets.WHOLE}
         least = min(survey.memory for survey in self._able.values())
         at_once = min(recipe.node_count(self._job.suite), recipe.slots)
@@ -354,6 +366,7 @@ class Session:
         """Want nothing more."""
         self._fleet.cancel([task.future for task in self._tasks.values()])
         self._tasks.clear()
+        self._planned.clear()
 
     def conclude(self) -> list[int]:
         """What came of it.
@@ -371,34 +384,11 @@ class Session:
         return [number for number, _ in self.came]
 
     def _record(self, task: _Task, address: str, came: Returned, terminal: Terminal) -> None:
-        """Write what came into the history, as if it had been run here."""
-        import zstandard
-
-        recipe, run = self._made[task.index], came.done.run
-        there = run.environment
-        recipe = replace(recipe, machine=replace(recipe.machine, accel=there.accel, clock=there.clock))
-        terminal.log(came.said)
-        terminal.say(f"{self._called(task)}: from worker {self._fleet.name(address)}")
-        with tempfile.TemporaryDirectory(prefix="sistasks-") as name:
-            evidence = []
-            for number, parcel in enumerate(came.parcels):
-                path = Path(name) / str(number)
-                path.write_bytes(zstandard.decompress(parcel.data))
-                evidence.append(Evidence(node=parcel.node, kind=parcel.kind, path=path, name=parcel.name))
-            rows = (*keep(evidence, self._settings, Path(name), terminal), *came.staying)
-        if came.staying:
-            size = sum(row.size for row in came.staying) / 1e6
-            terminal.say(
-                f"{len(came.staying)} files of {size:.1f} MB stay on that worker until `doit artifacts` asks for them, "
-                f"with the run's number and cluster={self._fleet.address}"
-            )
-        run = replace(
-            run,
-            kernel=replace(run.kernel, path=str(recipe.kernel.image)),
-            remarks=(*run.remarks, ("worker", self._fleet.name(address))),
-        )
+        """Write what came into the history."""
+        name = self._fleet.name(address)
+        terminal.say(f"{self._called(task)}: from worker {name}")
         try:
-            number = record(replace(came.done, run=run).with_artifacts(rows), recipe, terminal)
+            number = take_in(came, self._made[task.index], name, self._fleet.address, terminal)
         except HistoryError:
             raise
         except SistasksError as failure:
