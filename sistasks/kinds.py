@@ -174,10 +174,12 @@ LINE: Final = Kind(_parse_line, "one line of ASCII")
 
 
 def _parse_scheduler(text: str) -> str:
+    if text.strip() in {"", "none"}:  # an entry of the project is taken back
+        return ""
     found = re.fullmatch(r"(?:tcp|tls)://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})", text.strip())
     if found is None or not 0 < int(found[1]) < 1 << 16:
         raise RefusedError
     return text.strip()
 
 
-SCHEDULER: Final = Kind(_parse_scheduler, "an address like tcp://host:8786")
+SCHEDULER: Final = Kind(_parse_scheduler, "an address like tcp://host:8786, or none")

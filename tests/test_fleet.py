@@ -46,11 +46,19 @@ def test_addresses_of_schedulers(text: str) -> None:
     assert resolve({"cluster": text}, {}, Path("none")).cluster == text
 
 
+@pytest.mark.parametrize("text", ["", "none"])
+def test_a_command_may_take_back_the_address_of_the_project(text: str, tmp_path: Path) -> None:
+    project = tmp_path / "pyproject.toml"
+    project.write_text('[tool.sistasks]\ncluster = "tcp://host:8786"\n')
+    assert resolve({}, {}, project).cluster == "tcp://host:8786"
+    assert resolve({"cluster": text}, {}, project).cluster == ""
+
+
 @pytest.mark.parametrize(
     "text", ["host:8786", "tcp://host", "tcp://host:0", "tcp://host:65536", "http://host:80", "tcp://:1", "x"]
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=r"cannot be; cluster is an address like tcp://host:8786$"):
+    with pytest.raises(UsageError, match=r"cannot be; cluster is an address like tcp://host:8786, or none$"):
         resolve({"cluster": text}, {}, Path("none"))
 
 

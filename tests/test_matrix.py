@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from guest_project import DODO, Project
 
 from sistasks.combinations import each_architecture
 from sistasks.errors import UsageError
@@ -54,3 +55,11 @@ def test_uefi_is_refused_at_once_where_there_is_none() -> None:
     assert "boot=uefi cannot be with arch=arm; " in refusal(arch="arm64,arm", boot="uefi")
     assert "OpenSBI" in refusal(arch="riscv64", boot="uefi")
     assert read(arch="all", boot="uefi").boot == "uefi"
+
+
+def test_of_what_was_left_in_the_middle_nothing_is_called_done(tmp_path: Path) -> None:
+    (tmp_path / "dodo.py").write_text(DODO)
+    done = Project(tmp_path).doit("performance", "kernel=debian,nothere")
+    assert done.returncode == 3
+    assert "nothere" in done.stderr
+    assert ": done" not in done.stdout

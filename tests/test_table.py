@@ -77,3 +77,14 @@ def test_every_metric_fits_the_terminal(width: int) -> None:
 
 def test_nothing_measured_is_a_table_with_nothing() -> None:
     assert render([])[0].startswith("title of it")
+
+
+@pytest.mark.parametrize("width", [60, 72, 80, 88, 96])
+def test_no_figure_is_cut_on_a_narrow_terminal(width: int) -> None:
+    names = ("memory_allocation.fragmentation", "throughput.sustained", "context_switch.latency")
+    lines = render([row(1, name, 678_900) for name in names], width)
+    assert "…" not in "".join(lines)
+    for name in names:
+        (line,) = [line for line in lines if line.startswith(name + " ")]
+        assert show(678_901, METRICS[name].unit) in line  # the median is there at any width
+    assert ("std" in lines[1]) is (width >= 80)

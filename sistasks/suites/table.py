@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 # below so many columns what others reach stands under the table, and below so many more the targets do
 _WIDE = 128
 _MIDDLE = 104
+_FIGURES = ("mean", "p50", "p95", "p99", "std")
+# on a narrow terminal, in this order
+_LEFT_OUT = ("std", "mean", "p95")
 
 
 def results_table(
@@ -38,7 +41,8 @@ def results_table(
         title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
     )
     table.add_column("metric", no_wrap=True)
-    for heading in ("mean", "p50", "p95", "p99", "std"):
+    shown = _shown(summaries, width, metrics)
+    for heading in shown:
         table.add_column(heading, justify="right", no_wrap=True)
     if middling:
         table.add_column("target", no_wrap=True)
@@ -49,11 +53,8 @@ def results_table(
         rows = [row for row in summaries if row.metric == name]
         if not rows:
             continue
-        middle = {
-            field: statistics.median(float(getattr(row, field)) for row in rows)
-            for field in ("mean", "p50", "p95", "p99", "std")
-        }
-        figures = [show(value, metric.unit) for value in middle.values()]
+        middle = {field: statistics.median(float(getattr(row, field)) for row in rows) for field in _FIGURES}
+        figures = [show(middle[field], metric.unit) for field in shown]
         if all(row.count == 1 for row in rows):  # one value has no distribution
             figures[1:] = ["-"] * (len(figures) - 1)
         target = _target(metric, middle)
@@ -68,6 +69,25 @@ def results_table(
         table.caption = escape("\n".join(below))
         table.caption_justify = "left"
     return table
+
+
+def _shown(summaries: Sequence[SummaryRow], width: int, metrics: Mapping[str, Metric]) -> tuple[str, ...]:
+    """The figures that a terminal has room for: none is cut, what says least is left out."""
+    room = width - max((len(row.metric) for row in summaries), default=0) - 1
+    chosen = list(_FIGURES)
+    for field in _LEFT_OUT:
+        cells = [
+            [
+                show(float(getattr(row, one)), metrics[row.metric].unit)
+                for row in summaries
+                if row.metric in metrics
+            ]
+            for one in chosen
+        ]
+        if sum(max((len(cell) for cell in column), default=0) + 1 for column in cells) <= room:
+            break
+        chosen.remove(field)
+    return tuple(chosen)
 
 
 def _target(metric: Metric, middle: dict[str, float]) -> str:

@@ -68,6 +68,7 @@ def _run(step: Step, settings: Settings) -> None:
                 f"interrupted: every node has ended; {SETTINGS.db} keeps the runs that were complete, "
                 f"logs are in {LAYOUT.output}"
             )
+            matrix.break_off()
             sys.exit(INTERRUPTED)
 
 
@@ -78,6 +79,7 @@ def _failure(task: str, error: SistasksError) -> TaskFailed | TaskError:
         return TaskError(str(error))
     # a step that only serves another one has a name that doit list does not show
     sys.stderr.write(f"{task.lstrip('_')}: {error}\n")
+    matrix.break_off()
     sys.exit(error.exit_code)
 
 

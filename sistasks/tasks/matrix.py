@@ -38,10 +38,17 @@ class _End:
 
 @dataclass(slots=True)
 class _Ends:
-    """What became of combinations: those that did not come through, and whether anything was asked of any."""
+    """What became of combinations.
+
+    Attributes:
+        early: those that did not come through.
+        seen: something was asked of one of them.
+        broken_off: all of it was left in the middle.
+    """
 
     early: dict[str, _End] = field(default_factory=dict)
     seen: bool = False
+    broken_off: bool = False
 
 
 _ENDS: Final = _Ends()
@@ -100,6 +107,11 @@ def note() -> None:
     _ENDS.seen = True
 
 
+def break_off() -> None:
+    """Everything is left in the middle: of no combination it can be said that it is done."""
+    _ENDS.broken_off = True
+
+
 def end(settings: Settings, task: str, error: SistasksError) -> bool:
     """Take an error for the end of one combination among several, and say it; the others go on.
 
@@ -124,7 +136,7 @@ def end(settings: Settings, task: str, error: SistasksError) -> bool:
 
 def conclusion() -> tuple[list[str], int]:
     """A line for each combination, and the exit code that they come to; nothing for a single one."""
-    if not SEVERAL or not (_ENDS.seen or _ENDS.early):
+    if not SEVERAL or _ENDS.broken_off or not (_ENDS.seen or _ENDS.early):
         return [], 0
     lines = []
     for settings in ALL:
