@@ -23,7 +23,8 @@ esac
 {{
     flock 9
     number=$(($(cat "$0.started") + 1))
-    echo $number >"$0.started"
+    # a node that is ended in between must not leave an empty file: the count would begin anew
+    echo $number >"$0.counted" && mv "$0.counted" "$0.started"
 }} 9>"$0.lock"
 if grep -qx $number "$0.failing"; then
     echo "this start was told to fail" >&2
