@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from sistasks.errors import FleetError, SistasksError
 from sistasks.fleet import fleet as fleets
 from sistasks.fleet.job import Job, pack, why_not
+from sistasks.fleet.session import BESIDE, SILENT
 from sistasks.fleet.worker import OURS
 
 if TYPE_CHECKING:
@@ -30,11 +31,8 @@ if TYPE_CHECKING:
     from sistasks.suites.trial import Pair, Trial
     from sistasks.terminal import Terminal
 
-# seconds between looks at who is there, and without anybody until nobody is waited for
+# seconds between looks at who is there
 _LOOK: Final = 2.0
-_ALONE: Final = 30.0
-# seconds that a start may take beside the nodes, and an answer beside the work
-_BESIDE: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +117,7 @@ class Team:
 
     def _submit(self, number: int) -> None:
         rounds = ceil(self._recipe.settings.nodes / self._recipe.slots) + 1
-        limit = 2 * rounds * self._recipe.timeout + _BESIDE
+        limit = 2 * rounds * self._recipe.timeout + BESIDE
         key = f"{OURS}pair-{number}-{secrets.token_hex(8)}"
         index = next(iter(self.workers.values()))
         workers = [address for address, own in self.workers.items() if own == index]
@@ -127,7 +125,7 @@ class Team:
             self._job, index, limit=limit, resources={"sistasks-host": fleets.WHOLE}, key=key, workers=workers,
             pair=number,
         )  # fmt: skip
-        self._tasks[key] = _Task(future, frozenset(workers), time.monotonic() + limit + _BESIDE)
+        self._tasks[key] = _Task(future, frozenset(workers), time.monotonic() + limit + BESIDE)
         future.add_done_callback(self._ended.put)
 
     def _take(self, future: Future, trial: Trial, terminal: Terminal) -> None:
@@ -167,7 +165,7 @@ class Team:
         }
         now = time.monotonic()
         self._alone_since = None if self.workers else self._alone_since or now
-        if self._alone_since is not None and now - self._alone_since > _ALONE:
+        if self._alone_since is not None and now - self._alone_since > SILENT:
             raise FleetError(f"no worker of {self._fleet.address} that fits is there any more", "")
 
     def _give_up(self, trial: Trial) -> None:
@@ -179,7 +177,7 @@ class Team:
                 self._fleet.forget(key)
                 self._fleet.cancel([task.future])
             if late:
-                trial.fail(FleetError("a worker did not answer"), _BESIDE)
+                trial.fail(FleetError("a worker did not answer"), BESIDE)
 
 
 def team(

@@ -37,7 +37,7 @@ SILENT: Final = 30.0
 # how a task ends that gives nothing; another one that gives nothing was lost with its worker
 _FAILED: Final = frozenset({"error", "cancelled"})
 # seconds that a template and the start may take beside the nodes
-_BESIDE: Final = 120.0
+BESIDE: Final = 120.0
 
 
 @dataclass(slots=True)
@@ -211,7 +211,7 @@ class Session:
         key = f"{OURS}{self._job.suite.name}-{number}-{secrets.token_hex(8)}"
         others = [address for address in self._able if address not in barred] if barred else []
         future = self._fleet.submit(
-            self._job, index, limit=recipe.timeout * rounds + _BESIDE, resources=self._needs(recipe), key=key,
+            self._job, index, limit=recipe.timeout * rounds + BESIDE, resources=self._needs(recipe), key=key,
             workers=[only] if only else others,
         )  # fmt: skip
         self._tasks[key] = _Task(number, index, future, only, barred)

@@ -29,7 +29,7 @@ SOME = ("memory=128M", "iterations=2000")
 IMPATIENT = """\
 from sistasks.fleet import session
 
-session.SILENT, session._BESIDE = 5.0, 0.0
+session.SILENT, session.BESIDE = 5.0, 0.0
 from sistasks.tasks import *
 """
 
